@@ -1,0 +1,99 @@
+"""The one exception tree. Every message names a cause and a remedy and fits on one line.
+
+::
+
+    VdibenchError                     exit 1   something failed that is ours or the machine's
+    ├── UsageError                    exit 2   the caller asked for something that cannot be
+    │   ├── ParameterError                     unknown, missing or out-of-range parameter
+    │   ├── ObjectiveError                     an objective file that cannot be understood
+    │   └── AuthenticationError                the server wants other credentials
+    ├── TargetUnavailable             exit 98  nothing could be measured: there is no data
+    │   ├── NotADesktop                        something answers, but it is not a known desktop
+    │   ├── ProtocolViolation                  the server left the protocol
+    │   └── StreamLost                         the stream ended or stalled while it was watched
+    ├── LabError                      exit 1   the lab could not be brought up or taken down
+    ├── StoreError                    exit 1   the results folder cannot be read or written
+    └── RunInvalid                    exit 97  the numbers exist but must not be trusted
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationError",
+    "LabError",
+    "NotADesktop",
+    "ObjectiveError",
+    "ParameterError",
+    "ProtocolViolation",
+    "RunInvalid",
+    "StoreError",
+    "StreamLost",
+    "TargetUnavailable",
+    "UsageError",
+    "VdibenchError",
+]
+
+
+class VdibenchError(Exception):
+    """Root of the tree.
+
+    :param cause: what is wrong, as a clause without a full stop, naming the thing concerned.
+    :param remedy: what the reader can do about it, as an imperative without a full stop.
+    """
+
+    exit_code = 1
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        self.cause = " ".join(cause.split())
+        self.remedy = " ".join(remedy.split())
+        super().__init__(f"{self.cause}: {self.remedy}" if self.remedy else self.cause)
+
+
+class UsageError(VdibenchError):
+    """The caller asked for something that cannot be."""
+
+    exit_code = 2
+
+
+class ParameterError(UsageError):
+    """Unknown, missing or out-of-range parameter."""
+
+
+class ObjectiveError(UsageError):
+    """An objective file that cannot be understood."""
+
+
+class AuthenticationError(UsageError):
+    """The server wants other credentials."""
+
+
+class TargetUnavailable(VdibenchError):
+    """Nothing could be measured: there is no data."""
+
+    exit_code = 98
+
+
+class NotADesktop(TargetUnavailable):
+    """Something answers, but it is not a known desktop."""
+
+
+class ProtocolViolation(TargetUnavailable):
+    """The server left the protocol."""
+
+
+class StreamLost(TargetUnavailable):
+    """The stream ended or stalled while it was watched."""
+
+
+class LabError(VdibenchError):
+    """The lab could not be brought up or taken down."""
+
+
+class StoreError(VdibenchError):
+    """The results folder cannot be read or written."""
+
+
+class RunInvalid(VdibenchError):
+    """The numbers exist but must not be trusted."""
+
+    exit_code = 97

@@ -1,0 +1,143 @@
+"""The raw samples: which tables a run folder holds and what each column means.
+
+Every table starts with the same five columns, which say where in the run a row belongs:
+
+``suite``    suite name (``stream_validation``)
+``level``    sessions that were running together; 1 where a suite has no levels
+``trial``    repetition of that level, from 0
+``phase``    ``warmup`` or ``steady``; statistics use ``steady`` only, warm-ups stay readable
+``session``  desktop id, ``client`` for the measuring side, ``host`` or ``gpu-N``
+
+Statistics are never stored here: each can be recomputed from these rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = ["TABLES", "Column", "Table"]
+
+Dtype = Literal["string", "int64", "float64", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name carries the unit; ``float64`` uses NaN for "not measured"."""
+
+    name: str
+    dtype: Dtype
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: one parquet file set ``samples/<name>-*.parquet``."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+_PLACE = (
+    Column("suite", "string", "suite that took the sample"),
+    Column("level", "int64", "sessions running together"),
+    Column("trial", "int64", "repetition of the level, from 0"),
+    Column("phase", "string", "warmup or steady"),
+    Column("session", "string", "desktop id, client, host or gpu-N"),
+)
+
+
+def _table(name: str, row: str, *columns: Column) -> Table:
+    return Table(name, row, _PLACE + columns)
+
+
+_ALL = (
+    _table(
+        "frames",
+        "one video frame, decoded or not",
+        Column("arrival_unix_seconds", "float64", "last packet of the frame read from the socket"),
+        Column("rtp_timestamp", "int64", "RTP time stamp, 90 kHz, modulo 2^32"),
+        Column("packets", "int64", "RTP packets of the frame that arrived"),
+        Column("size_bytes", "int64", "RTP payload of the frame"),
+        Column("key_frame", "bool", "an IDR picture"),
+        Column("complete", "bool", "no packet of the frame was missing"),
+        Column("decoded_unix_seconds", "float64", "decoder returned the picture; NaN when not decoded"),
+        Column("marker_unix_seconds", "float64", "instant drawn in the marker; NaN when not read"),
+        Column("marker_repeated", "bool", "an earlier frame already showed this marker"),
+    ),
+    _table(
+        "inputs",
+        "one key press or click",
+        Column("kind", "string", "key or click"),
+        Column("sent_unix_seconds", "float64", "event handed to the data channel"),
+        Column("photon_unix_seconds", "float64", "first decoded frame whose patch changed; NaN: never seen"),
+    ),
+    _table(
+        "milestones",
+        "one step of a session's life",
+        Column(
+            "event",
+            "string",
+            "started, reachable, signalled, offered, ice_connected, connected, "
+            "channel_open, first_packet, first_frame, leaving, left",
+        ),
+        Column("unix_seconds", "float64", "when it happened"),
+    ),
+    _table(
+        "network",
+        "one reading of the counters of the video stream, once a second",
+        Column("unix_seconds", "float64", "when the counters were read"),
+        Column("packets_received", "int64", "cumulative, W3C inbound-rtp packetsReceived"),
+        Column("packets_lost", "int64", "cumulative, W3C inbound-rtp packetsLost"),
+        Column("bytes_received", "int64", "cumulative RTP payload, W3C inbound-rtp bytesReceived"),
+        Column("jitter_seconds", "float64", "RFC 3550 interarrival jitter"),
+        Column("nack_count", "int64", "cumulative, W3C inbound-rtp nackCount"),
+        Column("pli_count", "int64", "cumulative, W3C inbound-rtp pliCount"),
+        Column("audio_packets_received", "int64", "cumulative, of the audio stream"),
+        Column(
+            "event_loop_lag_seconds",
+            "float64",
+            "largest delay of the client's event loop since the reading before",
+        ),
+    ),
+    _table(
+        "resources",
+        "one reading of one resource, once a second; an absent resource has no row, never a zero",
+        Column("unix_seconds", "float64", "when it was read"),
+        Column(
+            "resource",
+            "string",
+            "cpu_cores, memory_bytes, gpu_utilization_ratio, "
+            "gpu_encoder_utilization_ratio, gpu_memory_bytes, load_average_1m",
+        ),
+        Column(
+            "value",
+            "float64",
+            "in the unit of the resource's name; cpu_cores is busy cores since the reading before",
+        ),
+    ),
+    _table(
+        "checks",
+        "one manual check",
+        Column("name", "string", "stable identifier"),
+        Column("outcome", "string", "pass, fail, no data or not applicable"),
+        Column("finding", "string", "what was found"),
+        Column("evidence", "string", "where the finding comes from"),
+        Column("remedy", "string", "what to do about it"),
+    ),
+    _table(
+        "facts",
+        "one thing that a session said of itself (encoder, codec profile, candidate pair)",
+        Column("key", "string", "dotted name"),
+        Column("value", "string", "as text"),
+    ),
+)
+
+TABLES = MappingProxyType({table.name: table for table in _ALL})
