@@ -1,1 +1,60 @@
-"""(room under construction)"""
+"""The wire of Selkies desktops: sans-I/O codecs.
+
+Nothing here opens a socket, sleeps or reads a clock: text and bytes go in, events and text come out. Today one
+dialect is spoken, ``selkies-2-webrtc``; the others are recognised and named, so that nobody measures the wrong thing.
+"""
+
+from vdibench.selkies.control import (
+    ControlMessage,
+    Keysym,
+    decode_control,
+    key_down,
+    key_heartbeat,
+    key_up,
+    pointer,
+    request_key_frame,
+    stats_subscription,
+)
+from vdibench.selkies.detection import HEALTH_PATHS, Detection, Dialect, Probe, classify
+from vdibench.selkies.ice_servers import IceServer, parse_rtc_configuration
+from vdibench.selkies.signalling import (
+    SIGNALLING_PATH,
+    CandidateReceived,
+    OfferReceived,
+    PeerNotReady,
+    Registered,
+    Role,
+    SessionGranted,
+    Signalling,
+    SignallingEvent,
+    close_reason,
+)
+
+__all__ = [
+    "HEALTH_PATHS",
+    "SIGNALLING_PATH",
+    "CandidateReceived",
+    "ControlMessage",
+    "Detection",
+    "Dialect",
+    "IceServer",
+    "Keysym",
+    "OfferReceived",
+    "PeerNotReady",
+    "Probe",
+    "Registered",
+    "Role",
+    "SessionGranted",
+    "Signalling",
+    "SignallingEvent",
+    "classify",
+    "close_reason",
+    "decode_control",
+    "key_down",
+    "key_heartbeat",
+    "key_up",
+    "parse_rtc_configuration",
+    "pointer",
+    "request_key_frame",
+    "stats_subscription",
+]

@@ -1,0 +1,120 @@
+"""Control messages of ``selkies-2-webrtc``: the data channels' grammar. Sans-I/O.
+
+Client verbs are text; server messages are JSON text, or gzip of it once compression was agreed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from vdibench.errors import ProtocolViolation
+
+__all__ = [
+    "HEARTBEAT_SECONDS",
+    "ControlMessage",
+    "Keysym",
+    "decode_control",
+    "key_down",
+    "key_heartbeat",
+    "key_up",
+    "pointer",
+    "request_key_frame",
+    "stats_subscription",
+]
+
+# The server releases a held key when heartbeats stay away for 0.3 s.
+HEARTBEAT_SECONDS = 0.1
+
+
+class Keysym(IntEnum):
+    """X keysyms that the measuring client presses.
+
+    A letter is held until ``ku``; a digit or sign would be typed by the server as one atomic tap.
+    """
+
+    A = 0x61
+    F13 = 0xFFCA
+
+
+@dataclass(frozen=True, slots=True)
+class ControlMessage:
+    """A server message: its type and whatever it carries."""
+
+    type: str
+    data: Any
+
+    @property
+    def action(self) -> str:
+        """The verb of a ``system`` message (``resolution`` of ``resolution,1920x1080``), else empty."""
+        return self._system()[0]
+
+    @property
+    def argument(self) -> str:
+        """What follows the verb of a ``system`` message, else empty."""
+        return self._system()[1]
+
+    def _system(self) -> tuple[str, str]:
+        if self.type != "system" or not isinstance(self.data, dict):
+            return "", ""
+        verb, _, argument = str(self.data.get("action", "")).partition(",")
+        return verb, argument
+
+
+def decode_control(payload: str | bytes) -> ControlMessage | None:
+    """Read a server message; None for the few that are not JSON objects (compression echo).
+
+    :raises ProtocolViolation: binary that is not gzip.
+    """
+    if isinstance(payload, bytes):
+        try:
+            payload = gzip.decompress(payload).decode()
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise ProtocolViolation(
+                "binary control message that is not gzip", "check that the server is Selkies 2.x"
+            ) from error
+    if not payload.startswith("{"):
+        return None
+    try:
+        document = json.loads(payload)
+    except ValueError as error:
+        raise ProtocolViolation(
+            f"control message that is not JSON: {payload[:40]!r}", "check that the server is Selkies 2.x"
+        ) from error
+    kind = str(document.pop("type", ""))
+    return ControlMessage(kind, document["data"] if set(document) == {"data"} else document)
+
+
+def key_down(keysym: int) -> str:
+    """Press a key. While it is held, :func:`key_heartbeat` is due every :data:`HEARTBEAT_SECONDS`."""
+    return f"kd,{keysym}"
+
+
+def key_up(keysym: int) -> str:
+    """Release a key."""
+    return f"ku,{keysym}"
+
+
+def key_heartbeat(keysyms: Iterable[int]) -> str:
+    """Say which keys are still held."""
+    return ",".join(["kh", *(str(keysym) for keysym in keysyms)])
+
+
+def pointer(x: int, y: int, *, buttons: int = 0, scroll: int = 0) -> str:
+    """Absolute pointer position in pixels; bit 0 of ``buttons`` is the left button."""
+    return f"m,{x},{y},{buttons},{scroll}"
+
+
+def request_key_frame() -> str:
+    """Ask for an IDR picture (the server allows about one a second)."""
+    return "REQUEST_KEYFRAME"
+
+
+def stats_subscription(*, on: bool) -> str:
+    """Subscribe to the server's own figures; only a controller gets them."""
+    return f"_stats,{int(on)}"
