@@ -1,1 +1,25 @@
-"""(room under construction)"""
+"""Resources beside the stream: CPU, memory and GPU of desktops, of the measuring side and of the host.
+
+Everything here only watches. Figures are rows of the ``resources`` table in base units; an absent resource
+has no row, never a zero.
+"""
+
+from vdibench.telemetry.contention import MeasuringClaim, OtherClaim, others
+from vdibench.telemetry.gpus import Gpu, GpuPresence, GpuReader, GpuState, gpu_applicability, gpu_presence
+from vdibench.telemetry.hosts import host_facts, versions
+from vdibench.telemetry.sampler import Sampler
+
+__all__ = [
+    "Gpu",
+    "GpuPresence",
+    "GpuReader",
+    "GpuState",
+    "MeasuringClaim",
+    "OtherClaim",
+    "Sampler",
+    "gpu_applicability",
+    "gpu_presence",
+    "host_facts",
+    "others",
+    "versions",
+]
