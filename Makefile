@@ -1,0 +1,52 @@
+# Each goal prepares what it needs: system packages by apt where they are missing, everything else in .venv.
+# Works from any shell, in parallel (-j), without an activated environment.
+
+PYTHON ?= python3
+PROFILE ?= smoke
+TARGET ?= lab
+ARGS ?=
+
+BIN := .venv/bin
+MAKEFLAGS += --no-builtin-rules
+# A cluster is touched only with an explicit --context; another project's modules are none of ours.
+unexport KUBECONFIG PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help report test notebooks setup setup-report lint lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  PROFILE=$(PROFILE) TARGET=$(TARGET) for make report; ARGS="..." is handed to vdibench run and to pytest'
+	@echo '  PYTHON=$(PYTHON) is the Python (3.11 or newer) that .venv is made with'
+
+report: setup-report ## measure real desktops on this machine and write one report
+	@$(BIN)/python scripts/report.py run --target $(TARGET) --profile $(PROFILE) $(ARGS)
+
+test: setup ## lint, then every test
+	@$(MAKE) --no-print-directory lint
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+notebooks: setup-report ## open the notebooks in JupyterLab
+	@exec $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+setup: ## install what is missing, for everything
+	@$(PYTHON) scripts/setup.py
+
+# Without the browser, which only tests need.
+setup-report:
+	@$(PYTHON) scripts/setup.py --for report
+
+lint: setup ## style, types, import contracts, no outputs in notebooks
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+lock: ## write requirements.lock anew (UPGRADE=1: newest versions)
+	@$(PYTHON) scripts/lock.py $(if $(UPGRADE),--upgrade)
+
+clean: ## remove .venv, caches and build results; runs under results/ stay
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+"""What the machine must be able to do, and which package gives it. Looks, never changes anything.
+
+Checked by what works (an executable on PATH, a library that loads), not by what dpkg lists: a machine with
+its own build of coturn or with Google Chrome lacks nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Capability", "missing", "needed"]
+
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Something this machine can or cannot do.
+
+    :param name: how a person calls it.
+    :param packages: Debian package names that give it, the preferred first; releases differ in spelling.
+    :param present: looks for it now.
+    :param optional_for_report: the pipeline does without it; only the tests need it.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    present: Callable[[], bool]
+    optional_for_report: bool = False
+
+
+def needed(purpose: str) -> tuple[Capability, ...]:
+    """Return what `report` or `test` needs, in the order in which it is listed to people."""
+    return tuple(c for c in _ALL if purpose != "report" or not c.optional_for_report)
+
+
+def missing(capabilities: Iterable[Capability]) -> tuple[Capability, ...]:
+    """Return those that this machine lacks."""
+    return tuple(c for c in capabilities if not c.present())
+
+
+def _executable(*names: str) -> Callable[[], bool]:
+    return lambda: any(shutil.which(name) for name in names)
+
+
+def _library(soname: str) -> Callable[[], bool]:
+    def loads() -> bool:
+        try:
+            ctypes.CDLL(soname)
+        except OSError:
+            return False
+        return True
+
+    return loads
+
+
+def _font() -> bool:
+    return any(
+        name.endswith((".ttf", ".otf", ".ttc"))
+        for folder in FONT_FOLDERS
+        for _, _, names in os.walk(Path(folder).expanduser())
+        for name in names
+    )
+
+
+def _venv() -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in ("venv", "ensurepip"))
+
+
+_ALL = (
+    Capability(
+        f"virtual environments for Python {sys.version_info[0]}.{sys.version_info[1]}",
+        (f"python{sys.version_info[0]}.{sys.version_info[1]}-venv", "python3-venv"),
+        _venv,
+    ),
+    Capability("X server without a screen (Xvfb)", ("xvfb",), _executable("Xvfb")),
+    Capability("sound server (pulseaudio)", ("pulseaudio",), _executable("pulseaudio")),
+    Capability("TURN server (turnserver)", ("coturn",), _executable("turnserver")),
+    Capability("library libgbm.so.1", ("libgbm1", "libgbm1t64"), _library("libgbm.so.1")),
+    Capability("library libpixman-1.so.0", ("libpixman-1-0", "libpixman-1-0t64"), _library("libpixman-1.so.0")),
+    Capability("library libxkbcommon.so.0", ("libxkbcommon0", "libxkbcommon0t64"), _library("libxkbcommon.so.0")),
+    Capability("library libdrm.so.2", ("libdrm2", "libdrm2t64"), _library("libdrm.so.2")),
+    Capability(
+        "library libwayland-server.so.0",
+        ("libwayland-server0", "libwayland-server0t64"),
+        _library("libwayland-server.so.0"),
+    ),
+    Capability("library libexpat.so.1", ("libexpat1", "libexpat1t64"), _library("libexpat.so.1")),
+    Capability("library libffi.so.8", ("libffi8", "libffi8t64"), _library("libffi.so.8")),
+    Capability(
+        "a Chromium browser, which the report is looked at with",
+        ("chromium", "chromium-browser"),
+        _executable("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+        optional_for_report=True,
+    ),
+    Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),
+)
