@@ -44,6 +44,7 @@ class Run:
     :param versions: of vdibench, Python and the libraries whose behaviour is measured.
     :param objectives: text of the objective file in force.
     :param contention: other runs that measured on this machine at the same time.
+    :param pid_identity: boot and start time of process ``pid``, so that a reused pid is recognised.
     """
 
     name: str
@@ -64,3 +65,4 @@ class Run:
     contention: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     schema: int = RUN_SCHEMA
+    pid_identity: str = ""

@@ -1,1 +1,26 @@
-"""(room under construction)"""
+"""The only reader and writer of results: run folders, their samples, verdicts and JUnit files.
+
+Writing: :class:`RunFolder`. Reading: :class:`Recording`. Finding and removing: :func:`runs`, :func:`resolve`,
+:func:`prune`. Everything that goes wrong is a :class:`vdibench.errors.StoreError`.
+"""
+
+from vdibench.store.catalogue import LATEST, REFERENCE, Entry, prune, resolve, runs
+from vdibench.store.folder import RunFolder
+from vdibench.store.junit import junit_xml
+from vdibench.store.recording import Recording, Tables
+from vdibench.store.redaction import REDACTED, Redactor
+
+__all__ = [
+    "LATEST",
+    "REDACTED",
+    "REFERENCE",
+    "Entry",
+    "Recording",
+    "Redactor",
+    "RunFolder",
+    "Tables",
+    "junit_xml",
+    "prune",
+    "resolve",
+    "runs",
+]
