@@ -1,0 +1,103 @@
+"""Input-to-photon: one event outstanding at a time, paired with the change that it makes in the picture.
+
+The desk toggles a patch on each key press and on each click. Nothing in the picture numbers the events: with one
+outstanding, the first frame that shows a change answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+from vdibench.client.marker import Marker
+from vdibench.client.sink import InputRecord
+from vdibench.selkies import Keysym, key_down, key_up, pointer
+
+__all__ = ["InputKind", "InputProbe"]
+
+# Below the 0.3 s after which the server lets go of a key without heartbeats.
+HOLD_SECONDS = 0.05
+TIMEOUT_SECONDS = 2.0
+
+
+class InputKind(StrEnum):
+    """What is sent."""
+
+    KEY = "key"
+    CLICK = "click"
+
+
+class InputProbe:
+    """Sends events and waits for their photons.
+
+    :param send: sends a control verb on the ordered channel.
+    :param position: where to click, in pixels of the desktop.
+    """
+
+    def __init__(self, send: Callable[[str], None], position: tuple[int, int]) -> None:
+        self._send = send
+        self._position = position
+        self._patches: dict[InputKind, bool] = {}
+        self._outstanding: tuple[InputKind, float, asyncio.Future[float]] | None = None
+        self._held: set[InputKind] = set()
+        self._turn = asyncio.Lock()
+
+    def saw(self, marker: Marker, decoded_unix_seconds: float) -> None:
+        """Take a decoded frame's patches; called in the event loop, in order."""
+        for kind, white in ((InputKind.KEY, marker.key_patch), (InputKind.CLICK, marker.click_patch)):
+            before = self._patches.get(kind)
+            self._patches[kind] = white
+            if before is None or before == white or self._outstanding is None:
+                continue
+            awaited, sent, answer = self._outstanding
+            if awaited is kind and decoded_unix_seconds > sent and not answer.done():
+                answer.set_result(decoded_unix_seconds)
+
+    async def press(self, kind: InputKind) -> InputRecord:
+        """Send one event, wait for its photon and release it.
+
+        The photon is NaN when none came within :data:`TIMEOUT_SECONDS`.
+        """
+        async with self._turn:
+            answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+            sent = time.time()
+            self._outstanding = (kind, sent, answer)
+            self._down(kind)
+            try:
+                photon, _ = await asyncio.gather(self._photon(answer), self._release_later(kind))
+            finally:
+                self._outstanding = None
+            return InputRecord(str(kind), sent, photon)
+
+    @staticmethod
+    async def _photon(answer: asyncio.Future[float]) -> float:
+        try:
+            return await asyncio.wait_for(answer, TIMEOUT_SECONDS)
+        except TimeoutError:
+            return math.nan
+
+    async def _release_later(self, kind: InputKind) -> None:
+        await asyncio.sleep(HOLD_SECONDS)
+        self._up(kind)
+
+    def _down(self, kind: InputKind) -> None:
+        self._held.add(kind)
+        if kind is InputKind.KEY:
+            self._send(key_down(Keysym.A))
+        else:
+            self._send(pointer(*self._position, buttons=1))
+
+    def _up(self, kind: InputKind) -> None:
+        self._held.discard(kind)
+        if kind is InputKind.KEY:
+            self._send(key_up(Keysym.A))
+        else:
+            self._send(pointer(*self._position))
+
+    def release(self) -> None:
+        """Let go of whatever is held: a desktop must not be left with a key down."""
+        for kind in tuple(self._held):
+            self._up(kind)

@@ -1,0 +1,75 @@
+"""The tasks of one session and the one thing that ends it. Runs in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import aiohttp
+
+from vdibench.errors import StreamLost, VdibenchError
+
+__all__ = ["Lifetime"]
+
+T = TypeVar("T")
+
+
+class Lifetime:
+    """Holds a session's background tasks and the first error that ends it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._end: asyncio.Future[VdibenchError] = asyncio.get_running_loop().create_future()
+        self._closing = False
+
+    def end(self, error: VdibenchError) -> None:
+        """Say why the session is over; only the first reason counts, and none after :meth:`close` began."""
+        if not self._closing and not self._end.done():
+            self._end.set_result(error)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` in the background; an error in it ends the session."""
+        if self._closing:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        # The loop keeps weak references only: without this one a running task can be collected.
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, VdibenchError):
+            self.end(error)
+        elif isinstance(error, OSError | aiohttp.ClientError):
+            self.end(StreamLost(f"the session broke: {error}", "look into the desktop's log"))
+        elif error is not None:
+            self.end(VdibenchError(f"the client failed: {error!r}", "report this as a defect of vdibench"))
+
+    async def until(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await ``work`` unless the session ends first.
+
+        :raises VdibenchError: what ended the session.
+        """
+        task = asyncio.get_running_loop().create_task(work)
+        either: set[asyncio.Future[Any]] = {task, self._end}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise self._end.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Cancel every task and wait for it."""
+        self._closing = True
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._end.cancel()

@@ -1,0 +1,88 @@
+"""Reading the desk's marker and echo patches from a luma plane. Pure.
+
+Layout (see docs/reference/marker.md): 32 × 4 square cells at the picture's top left, row-major, white = 1, 128 bits:
+magic 0xA5, version 1, session id (16), wall clock in µs (56), reserved (24), CRC-16/CCITT-FALSE of the 14 bytes before.
+Below them, four cells high and wide each, the key patch and the click patch.
+"""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Marker", "MarkerReader"]
+
+Luma = npt.NDArray[np.uint8]
+
+COLUMNS = 32
+ROWS = 4
+PATCH_CELLS = 4
+DEFAULT_CELL = 16
+MAGIC = 0xA5
+VERSION = 1
+# Half way between black and white, in limited (16–235) as well as in full range.
+THRESHOLD = 126
+# A stream scaled down below 6 pixels a cell loses cells to chroma and ringing; above 64 nobody draws.
+_CELLS = (DEFAULT_CELL, *(cell for cell in range(6, 65) if cell != DEFAULT_CELL))
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What a frame says of itself.
+
+    :param session_id: 16-bit id of the desk that drew it.
+    :param drawn_unix_seconds: the desk's wall clock just before the draw.
+    :param key_patch: the key patch is white.
+    :param click_patch: the click patch is white.
+    """
+
+    session_id: int
+    drawn_unix_seconds: float
+    key_patch: bool
+    click_patch: bool
+
+
+class MarkerReader:
+    """Reads markers from successive luma planes of one stream.
+
+    The cell size is found on the first readable frame and kept; a stream that was resized is searched again.
+    """
+
+    def __init__(self) -> None:
+        self._cell = 0
+        self._shape: tuple[int, ...] = ()
+
+    def read(self, luma: Luma) -> Marker | None:
+        """The marker in ``luma`` (height × width, uint8), or None when there is none or its CRC is wrong."""
+        if self._cell and luma.shape == self._shape:
+            return self._read(luma, self._cell)
+        for cell in _CELLS:
+            if COLUMNS * cell > luma.shape[1] or 2 * ROWS * cell > luma.shape[0]:
+                continue
+            marker = self._read(luma, cell)
+            if marker is not None:
+                self._cell, self._shape = cell, luma.shape
+                return marker
+        return None
+
+    @staticmethod
+    def _read(luma: Luma, cell: int) -> Marker | None:
+        # The inner half of a cell: its borders carry ringing and deblocking.
+        inset, size = cell // 4, max(1, cell // 2)
+        cells = luma[: ROWS * cell, : COLUMNS * cell].reshape(ROWS, cell, COLUMNS, cell)
+        levels = cells[:, inset : inset + size, :, inset : inset + size].mean(axis=(1, 3))
+        data = np.packbits(levels > THRESHOLD).tobytes()
+        if data[0] != MAGIC or data[1] != VERSION:
+            return None
+        if binascii.crc_hqx(data[:14], 0xFFFF) != int.from_bytes(data[14:16], "big"):
+            return None
+
+        def patch(column: int) -> bool:
+            left = column * PATCH_CELLS * cell
+            top = ROWS * cell
+            return bool(luma[top + cell : top + 3 * cell, left + cell : left + 3 * cell].mean() > THRESHOLD)
+
+        return Marker(int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:11], "big") / 1e6, patch(0), patch(1))
