@@ -1,4 +1,4 @@
-"""From assembled frames to samples: decoder, marker, stream identity. Its own thread decodes; the rest is in the loop."""
+"""From assembled frames to samples: decoder, marker, stream identity. A thread decodes; the rest is in the loop."""
 
 from __future__ import annotations
 
