@@ -1,0 +1,45 @@
+"""Rates and ratios from cumulative counters. Pure; instants are Unix seconds.
+
+Where a counter falls, a new connection began: the interval across that gap belongs to neither and is left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from vdibench.metrics.windows import streams
+
+__all__ = ["loss", "rate"]
+
+
+def rate(network: pd.DataFrame, counter: str, factor: float = 1.0) -> pd.Series:
+    """Growth of ``counter`` per second times ``factor``, between neighbouring readings, indexed by the later."""
+    parts = []
+    for _, rows in streams(network):
+        ordered = rows.sort_values("unix_seconds")
+        times = ordered["unix_seconds"].to_numpy()
+        seconds = np.diff(times)
+        growth = np.diff(ordered[counter].to_numpy())
+        good = (seconds > 0) & (growth >= 0)
+        parts.append(pd.Series(factor * growth[good] / seconds[good], index=times[1:][good]))
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled) if filled else pd.Series(dtype=float)
+
+
+def loss(network: pd.DataFrame) -> pd.Series:
+    """Lost packets of all expected, one value a stream, indexed by its last reading.
+
+    A stream without two readings, or without a packet expected between them, has no value.
+    """
+    values, times = [], []
+    for _, rows in streams(network):
+        ordered = rows.sort_values("unix_seconds")
+        received = np.diff(ordered["packets_received"].to_numpy())
+        lost = np.diff(ordered["packets_lost"].to_numpy())
+        same = received >= 0
+        expected = int(received[same].sum() + lost[same].sum())
+        if expected > 0:
+            values.append(lost[same].sum() / expected)
+            times.append(ordered["unix_seconds"].iloc[-1])
+    return pd.Series(values, index=times, dtype=float)

@@ -1,0 +1,172 @@
+"""From raw tables to the raw values of a metric. Pure: the same tables give the same values.
+
+Values come from ``steady`` rows only, but for the life of sessions (:mod:`vdibench.metrics.milestones`). They are
+never averaged, smoothed or trimmed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from vdibench.metrics import counters, milestones, pacing
+from vdibench.metrics.metric import Metric
+from vdibench.metrics.registry import REGISTRY
+from vdibench.metrics.windows import Tables, chosen
+
+__all__ = ["levels", "sessions", "trials", "values"]
+
+_NOT_DESKTOPS = ("client", "host")
+_Choose = Callable[[str], pd.DataFrame]
+_Reduce = Callable[[_Choose], pd.Series]
+
+
+def values(
+    metric: Metric | str,
+    tables: Tables,
+    *,
+    suite: str,
+    level: int | None = None,
+    trial: int | None = None,
+    session: str | None = None,
+) -> pd.Series:
+    """The raw values of ``metric``, float64, indexed by instant (Unix seconds) or, for phases, by event.
+
+    Empty when nothing was measured, and always for a metric that comes from the analysis of several levels.
+
+    :param tables: by name, with the columns of :data:`vdibench.records.TABLES`.
+    :raises ObjectiveError: there is no metric of that name.
+    """
+    known = REGISTRY.named(metric) if isinstance(metric, str) else metric
+    reduce = _REDUCERS.get(known.name)
+    if reduce is None:
+        return pd.Series(dtype=float, name=known.name)
+
+    def choose(table: str) -> pd.DataFrame:
+        phase = None if table == "milestones" else "steady"
+        return chosen(tables[table], suite=suite, level=level, trial=trial, session=session, phase=phase)
+
+    return reduce(choose).astype(float).dropna().rename(known.name)
+
+
+def levels(tables: Tables, suite: str) -> list[int]:
+    """The levels of which a suite has steady frames, counters or resources, ascending."""
+    return _places(tables, suite, "level", None)
+
+
+def trials(tables: Tables, suite: str, level: int) -> list[int]:
+    """The trials of one level, ascending."""
+    return _places(tables, suite, "trial", level)
+
+
+def sessions(tables: Tables, suite: str, level: int | None = None, trial: int | None = None) -> list[str]:
+    """The desktops that a suite watched or tried to, sorted."""
+    found: set[str] = set()
+    for table in ("frames", "network", "inputs", "milestones"):
+        rows = chosen(tables[table], suite=suite, level=level, trial=trial, phase=None)
+        found.update(rows["session"].unique())
+    return sorted(found.difference(_NOT_DESKTOPS))
+
+
+def _places(tables: Tables, suite: str, column: str, level: int | None) -> list[int]:
+    found: set[int] = set()
+    for table in ("frames", "network", "inputs", "resources"):
+        found.update(int(value) for value in chosen(tables[table], suite=suite, level=level)[column].unique())
+    return sorted(found)
+
+
+def _between(table: str, start: str, end: str, **where: object) -> _Reduce:
+    def reduce(choose: _Choose) -> pd.Series:
+        rows = choose(table)
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+        return pd.Series((rows[end] - rows[start]).to_numpy(), index=rows[end].to_numpy())
+
+    return reduce
+
+
+def _column(table: str, column: str, at: str) -> _Reduce:
+    def reduce(choose: _Choose) -> pd.Series:
+        rows = choose(table)
+        return pd.Series(rows[column].to_numpy(), index=rows[at].to_numpy())
+
+    return reduce
+
+
+def _frame_sizes(choose: _Choose) -> pd.Series:
+    rows = choose("frames")
+    rows = rows[rows["complete"]]
+    return pd.Series(rows["size_bytes"].to_numpy(), index=rows["arrival_unix_seconds"].to_numpy())
+
+
+def _input_loss(choose: _Choose) -> pd.Series:
+    rows = choose("inputs")
+    return pd.Series(rows["photon_unix_seconds"].isna().to_numpy(), index=rows["sent_unix_seconds"].to_numpy())
+
+
+def _freeze_rate(choose: _Choose) -> pd.Series:
+    totals = pacing.totals(choose("frames"), choose("network"))
+    return 60.0 * totals["freezes"] / totals["seconds"]
+
+
+def _freeze_duration(choose: _Choose) -> pd.Series:
+    return pacing.totals(choose("frames"), choose("network"))["frozen_seconds"]
+
+
+def _ready(choose: _Choose) -> pd.Series:
+    starts = milestones.attempts(choose("milestones"))
+    return pd.Series(starts["ready_seconds"].to_numpy(), index=starts["started_unix_seconds"].to_numpy())
+
+
+def _failure(choose: _Choose) -> pd.Series:
+    return _ready(choose).isna()
+
+
+def _phases(choose: _Choose) -> pd.Series:
+    steps = milestones.phases(choose("milestones"))
+    return pd.Series(steps["seconds"].to_numpy(), index=steps["event"].to_numpy())
+
+
+def _resource(resource: str, scope: str) -> _Reduce:
+    def reduce(choose: _Choose) -> pd.Series:
+        rows = choose("resources")
+        rows = rows[rows["resource"] == resource]
+        gpu = rows["session"].str.startswith("gpu-")
+        if scope == "desktop":
+            rows = rows[~gpu & ~rows["session"].isin(_NOT_DESKTOPS)]
+        else:
+            rows = rows[gpu] if scope == "gpu" else rows[rows["session"] == scope]
+        return pd.Series(rows["value"].to_numpy(), index=rows["unix_seconds"].to_numpy())
+
+    return reduce
+
+
+_REDUCERS: dict[str, _Reduce] = {
+    "glass_to_glass_seconds": _between("frames", "marker_unix_seconds", "decoded_unix_seconds", marker_repeated=False),
+    "decode_seconds": _between("frames", "arrival_unix_seconds", "decoded_unix_seconds"),
+    "input_to_photon_seconds": _between("inputs", "sent_unix_seconds", "photon_unix_seconds"),
+    "key_to_photon_seconds": _between("inputs", "sent_unix_seconds", "photon_unix_seconds", kind="key"),
+    "click_to_photon_seconds": _between("inputs", "sent_unix_seconds", "photon_unix_seconds", kind="click"),
+    "input_loss_ratio": _input_loss,
+    "frames_per_second": lambda choose: pacing.frequency(choose("frames"), choose("network")),
+    "frame_interval_seconds": lambda choose: pacing.intervals(choose("frames")),
+    "freezes_per_minute": _freeze_rate,
+    "freeze_duration_seconds": _freeze_duration,
+    "frame_size_bytes": _frame_sizes,
+    "bitrate_bits_per_second": lambda choose: counters.rate(choose("network"), "bytes_received", 8.0),
+    "packets_lost_ratio": lambda choose: counters.loss(choose("network")),
+    "jitter_seconds": _column("network", "jitter_seconds", "unix_seconds"),
+    "audio_packets_per_second": lambda choose: counters.rate(choose("network"), "audio_packets_received"),
+    "event_loop_lag_seconds": _column("network", "event_loop_lag_seconds", "unix_seconds"),
+    "session_ready_seconds": _ready,
+    "session_phase_seconds": _phases,
+    "session_failure_ratio": _failure,
+    "desktop_cpu_cores": _resource("cpu_cores", "desktop"),
+    "client_cpu_cores": _resource("cpu_cores", "client"),
+    "desktop_memory_bytes": _resource("memory_bytes", "desktop"),
+    "client_memory_bytes": _resource("memory_bytes", "client"),
+    "gpu_utilization_ratio": _resource("gpu_utilization_ratio", "gpu"),
+    "gpu_encoder_utilization_ratio": _resource("gpu_encoder_utilization_ratio", "gpu"),
+    "gpu_memory_bytes": _resource("gpu_memory_bytes", "gpu"),
+}
