@@ -2,7 +2,7 @@
 
 Both hierarchies are understood: version 2 (``cpu.stat``, ``memory.current``) and version 1 (``cpuacct.usage``,
 ``memory.usage_in_bytes``). A group is named by a directory or by its path inside the hierarchy, as
-``/proc/PID/cgroup`` writes it.
+``/proc/PID/cgroup`` writes it. ``proc`` is the process whose mounts and membership count, this one by default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["Cgroup", "cpu_quota_cores", "memory_limit_bytes", "own_group", "usable_cores"]
 
-_MOUNTS = Path("/proc/self/mountinfo")
+_OWN = Path("/proc/self")
 # Version 1 writes "no limit" as the largest page-aligned 64-bit number.
 _NO_LIMIT_BYTES = 1 << 62
 
@@ -28,12 +28,12 @@ class Cgroup:
     memory: Path | None
 
     @classmethod
-    def find(cls, name: str) -> Cgroup | None:
+    def find(cls, name: str, proc: Path = _OWN) -> Cgroup | None:
         """The group of that name or directory, or None when no hierarchy of this machine has it."""
         directory = Path(name)
         if (directory / "cpu.stat").is_file() and not (directory / "cpu.cfs_quota_us").exists():
             return cls(2, directory, directory)
-        mounts = dict(_mounts())
+        mounts = dict(_mounts(proc))
         inside = name
         for point in mounts.values():
             if directory.is_relative_to(point):
@@ -83,12 +83,12 @@ class Cgroup:
         return any(_text(path / "cgroup.procs").strip() for path in _below(directory))
 
 
-def own_group(controller: str = "") -> Path | None:
+def own_group(controller: str = "", proc: Path = _OWN) -> Path | None:
     """Directory of this process's group in the unified hierarchy, or in that of a version 1 controller."""
-    point = dict(_mounts()).get(controller)
+    point = dict(_mounts(proc)).get(controller)
     if point is None:
         return None
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
+    for line in _text(proc / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             directory = point / path.lstrip("/")
@@ -97,25 +97,25 @@ def own_group(controller: str = "") -> Path | None:
     return None
 
 
-def cpu_quota_cores() -> float | None:
+def cpu_quota_cores(proc: Path = _OWN) -> float | None:
     """The tightest CPU quota that applies to this process, in cores; None when there is none."""
     quotas: list[float] = []
-    for directory in _upwards(own_group(""), dict(_mounts()).get("")):
+    for directory in _upwards("", proc):
         fields = _text(directory / "cpu.max").split()
         if len(fields) == 2 and fields[0] != "max":
             quotas.append(int(fields[0]) / int(fields[1]))
-    for directory in _upwards(own_group("cpu"), dict(_mounts()).get("cpu")):
+    for directory in _upwards("cpu", proc):
         quota, period = _number(directory / "cpu.cfs_quota_us"), _number(directory / "cpu.cfs_period_us")
         if quota is not None and period and quota > 0:
             quotas.append(quota / period)
     return min(quotas, default=None)
 
 
-def memory_limit_bytes() -> int | None:
+def memory_limit_bytes(proc: Path = _OWN) -> int | None:
     """The tightest memory limit that applies to this process; None when there is none."""
     limits: list[int] = []
     for controller, file in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
-        for directory in _upwards(own_group(controller), dict(_mounts()).get(controller)):
+        for directory in _upwards(controller, proc):
             limit = _number(directory / file)
             if limit is not None and limit < _NO_LIMIT_BYTES:
                 limits.append(limit)
@@ -131,9 +131,9 @@ def usable_cores() -> float:
     return float(cores) if quota is None else min(float(cores), quota)
 
 
-def _mounts() -> Iterator[tuple[str, Path]]:
+def _mounts(proc: Path) -> Iterator[tuple[str, Path]]:
     """Mount point by version 1 controller; the unified hierarchy has the empty name."""
-    for line in _text(_MOUNTS).splitlines():
+    for line in _text(proc / "mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         kind, _, options = right.partition(" ")
         point = Path(left.split()[4])
@@ -144,7 +144,9 @@ def _mounts() -> Iterator[tuple[str, Path]]:
                 yield controller, point
 
 
-def _upwards(directory: Path | None, top: Path | None) -> Iterator[Path]:
+def _upwards(controller: str, proc: Path) -> Iterator[Path]:
+    """The process's own group and the groups above it, whose limits apply as well."""
+    directory, top = own_group(controller, proc), dict(_mounts(proc)).get(controller)
     while directory is not None and top is not None and directory.is_relative_to(top):
         yield directory
         directory = directory.parent

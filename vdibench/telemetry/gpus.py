@@ -102,7 +102,7 @@ class SystemNvml(AbstractContextManager["SystemNvml"]):
         # Imported here: a machine without GPU should not pay for 200 kB of bindings.
         import pynvml
 
-        self._nvml: Any = pynvml
+        self._library: Any = pynvml
         pynvml.nvmlInit()
         self._handles: dict[int, Any] = {}
 
@@ -113,61 +113,61 @@ class SystemNvml(AbstractContextManager["SystemNvml"]):
 
     def close(self) -> None:
         """Release the library."""
-        self._optional(self._nvml.nvmlShutdown)
+        self._optional(self._library.nvmlShutdown)
 
     def driver_version(self) -> str:
         """See :class:`Nvml`."""
-        return str(self._nvml.nvmlSystemGetDriverVersion())
+        return str(self._library.nvmlSystemGetDriverVersion())
 
     def device_count(self) -> int:
         """See :class:`Nvml`."""
-        return int(self._nvml.nvmlDeviceGetCount())
+        return int(self._library.nvmlDeviceGetCount())
 
     def name(self, index: int) -> str:
         """See :class:`Nvml`."""
-        return str(self._nvml.nvmlDeviceGetName(self._handle(index)))
+        return str(self._library.nvmlDeviceGetName(self._handle(index)))
 
     def uuid(self, index: int) -> str:
         """See :class:`Nvml`."""
-        return str(self._nvml.nvmlDeviceGetUUID(self._handle(index)))
+        return str(self._library.nvmlDeviceGetUUID(self._handle(index)))
 
     def memory(self, index: int) -> tuple[int, int] | None:
         """See :class:`Nvml`."""
         # Version 2 keeps the driver's own reserve apart, as nvidia-smi and the DCGM exporter do.
         info = self._optional(
-            lambda: self._nvml.nvmlDeviceGetMemoryInfo(self._handle(index), self._nvml.nvmlMemory_v2)
-        ) or self._optional(lambda: self._nvml.nvmlDeviceGetMemoryInfo(self._handle(index)))
+            lambda: self._library.nvmlDeviceGetMemoryInfo(self._handle(index), self._library.nvmlMemory_v2)
+        ) or self._optional(lambda: self._library.nvmlDeviceGetMemoryInfo(self._handle(index)))
         return None if info is None else (int(info.total), int(info.used))
 
     def utilization_percent(self, index: int) -> int | None:
         """See :class:`Nvml`."""
-        rates = self._optional(lambda: self._nvml.nvmlDeviceGetUtilizationRates(self._handle(index)))
+        rates = self._optional(lambda: self._library.nvmlDeviceGetUtilizationRates(self._handle(index)))
         return None if rates is None else int(rates.gpu)
 
     def encoder_utilization_percent(self, index: int) -> int | None:
         """See :class:`Nvml`."""
         if self.h264_capacity_percent(index) is None:
             return None
-        pair = self._optional(lambda: self._nvml.nvmlDeviceGetEncoderUtilization(self._handle(index)))
+        pair = self._optional(lambda: self._library.nvmlDeviceGetEncoderUtilization(self._handle(index)))
         return None if pair is None else int(pair[0])
 
     def h264_capacity_percent(self, index: int) -> int | None:
         """See :class:`Nvml`."""
         return self._optional(
             lambda: int(
-                self._nvml.nvmlDeviceGetEncoderCapacity(self._handle(index), self._nvml.NVML_ENCODER_QUERY_H264)
+                self._library.nvmlDeviceGetEncoderCapacity(self._handle(index), self._library.NVML_ENCODER_QUERY_H264)
             )
         )
 
     def _handle(self, index: int) -> Any:
         if index not in self._handles:
-            self._handles[index] = self._nvml.nvmlDeviceGetHandleByIndex(index)
+            self._handles[index] = self._library.nvmlDeviceGetHandleByIndex(index)
         return self._handles[index]
 
     def _optional(self, call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except self._nvml.NVMLError:
+        except self._library.NVMLError:
             return None
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import psutil
 
+import vdibench
+
 from vdibench.telemetry.cgroups import cpu_quota_cores, memory_limit_bytes, usable_cores
 from vdibench.telemetry.gpus import gpu_presence
 
@@ -35,7 +37,6 @@ _MEASURED_PACKAGES = (
     "psutil",
     "pyarrow",
     "selkies",
-    "vdibench",
 )
 
 
@@ -71,7 +72,7 @@ def host_facts() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of vdibench, Python and the libraries whose behaviour is measured or measures; absent ones left out."""
-    found = {"python": platform.python_version()}
+    found = {"vdibench": vdibench.__version__, "python": platform.python_version()}
     for package in _MEASURED_PACKAGES:
         try:
             found[package] = metadata.version(package)

@@ -15,6 +15,9 @@ __all__ = ["CpuLedger", "Ownership"]
 
 Snapshot = Mapping[int, Process]
 
+# The kernel gives start times in clock ticks.
+_START_RESOLUTION_SECONDS = 0.02
+
 
 class Ownership:
     """Assigns processes to owners.
@@ -59,9 +62,10 @@ class Ownership:
 class CpuLedger:
     """CPU seconds by owner between two snapshots, children that were born and died in between included.
 
-    The kernel adds the time of an ended child to its parent when the parent waits for it. That rise is charged, less
-    what the child had been charged for while it lived. Time of a child that ended outside its parent's
-    care (a daemon, or a parent that ignores its children's end) after the last snapshot that saw it is lost.
+    The kernel adds the time of an ended child to its parent when the parent waits for it. That rise, less what the
+    child had been charged for while it lived, goes to the child's owner where the child was known, and to the parent's
+    where it was not. Time of a child that ended outside its parent's care (a daemon, or a parent that ignores its
+    children's end) after the last snapshot that saw it is lost.
     """
 
     def __init__(self) -> None:
@@ -77,26 +81,34 @@ class CpuLedger:
         charges: dict[str, float] = {}
         if self._before_instant is not None:
             charges = dict.fromkeys(owners.values(), 0.0)
-            inherited = self._charged_to_the_ended(snapshot)
+            ended = self._ended_by_heir(snapshot)
             for pid, owner in owners.items():
-                charges[owner] += self._used(snapshot[pid], inherited.get(pid, 0.0))
+                own, reaped = self._used(snapshot[pid])
+                charges[owner] += own
+                late = max(0.0, reaped - sum(process.cpu_seconds for process in ended.get(pid, ())))
+                # Owners that cannot be told apart share what their last children used at the end.
+                heirs = {self._before_owners[process.pid] for process in ended.get(pid, ())} or {owner}
+                for heir in heirs:
+                    charges[heir] = charges.get(heir, 0.0) + late / len(heirs)
         self._before = snapshot
         self._before_instant = instant
         self._before_owners = owners
         return charges
 
-    def _used(self, now: Process, already_charged: float) -> float:
+    def _used(self, now: Process) -> tuple[float, float]:
+        """CPU seconds since the snapshot before: its own, and those of the children it waited for."""
         before = self._before.get(now.pid)
         if before is not None and before.key == now.key:
             own = now.own_cpu_seconds - before.own_cpu_seconds
-            reaped = now.reaped_cpu_seconds - before.reaped_cpu_seconds
-            return max(0.0, own) + max(0.0, reaped - already_charged)
+            return max(0.0, own), now.reaped_cpu_seconds - before.reaped_cpu_seconds
         # Seen for the first time: its past counts only if that lies after the snapshot before.
         assert self._before_instant is not None
-        return now.cpu_seconds if now.started >= self._before_instant - 0.02 else 0.0
+        born_since = now.started >= self._before_instant - _START_RESOLUTION_SECONDS
+        return (now.own_cpu_seconds, now.reaped_cpu_seconds) if born_since else (0.0, 0.0)
 
-    def _charged_to_the_ended(self, snapshot: Snapshot) -> dict[int, float]:
-        charged: dict[int, float] = {}
+    def _ended_by_heir(self, snapshot: Snapshot) -> dict[int, list[Process]]:
+        """Owned processes that ended since the snapshot before, by their nearest ancestor that still lives."""
+        found: dict[int, list[Process]] = {}
         for pid in self._before_owners:
             ended = self._before[pid]
             if self._lives(ended, snapshot):
@@ -107,8 +119,8 @@ class CpuLedger:
                 heir = self._before.get(heir.parent)
                 steps += 1
             if heir is not None:
-                charged[heir.pid] = charged.get(heir.pid, 0.0) + ended.cpu_seconds
-        return charged
+                found.setdefault(heir.pid, []).append(ended)
+        return found
 
     @staticmethod
     def _lives(process: Process, snapshot: Snapshot) -> bool:
