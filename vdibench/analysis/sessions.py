@@ -1,0 +1,98 @@
+"""Which sessions were good, how evenly they were served, and which was worst. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from vdibench.metrics import REGISTRY, Direction, Metric, Statistic, Tables, sessions, values
+from vdibench.slo import Expectation, Objectives
+
+__all__ = ["Criterion", "criteria", "good_sessions", "jain_index", "worst_session"]
+
+# What one session must keep: a metric of its own samples, and what is expected of them.
+Criterion = tuple[str, Expectation]
+
+_OWN_TABLES = frozenset({"frames", "inputs", "network"})
+_NOT_OF_THE_SESSION = frozenset({"event_loop_lag_seconds"})  # the measuring client's
+
+
+def criteria(objectives: Objectives, suite: str, context: Mapping[str, Any]) -> tuple[Criterion, ...]:
+    """The objectives that apply to ``suite`` and can be asked of a single session."""
+    return tuple(
+        (item.objective.metric, item.objective.expectation)
+        for item in objectives.applicable(suite, context)
+        if item.applies
+        and item.objective.definition.table in _OWN_TABLES
+        and item.objective.metric not in _NOT_OF_THE_SESSION
+    )
+
+
+def good_sessions(
+    tables: Tables,
+    expectations: Sequence[Criterion],
+    *,
+    suite: str,
+    level: int,
+    trial: int,
+    framerate: float | None = None,
+) -> dict[str, bool]:
+    """For each session of one trial, whether it kept every expectation. One without samples is not good.
+
+    :param framerate: frames per second asked for: the ``target`` of expectations.
+    :raises ValueError: no expectation was given; everything would be good.
+    """
+    if not expectations:
+        raise ValueError("a session is good by expectations: give at least one")
+    found = {}
+    for session in sessions(tables, suite, level, trial):
+        found[session] = all(
+            _keeps(
+                expectation,
+                values(metric, tables, suite=suite, level=level, trial=trial, session=session),
+                framerate,
+            )
+            for metric, expectation in expectations
+        )
+    return found
+
+
+def jain_index(shares: Iterable[float]) -> float | None:
+    """Jain's fairness index of what each session got: 1 when all got the same, 1/n when one got everything.
+
+    None when there is no session, or none got anything.
+    """
+    numbers = [float(share) for share in shares]
+    squares = sum(number * number for number in numbers)
+    return sum(numbers) ** 2 / (len(numbers) * squares) if squares > 0 else None
+
+
+def worst_session(
+    metric: Metric | str, statistic: Statistic, tables: Tables, *, suite: str, level: int, trial: int | None = None
+) -> tuple[str, float] | None:
+    """The session with the worst statistic of a metric, and that statistic; None without data.
+
+    :raises ValueError: the metric has no better direction.
+    """
+    known = REGISTRY.named(metric) if isinstance(metric, str) else metric
+    if known.direction is Direction.NONE:
+        raise ValueError(f"no value of {known.name} is better than another")
+    found: list[tuple[float, str]] = []
+    for session in sessions(tables, suite, level, trial):
+        value = statistic.of(values(known, tables, suite=suite, level=level, trial=trial, session=session))
+        if value is not None:
+            found.append((value, session))
+    if not found:
+        return None
+    value, session = max(found) if known.direction is Direction.LOWER else min(found)
+    return session, value
+
+
+def _keeps(expectation: Expectation, found: pd.Series, framerate: float | None) -> bool:
+    limit = expectation.limit(framerate)
+    if expectation.statistic is None or limit is None:
+        return False
+    observed = expectation.statistic.of(found)
+    return observed is not None and expectation.holds(observed, limit)

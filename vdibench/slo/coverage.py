@@ -1,0 +1,42 @@
+"""Which suite measures what: decides before a run where an objective in short form applies. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from vdibench.metrics import Metric
+
+__all__ = ["KNEE", "LEVELED", "SUITES", "finds_knee", "measures", "measures_anything"]
+
+KNEE = "knee"
+_STREAM = frozenset({"frames", "network", "milestones", "resources"})
+
+# Suite -> the raw tables that it fills, and "knee" where it searches for one.
+SUITES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "preflight": frozenset(),
+        "stream_validation": _STREAM | {"inputs"},
+        "latency_under_load": _STREAM | {"inputs"},
+        "gpu_density": _STREAM | {KNEE},
+        "graduation": frozenset(),
+        "capacity_report": frozenset(),
+    }
+)
+LEVELED = frozenset({"latency_under_load", "gpu_density"})
+_UNKNOWN = _STREAM | {"inputs"}
+
+
+def measures(suite: str, metric: Metric) -> bool:
+    """Whether the suite measures the metric at all, whatever the target."""
+    return (metric.table or KNEE) in SUITES.get(suite, _UNKNOWN)
+
+
+def finds_knee(suite: str) -> bool:
+    """Whether the suite searches for a knee."""
+    return KNEE in SUITES.get(suite, _UNKNOWN)
+
+
+def measures_anything(suite: str) -> bool:
+    """False for suites that only check or only report."""
+    return bool(SUITES.get(suite, _UNKNOWN))
