@@ -1,0 +1,44 @@
+"""Each module says what it offers, and offers what it says."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "vdibench"
+MODULES = sorted(
+    ".".join(("vdibench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+)
+LONGEST = 400
+ONE_FILE_BY_DESIGN = {"vdibench.desk.desk"}  # it is copied into desktops
+
+
+def source(name: str) -> Path:
+    stem = PACKAGE.joinpath(*name.split(".")[1:])
+    return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+
+
+def test_modules_are_found() -> None:
+    assert {"vdibench", "vdibench.cli", "vdibench.errors", "vdibench.records"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_offers_what_it_says(name: str) -> None:
+    text = source(name).read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), f"{name} has no docstring"
+    assert name in ONE_FILE_BY_DESIGN or len(text.splitlines()) <= LONGEST, f"{name} is too long"
+    assert any(
+        isinstance(target, ast.Name) and target.id == "__all__"
+        for node in tree.body
+        for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
+    ), f"{name} has no __all__"
+    if name.endswith("__main__"):
+        return  # importing it would run it
+    module = importlib.import_module(name)
+    assert [n for n in module.__all__ if not hasattr(module, n)] == []
+    assert len(set(module.__all__)) == len(module.__all__)
