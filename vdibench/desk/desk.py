@@ -1,0 +1,971 @@
+"""Draw a machine-readable marker, input echo patches and a workload on an X11 screen.
+
+One file, standard library only, Python 3.9 or later: copy it into any desktop image and run
+``python3 desk.py --display :1 --session-id 7``. It speaks the X11 protocol itself, over the unix
+socket (or TCP when the display names a host), with the cookie that XAUTHORITY holds.
+
+I/O: one X11 connection, and one line on stderr when it fails. Units: pixels, seconds; the marker carries
+microseconds. Exit status: 0 ended as asked, 1 the X server went away or failed, 2 it cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import binascii
+import contextlib
+import functools
+import math
+import os
+import random
+import re
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Connection", "DeskError", "main", "marker_bytes", "request"]
+
+VERSION = "1.0"
+BAD_DISPLAY = 2
+SERVER_FAILED = 1
+
+
+class DeskError(Exception):
+    """What ends the program: one line of cause and remedy, and an exit status (1 or 2)."""
+
+    def __init__(self, cause: str, remedy: str, status: int) -> None:
+        super().__init__(" ".join(f"{cause}: {remedy}".split()))
+        self.status = status
+
+
+# ---------------------------------------------------------------------------------------------------
+# Protocol: connection, cookie, requests
+# ---------------------------------------------------------------------------------------------------
+
+SETUP_TIMEOUT = 10.0
+PUT_IMAGE_BYTES = 200_000  # below 65535 words, which every server takes without BIG-REQUESTS
+FAMILY_LOCAL, FAMILY_WILD, FAMILY_INTERNET, FAMILY_INTERNET6 = 256, 65535, 0, 6
+COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
+
+ERROR, REPLY, KEY_PRESS, KEY_RELEASE, BUTTON_PRESS = 0, 1, 2, 3, 4
+FOCUS_OUT, EXPOSE, CONFIGURE_NOTIFY, GENERIC_EVENT = 10, 12, 22, 35
+CREATE_WINDOW, CHANGE_WINDOW_ATTRIBUTES, MAP_WINDOW, CONFIGURE_WINDOW = 1, 2, 8, 12
+CHANGE_PROPERTY, SET_INPUT_FOCUS, GET_INPUT_FOCUS, OPEN_FONT, QUERY_FONT = 18, 42, 43, 45, 47
+CREATE_PIXMAP, CREATE_GC, CHANGE_GC, COPY_AREA = 53, 55, 56, 62
+POLY_FILL_RECTANGLE, PUT_IMAGE, IMAGE_TEXT8, QUERY_EXTENSION = 70, 72, 76, 98
+
+
+class Rect(NamedTuple):
+    """A rectangle in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Screen(NamedTuple):
+    """The first facts the server tells about a screen."""
+
+    root: int
+    white: int
+    black: int
+    width: int
+    height: int
+    depth: int
+
+
+def padded(data: bytes) -> bytes:
+    """Return ``data`` filled up to whole 32-bit words."""
+    return data + bytes(-len(data) % 4)
+
+
+def request(opcode: int, detail: int = 0, body: bytes = b"") -> bytes:
+    """Return one request in little-endian byte order, padded, with its length set."""
+    body = padded(body)
+    return struct.pack("<BBH", opcode, detail, 1 + len(body) // 4) + body
+
+
+def parse_display(text: str) -> tuple[str, int, int]:
+    """Split ``[host]:number[.screen]`` into host ("" for this machine), number and screen."""
+    match = re.fullmatch(r"(?:(.*?):)(\d+)(?:\.(\d+))?", text, re.ASCII)
+    if match is None:
+        cause = f"display '{text}' is not [host]:number[.screen]" if text else "no display is named"
+        raise DeskError(cause, "pass --display :0 or set DISPLAY", BAD_DISPLAY)
+    host = match[1].strip("[]")
+    return ("" if host == "unix" else host), int(match[2]), int(match[3] or 0)
+
+
+def authority_file() -> Path:
+    """Return the path of the cookie file, as Xlib would choose it."""
+    named = os.environ.get("XAUTHORITY")
+    return Path(named) if named else Path(os.environ.get("HOME", "/")) / ".Xauthority"
+
+
+def find_cookie(records: bytes, family: int, address: bytes, number: int) -> bytes:
+    """Return the cookie for one display from the bytes of a cookie file, or ``b""``.
+
+    A local entry under another host name is the second choice: containers change their host name.
+    """
+    second = b""
+    position = 0
+    try:
+        while position < len(records):
+            (kind,) = struct.unpack_from(">H", records, position)
+            position += 2
+            fields = []
+            for _ in range(4):
+                (length,) = struct.unpack_from(">H", records, position)
+                fields.append(records[position + 2 : position + 2 + length])
+                position += 2 + length
+            if fields[2] != COOKIE_NAME or fields[1] not in (b"", b"%d" % number):
+                continue
+            if kind == FAMILY_WILD or (kind == family and fields[0] == address):
+                return fields[3]
+            if kind == family == FAMILY_LOCAL:
+                second = second or fields[3]
+    except struct.error:
+        pass  # a cut-off file: what was whole before the cut still counts, as in Xlib
+    return second
+
+
+class Connection:
+    """One X11 connection. Blocking; the caller selects on it before ``read``.
+
+    :param display: ``[host]:number[.screen]``.
+    :raises DeskError: status 2 when the display cannot be used, status 1 when the server goes away later.
+    """
+
+    def __init__(self, display: str) -> None:
+        self.display = display
+        host, number, index = parse_display(display)
+        self._buffer = bytearray()
+        self._waiting: deque[bytes] = deque()
+        self._sequence = 0
+        self._last_id = 0
+        self._socket = self._connect(host, number)
+        self._socket.settimeout(SETUP_TIMEOUT)
+        self._setup(self._authorization(host, number), index)
+        self._socket.settimeout(None)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for ``select``."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the connection; the server frees everything made over it."""
+        self._socket.close()
+
+    def new_id(self) -> int:
+        """Return a fresh resource id."""
+        self._last_id += 1
+        return self._last_id
+
+    def send(self, requests: list[bytes]) -> None:
+        """Send whole requests with one write."""
+        self._sequence = (self._sequence + len(requests)) & 0xFFFF
+        try:
+            self._socket.sendall(b"".join(requests))
+        except OSError as error:
+            raise self._gone() from error
+
+    def call(self, one: bytes) -> bytes:
+        """Send a request and wait for its reply; events that arrive meanwhile stay for ``read``.
+
+        An X error that answers the request is returned in the reply's place (first byte 0).
+        """
+        self.send([one])
+        kept: list[bytes] = []
+        while True:
+            if not self._waiting:
+                self._fill()
+            message = self._waiting.popleft()
+            if message[0] in (ERROR, REPLY) and struct.unpack_from("<H", message, 2)[0] == self._sequence:
+                self._waiting.extendleft(reversed(kept))
+                return message
+            kept.append(message)
+
+    def extension(self, name: str) -> int:
+        """Return the opcode of an extension, 0 when the server lacks it."""
+        body = struct.pack("<H2x", len(name)) + name.encode()
+        reply = self.call(request(QUERY_EXTENSION, 0, body))
+        return int(reply[9]) if reply[0] == REPLY and reply[8] else 0
+
+    def read(self) -> list[bytes]:
+        """Return the events, errors and replies that one read brings (wait for at least one byte)."""
+        if not self._waiting:
+            self._fill()
+        messages = list(self._waiting)
+        self._waiting.clear()
+        return messages
+
+    @property
+    def pending(self) -> bool:
+        """Whether ``read`` has messages without waiting."""
+        return bool(self._waiting)
+
+    def _connect(self, host: str, number: int) -> socket.socket:
+        if host:
+            try:
+                stream = socket.create_connection((host, 6000 + number), SETUP_TIMEOUT)
+            except OSError as error:
+                cause = f"cannot reach display {self.display} (TCP port {6000 + number}: {error})"
+                raise DeskError(cause, "check that the X server listens on TCP", BAD_DISPLAY) from error
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return stream
+        path = f"/tmp/.X11-unix/X{number}"
+        first: OSError | None = None
+        for address in (path, "\0" + path):  # some containers share only the abstract name
+            stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            stream.settimeout(SETUP_TIMEOUT)
+            try:
+                stream.connect(address)
+            except OSError as error:
+                stream.close()
+                first = first or error
+            else:
+                return stream
+        cause = f"cannot reach display {self.display} ({path}: {first.strerror if first else ''})"
+        raise DeskError(cause, "start the X server first or pass another --display", BAD_DISPLAY) from first
+
+    def _authorization(self, host: str, number: int) -> bytes:
+        family, address = FAMILY_LOCAL, socket.gethostname().encode()
+        if host:
+            peer = self._socket.getpeername()[0]
+            inet6 = self._socket.family == socket.AF_INET6
+            if peer not in ("127.0.0.1", "::1"):
+                family = FAMILY_INTERNET6 if inet6 else FAMILY_INTERNET
+                address = socket.inet_pton(self._socket.family, peer)
+        try:
+            records = authority_file().read_bytes()
+        except OSError:
+            return b""  # a server without access control needs none; one with it says so
+        return find_cookie(records, family, address, number)
+
+    def _setup(self, cookie: bytes, index: int) -> None:
+        name = COOKIE_NAME if cookie else b""
+        hello = struct.pack("<BxHHHH2x", ord("l"), 11, 0, len(name), len(cookie))
+        try:
+            self._socket.sendall(hello + padded(name) + padded(cookie))
+            head = self._exactly(8)
+            body = self._exactly(4 * struct.unpack_from("<H", head, 6)[0])
+        except (OSError, EOFError) as error:
+            cause = f"display {self.display} does not answer ({error or 'connection closed'})"
+            raise DeskError(cause, "check that an X server runs there", BAD_DISPLAY) from error
+        if head[0] != 1:
+            # The line feed that servers put at the end of the reason is not part of it.
+            reason = body[: head[1]].decode("latin-1").strip("\0\n ") or "no reason given"
+            sent = "the cookie in" if cookie else "no cookie for this display in"
+            cause = f"display {self.display} refuses the connection ({reason}; {sent} {authority_file()})"
+            raise DeskError(cause, "set XAUTHORITY to the cookie file of this X server", BAD_DISPLAY)
+        _, self._last_id, _, _, vendor, _, roots, formats = struct.unpack_from("<IIIIHHBB", body)
+        at = 32 + vendor + -vendor % 4
+        bits = {body[at + 8 * i]: body[at + 8 * i + 1] for i in range(formats)}
+        at += 8 * formats
+        screens = []
+        for _ in range(roots):
+            root, _, white, black, _, width, height = struct.unpack_from("<IIIIIHH", body, at)
+            depth, depths = body[at + 38], body[at + 39]
+            screens.append(Screen(root, white, black, width, height, depth))
+            at += 40
+            for _ in range(depths):
+                at += 8 + 24 * struct.unpack_from("<H", body, at + 2)[0]
+        if index >= len(screens):
+            cause = f"display {self.display} has no screen {index}"
+            raise DeskError(cause, f"name a screen from 0 to {len(screens) - 1}", BAD_DISPLAY)
+        self.screen = screens[index]
+        if self.screen.depth != 24 or bits.get(24) != 32:
+            cause = f"display {self.display} has colour depth {self.screen.depth}"
+            raise DeskError(cause, "start the X server with depth 24 (Xvfb -screen 0 WxHx24)", BAD_DISPLAY)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self._socket.recv(count - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def _fill(self) -> None:
+        try:
+            data = self._socket.recv(1 << 16)
+        except OSError as error:
+            raise self._gone() from error
+        if not data:
+            raise self._gone()
+        self._buffer += data
+        start, end = 0, len(self._buffer)
+        while end - start >= 32:
+            size = 32
+            if self._buffer[start] in (REPLY, GENERIC_EVENT):
+                size += 4 * int(struct.unpack_from("<I", self._buffer, start + 4)[0])
+            if end - start < size:
+                break
+            self._waiting.append(bytes(self._buffer[start : start + size]))
+            start += size
+        del self._buffer[:start]
+
+    def _gone(self) -> DeskError:
+        cause = f"the X server of display {self.display} has gone"
+        return DeskError(cause, "start it again, then start desk again", SERVER_FAILED)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Canvas: the window and what is drawn in it, as requests
+# ---------------------------------------------------------------------------------------------------
+
+GREY = 0x505860
+INK = 0x202428
+PAPER = 0xF4F4F0
+EVENTS_WINDOW = 0x1 | 0x2 | 0x4 | 0x8000 | 0x200000  # keys, button press, exposure, focus
+EVENTS_ROOT = 0x20000  # structure: the screen's size
+
+
+class Canvas:
+    """A full-screen window above everything else, and the requests that draw in it.
+
+    Methods return requests; only what must exist before (contexts, pixmaps) is sent at once.
+    """
+
+    def __init__(self, connection: Connection, top: int) -> None:
+        self.connection = connection
+        self.top = top
+        self.width, self.height = connection.screen.width, connection.screen.height
+        self.window = connection.new_id()
+        self._contexts: dict[tuple[int, int, int], int] = {}
+        root = connection.screen.root
+        # North-west bit gravity keeps the marker in place while the window is resized.
+        values = struct.pack("<IIII", GREY, 1, 1, EVENTS_WINDOW)
+        shape = struct.pack("<IIhhHHHHII", self.window, root, 0, 0, self.width, self.height, 0, 1, 0, 0xA12)
+        title = struct.pack("<IIIB3xI", self.window, 39, 31, 8, 4) + b"desk"
+        connection.send(
+            [
+                request(CREATE_WINDOW, 0, shape + values),
+                request(CHANGE_PROPERTY, 0, title),
+                request(CHANGE_WINDOW_ATTRIBUTES, 0, struct.pack("<III", root, 0x800, EVENTS_ROOT)),
+                request(MAP_WINDOW, 0, struct.pack("<I", self.window)),
+                *self.to_front(),
+            ]
+        )
+
+    @property
+    def area(self) -> Rect:
+        """The part below marker and patches, which the workload owns (empty on a very small screen)."""
+        return Rect(0, self.top, self.width, max(0, self.height - self.top))
+
+    def to_front(self) -> list[bytes]:
+        """Cover the whole screen, above all other windows, with the keyboard."""
+        shape = struct.pack("<IH2xIII", self.window, 0x4C, self.width, self.height, 0)
+        return [
+            request(CONFIGURE_WINDOW, 0, shape),
+            request(SET_INPUT_FOCUS, 1, struct.pack("<II", self.window, 0)),
+        ]
+
+    def context(self, colour: int, tile: int = 0, font: int = 0) -> int:
+        """Return a graphics context that paints with a colour or a tile; made at first use."""
+        key = (colour, tile, font)
+        if key not in self._contexts:
+            self._contexts[key] = identity = self.connection.new_id()
+            # No exposure events for copies: nobody reads them and they would wake the loop.
+            mask, values = 0x10000 | 0x4 | 0x8, [colour, PAPER]
+            if tile:
+                mask, values = mask | 0x100 | 0x400, [*values, 1, tile]
+            if font:
+                mask, values = mask | 0x4000, [*values, font]
+            body = struct.pack(f"<III{len(values) + 1}I", identity, self.window, mask, *values, 0)
+            self.connection.send([request(CREATE_GC, 0, body)])
+        return self._contexts[key]
+
+    def pixmap(self, width: int, height: int, image: bytes = b"") -> int:
+        """Make a pixmap in the server, with an image of 4 bytes a pixel when given; return its id."""
+        identity = self.connection.new_id()
+        requests = [request(CREATE_PIXMAP, 24, struct.pack("<IIHH", identity, self.window, width, height))]
+        rows = max(1, PUT_IMAGE_BYTES // (4 * width))
+        context = self.context(0)
+        for top in range(0, height if image else 0, rows):
+            part = image[4 * width * top : 4 * width * (top + rows)]
+            head = (identity, context, width, len(part) // (4 * width), 0, top, 0, 24)
+            requests.append(request(PUT_IMAGE, 2, struct.pack("<IIHHhhBB2x", *head) + part))
+        self.connection.send(requests)
+        return identity
+
+    def fill(self, drawable: int, context: int, rects: list[Rect]) -> bytes:
+        """Fill rectangles of a window or pixmap."""
+        body = struct.pack("<II", drawable, context)
+        return request(POLY_FILL_RECTANGLE, 0, body + b"".join(struct.pack("<hhHH", *rect) for rect in rects))
+
+    def copy(self, source: int, target: int, origin: tuple[int, int], to: Rect) -> bytes:
+        """Copy a rectangle whose top left is ``origin`` in the source to ``to`` in the target."""
+        context = self.context(0)
+        body = struct.pack("<IIIhhhhHH", source, target, context, *origin, *to)
+        return request(COPY_AREA, 0, body)
+
+    def tile_origin(self, context: int, x: int, y: int) -> bytes:
+        """Move the origin of a tiled context."""
+        return request(CHANGE_GC, 0, struct.pack("<IIii", context, 0x1000 | 0x2000, x, y))
+
+
+# ---------------------------------------------------------------------------------------------------
+# Marker and echo patches
+# ---------------------------------------------------------------------------------------------------
+
+MAGIC, MARKER_VERSION = 0xA5, 1
+COLUMNS, ROWS = 32, 4
+
+
+def marker_bytes(session_id: int, microseconds: int) -> bytes:
+    """Return the 16 bytes of marker version 1: magic, version, session, time, reserved, CRC-16."""
+    body = struct.pack(">BBH", MAGIC, MARKER_VERSION, session_id) + microseconds.to_bytes(7, "big") + bytes(3)
+    return body + struct.pack(">H", binascii.crc_hqx(body, 0xFFFF))  # this is CRC-16/CCITT-FALSE
+
+
+@functools.lru_cache(maxsize=4096)
+def white_runs(position: int, value: int, cell: int) -> bytes:
+    """Return the white rectangles of one marker byte, packed for the wire (kept: bytes repeat)."""
+    row, column = divmod(position * 8, COLUMNS)
+    runs = re.finditer("1+", f"{value:08b}")
+    return b"".join(
+        struct.pack("<hhHH", (column + r.start()) * cell, row * cell, (r.end() - r.start()) * cell, cell) for r in runs
+    )
+
+
+class Marker:
+    """The marker and the two patches below it."""
+
+    def __init__(self, canvas: Canvas, session_id: int, cell: int) -> None:
+        self._canvas = canvas
+        self._session_id = session_id
+        self._cell = cell
+        screen = canvas.connection.screen
+        self._black, self._white = canvas.context(screen.black), canvas.context(screen.white)
+        self._whole = Rect(0, 0, COLUMNS * cell, ROWS * cell)
+        self._pixmap = canvas.pixmap(self._whole.width, self._whole.height)
+        self._lit = {"key": False, "click": False}
+
+    def stamp(self, microseconds: int) -> list[bytes]:
+        """Show a time: drawn aside, then brought up by one copy, so that no capture sees it half done."""
+        canvas, pixmap = self._canvas, self._pixmap
+        data = marker_bytes(self._session_id, microseconds)
+        white = b"".join(white_runs(i, value, self._cell) for i, value in enumerate(data))
+        return [
+            canvas.fill(pixmap, self._black, [self._whole]),
+            request(POLY_FILL_RECTANGLE, 0, struct.pack("<II", pixmap, self._white) + white),
+            canvas.copy(pixmap, canvas.window, (0, 0), self._whole),
+        ]
+
+    def toggle(self, patch: str) -> bytes:
+        """Invert the patch ``key`` or ``click``."""
+        self._lit[patch] = not self._lit[patch]
+        return self.patch(patch)
+
+    def patch(self, name: str) -> bytes:
+        """Draw a patch as it stands. It tells that an input came, by change alone: it counts nothing."""
+        side = 4 * self._cell
+        rect = Rect(0 if name == "key" else side, side, side, side)
+        return self._canvas.fill(self._canvas.window, self._white if self._lit[name] else self._black, [rect])
+
+
+class Input:
+    """Tells a fresh key press from an auto-repeated one and a click from the wheel."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._down: set[int] = set()
+        self._released: dict[int, int] = {}
+        self._detectable = False
+        opcode = connection.extension("XKEYBOARD")
+        if opcode:
+            # With this flag the server repeats KeyPress alone, without a made-up KeyRelease before it.
+            connection.call(request(opcode, 0, struct.pack("<HH", 1, 0)))
+            flags = struct.pack("<H2xIIIII", 0x100, 1, 1, 0, 0, 0)
+            reply = connection.call(request(opcode, 21, flags))
+            self._detectable = reply[0] == REPLY and bool(struct.unpack_from("<I", reply, 12)[0] & 1)
+
+    def patch_for(self, event: bytes) -> str:
+        """Return the patch that an event toggles, or ``""``."""
+        kind, detail, (stamp,) = event[0] & 0x7F, event[1], struct.unpack_from("<I", event, 4)
+        if kind == BUTTON_PRESS:
+            return "click" if detail <= 3 else ""
+        if kind == KEY_RELEASE:
+            self._down.discard(detail)
+            self._released[detail] = stamp
+        elif kind == FOCUS_OUT:
+            self._down.clear()  # the release may go elsewhere
+        elif kind == KEY_PRESS and detail not in self._down:
+            self._down.add(detail)
+            # Without the flag a repeat is a release and a press of the same instant.
+            return "key" if self._detectable or self._released.get(detail) != stamp else ""
+        return ""
+
+
+# ---------------------------------------------------------------------------------------------------
+# Workloads
+# ---------------------------------------------------------------------------------------------------
+
+TILE_WIDTH, TILE_HEIGHT = 1024, 512
+GRAIN_HALVINGS = 4  # the grain's amplitude is 255 / 2**this
+
+
+@functools.lru_cache(maxsize=2)
+def every_byte(value: int) -> int:
+    """Return the picture-sized integer whose bytes are all ``value``."""
+    return int.from_bytes(bytes([value]) * (4 * TILE_WIDTH * TILE_HEIGHT), "little")
+
+
+def mean(a: int, b: int) -> int:
+    """Average two pictures byte by byte.
+
+    A picture is one long integer here: so plain Python handles half a million pixels at the speed of C.
+    """
+    return (a & b) + (((a ^ b) & every_byte(0xFE)) >> 1)
+
+
+def turned(picture: int, pixels: int) -> int:
+    """Shift a picture by a number of pixels, around its edges."""
+    size, bits = 32 * TILE_WIDTH * TILE_HEIGHT, 32 * pixels
+    return ((picture << bits) & every_byte(0xFF)) | (picture >> (size - bits))
+
+
+def noise(rng: random.Random, step: int, coloured: bool) -> int:
+    """Return smooth noise with a feature size of ``step`` pixels (a power of two)."""
+    columns, rows = TILE_WIDTH // step, TILE_HEIGHT // step
+    points = bytearray(rng.getrandbits(32 * columns * rows).to_bytes(4 * columns * rows, "little"))
+    if not coloured:
+        for channel in (1, 2, 3):
+            points[channel::4] = points[0::4]
+    coarse = array.array("I", bytes(points))
+    lines = []
+    for row in range(rows):
+        line = array.array("I", bytes(4 * TILE_WIDTH))
+        for offset in range(step):
+            line[offset::step] = coarse[row * columns : (row + 1) * columns]
+        lines.append(line.tobytes() * step)
+    picture = int.from_bytes(b"".join(lines), "little")
+    while step > 1:  # halving shifts add up to a box as wide as a feature: linear interpolation
+        step //= 2
+        picture = mean(picture, turned(picture, step))
+        picture = mean(picture, turned(picture, step * TILE_WIDTH))
+    return picture
+
+
+def scenery(seed: int, grains: int) -> list[bytes]:
+    """Return one scene with several different grains over it, as images of 4 bytes a pixel.
+
+    Amplitude falls as detail gets finer, colour is coarser than brightness, surfaces end in edges, and
+    the grain changes from frame to frame: what decides in camera pictures how much an encoder must send.
+    """
+    rng = random.Random(seed)
+    steps = (2, 4, 8, 16, 32, 64, 128)
+    relief = functools.reduce(mean, [noise(rng, step, coloured=step == 128) for step in steps])
+    size = 4 * TILE_WIDTH * TILE_HEIGHT
+    # More contrast, and a step in brightness wherever the relief crosses one of a few heights.
+    tones = bytes(max(0, min(255, 128 + 2 * (level - 128) + 24 * (level // 16 % 2))) for level in range(256))
+    scene = int.from_bytes(relief.to_bytes(size, "little").translate(tones), "little")
+    images = []
+    for _ in range(grains):
+        picture = noise(rng, 1, coloured=False)
+        for _ in range(GRAIN_HALVINGS):
+            picture = mean(picture, scene)
+        images.append(picture.to_bytes(size, "little"))
+    return images
+
+
+class Workload:
+    """Idle: a plain background. The other workloads derive from it.
+
+    ``paint`` draws everything anew for the canvas as it is now; ``step`` advances to a time in seconds
+    since the start. Both return requests and draw inside ``canvas.area`` only.
+    """
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
+
+    def paint(self) -> list[bytes]:
+        """Draw the whole area."""
+        return [self.canvas.fill(self.canvas.window, self.canvas.context(GREY), [self.canvas.area])]
+
+    def step(self, now: float) -> list[bytes]:
+        """Draw what changes until ``now``."""
+        return []
+
+
+WORDS = re.findall(
+    r"\w+",
+    """a above after all and as at before between build by can cluster desktop each encoder every fifty five for
+    frame from graphics home hour how in input is it key latency line link many measure memory more network node
+    not of on one or packet path picture policy rate reads route same screen second sends server session share so
+    stream that the then time to under until user video volume wait when where which with work""",
+)
+
+
+class Text(Workload):
+    """A page of text that scrolls up at reading speed."""
+
+    SPEED = 120.0  # pixels a second
+
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        connection = canvas.connection
+        self._font = connection.new_id()
+        connection.send([request(OPEN_FONT, 0, struct.pack("<IH2x", self._font, 5) + b"fixed")])
+        reply = connection.call(request(QUERY_FONT, 0, struct.pack("<I", self._font)))
+        self._advance, self._ascent, self._height = 6, 11, 13
+        if reply[0] == REPLY:
+            self._advance = struct.unpack_from("<h", reply, 28)[0]
+            self._ascent, descent = struct.unpack_from("<hh", reply, 52)
+            self._height = self._ascent + descent
+        else:
+            self._font = 0
+        self._pitch = self._height + 3
+        self._scrolled = 0
+
+    def paint(self) -> list[bytes]:
+        """Draw a page of lines."""
+        return self._lines(0, self.canvas.area.height)
+
+    def step(self, now: float) -> list[bytes]:
+        """Scroll, and draw the lines that came into sight."""
+        area, window = self.canvas.area, self.canvas.window
+        by = int(now * self.SPEED) - self._scrolled
+        self._scrolled += by
+        if by <= 0:
+            return []
+        if by >= area.height:
+            return self.paint()
+        rest = Rect(area.x, area.y, area.width, area.height - by)
+        return [
+            self.canvas.copy(window, window, (area.x, area.y + by), rest),
+            *self._lines(area.height - by, area.height),
+        ]
+
+    def _lines(self, top: int, bottom: int) -> list[bytes]:
+        """Draw the lines that touch the rows from ``top`` to ``bottom`` of the area."""
+        area, canvas = self.canvas.area, self.canvas
+        paper = Rect(area.x, area.y + top, area.width, bottom - top)
+        requests = [canvas.fill(canvas.window, canvas.context(PAPER), [paper])]
+        first = (self._scrolled + top) // self._pitch
+        last = (self._scrolled + bottom - 1) // self._pitch
+        for number in range(first, last + 1):
+            y = number * self._pitch - self._scrolled
+            if y >= 0:  # a line that begins above the area would reach into the marker
+                requests.append(self._line(number, area.y + y))
+        return requests
+
+    def _line(self, number: int, y: int) -> bytes:
+        canvas, rng = self.canvas, random.Random(number)
+        count = max(1, min(255, (canvas.area.width - 16) // self._advance))
+        text = ""
+        while len(text) < count and number % 9:  # a blank line ends each paragraph
+            text += rng.choice(WORDS) + " "
+        text = text[:count]
+        if self._font:
+            context = canvas.context(INK if number % 9 > 1 else 0x1040A0, font=self._font)
+            body = struct.pack("<IIhh", canvas.window, context, 8, y + self._ascent) + text.encode()
+            return request(IMAGE_TEXT8, len(text), body)
+        bars = [
+            Rect(8 + self._advance * match.start(), y + 3, self._advance * len(match[0]), self._height - 6)
+            for match in re.finditer(r"\w+", text)
+        ]
+        return canvas.fill(canvas.window, canvas.context(INK), bars)
+
+
+class Window(Workload):
+    """A window with title bar and content, dragged along a curve over a textured background."""
+
+    TITLE = 28
+
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        image = scenery(1, 1)[0]
+        self._backdrop = canvas.context(0, canvas.pixmap(TILE_WIDTH, TILE_HEIGHT, image))
+        self._content = canvas.pixmap(TILE_WIDTH, TILE_HEIGHT)
+        self._at: Rect | None = None
+
+    def paint(self) -> list[bytes]:
+        """Draw the background and make the window anew in a size that suits the screen."""
+        canvas, area = self.canvas, self.canvas.area
+        width, height = min(TILE_WIDTH, area.width // 2), min(TILE_HEIGHT, area.height // 2)
+        self._at = None
+        if min(width, height) <= 2 * self.TITLE:
+            return super().paint()
+        self._at = Rect(area.x, area.y, width, height)
+        whole = Rect(0, 0, width, height)
+        page = Rect(1, self.TITLE, width - 2, height - self.TITLE - 1)
+        rng = random.Random(2)
+        bars = [Rect(24, y, rng.randrange(width // 4, width - 48), 7) for y in range(self.TITLE + 16, height - 12, 15)]
+        button = Rect(width - self.TITLE, 8, 12, 12)
+        return [
+            canvas.fill(self._content, canvas.context(0x2C5AA0), [whole]),
+            canvas.fill(self._content, canvas.context(PAPER), [page, Rect(8, 10, width // 3, 8), button]),
+            canvas.fill(self._content, canvas.context(INK), bars),
+            canvas.fill(canvas.window, self._backdrop, [area]),
+            canvas.copy(self._content, canvas.window, (0, 0), self._at),
+        ]
+
+    def step(self, now: float) -> list[bytes]:
+        """Move the window, then repaint only the strips it left: nothing flickers."""
+        old, area, canvas = self._at, self.canvas.area, self.canvas
+        if old is None:
+            return []
+        x = area.x + round((area.width - old.width) * (1 + math.sin(0.9 * now)) / 2)
+        y = area.y + round((area.height - old.height) * (1 + math.sin(1.3 * now)) / 2)
+        self._at = Rect(x, y, old.width, old.height)
+        across, down = x - old.x, y - old.y
+        strips = []
+        if across:
+            left = old.x if across > 0 else max(x + old.width, old.x)
+            strips.append(Rect(left, old.y, min(abs(across), old.width), old.height))
+        if down:
+            top = old.y if down > 0 else max(y + old.height, old.y)
+            strips.append(Rect(old.x, top, old.width, min(abs(down), old.height)))
+        if not strips:
+            return []
+        moved = canvas.copy(self._content, canvas.window, (0, 0), self._at)
+        return [moved, canvas.fill(canvas.window, self._backdrop, strips)]
+
+
+class Video(Workload):
+    """A moving picture: scenes that pan, figures that cross them, fresh grain in every frame, cuts.
+
+    The pictures lie in the server from the start, so that a frame costs a few short requests here and
+    one pass over the pixels there.
+    """
+
+    SCENES, GRAINS, SCENE_SECONDS = 2, 3, 5.0
+
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        self._tiles = [
+            [
+                canvas.context(0, canvas.pixmap(TILE_WIDTH, TILE_HEIGHT, image))
+                for image in scenery(3 + scene, self.GRAINS)
+            ]
+            for scene in range(self.SCENES)
+        ]
+        self._frame = 0
+
+    def paint(self) -> list[bytes]:
+        """Draw one frame."""
+        return self.step(0.0)
+
+    def step(self, now: float) -> list[bytes]:
+        """Draw the frame of a time."""
+        canvas, area = self.canvas, self.canvas.area
+        if not area.height:
+            return []
+        self._frame += 1
+        scene = int(now / self.SCENE_SECONDS) % self.SCENES
+        # Not the grain of the last frame, and not always the same next one.
+        grain = (self._frame + self._frame // self.GRAINS) % self.GRAINS
+        behind = self._tiles[scene][grain]
+        before = self._tiles[scene - 1][grain]
+        pan = (round(300 * math.sin(0.23 * now)), round(90 * now) % TILE_HEIGHT)
+        figures = []
+        for number in range(3):
+            width, height = area.width // 5, area.height // 3
+            phase = now * (0.5 + 0.2 * number) + 2 * number
+            x = area.x + round((area.width - width) * (1 + math.sin(phase)) / 2)
+            y = area.y + round((area.height - height) * (1 + math.cos(0.7 * phase)) / 2)
+            figures.append(Rect(x, y, width, height))
+        return [
+            canvas.tile_origin(behind, *pan),
+            canvas.tile_origin(before, figures[0].x, figures[0].y),
+            canvas.fill(canvas.window, behind, [area]),
+            canvas.fill(canvas.window, before, figures),
+        ]
+
+
+WORKLOADS = {"idle": Workload, "text": Text, "window": Window, "video": Video}
+
+
+# ---------------------------------------------------------------------------------------------------
+# Main
+# ---------------------------------------------------------------------------------------------------
+
+FRAMES_IN_FLIGHT = 2
+
+
+class Desk:
+    """The frame loop over one connection."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._connection = Connection(options.display)
+        self._canvas = Canvas(self._connection, 8 * options.cell)
+        self._marker = Marker(self._canvas, options.session_id, options.cell)
+        self._input = Input(self._connection)
+        self._workload = WORKLOADS[options.workload](self._canvas)
+        self._in_flight = 0
+        self._warn_if_small()
+
+    def run(self) -> None:
+        """Draw until the duration ends (for ever without one)."""
+        rng = random.Random()
+        options, connection = self._options, self._connection
+        start = time.monotonic()
+        connection.send(self._static())
+        self._frame(0.0)
+        connection.call(request(GET_INPUT_FOCUS))  # its reply says that all before it has been drawn
+        self._report_ready()
+        end = start + options.duration if options.duration else math.inf
+        due = start
+        while True:
+            now = time.monotonic()
+            if now >= end:
+                return
+            if now >= due:
+                # A slow server is not given more than it can draw: frames that queue up would show
+                # times that are not the desktop's but the queue's.
+                if self._in_flight < FRAMES_IN_FLIGHT:
+                    self._frame(now - start)
+                # A constant period would keep one phase against the capture for a whole run, and the
+                # wait from draw to capture would be a constant of luck. Dithered, the phase runs
+                # through all values and the mean wait is half a capture interval.
+                due += rng.uniform(1 - options.dither, 1 + options.dither) / options.rate
+                due = max(due, now)
+            wait = max(0.0, min(due, end) - time.monotonic())
+            if connection.pending or select.select([connection], [], [], wait)[0]:
+                self._answer(connection.read())
+
+    def _frame(self, now: float) -> None:
+        """Send one frame with one write, the marker first: its time is that of its own draw alone."""
+        step = self._workload.step(now)
+        stamp = self._marker.stamp(time.time_ns() // 1000)
+        self._connection.send([*stamp, *step, request(GET_INPUT_FOCUS)])
+        self._in_flight += 1
+
+    def _static(self) -> list[bytes]:
+        return [self._marker.patch("key"), self._marker.patch("click"), *self._workload.paint()]
+
+    def _answer(self, messages: list[bytes]) -> None:
+        """React to what the server sent; all that follows from it goes out at once."""
+        requests: list[bytes] = []
+        repaint = False
+        for message in messages:
+            kind = message[0] & 0x7F
+            if kind == ERROR:
+                self._judge(message)
+            elif message[0] == REPLY:
+                self._in_flight -= 1
+            elif kind == EXPOSE:
+                repaint = True
+            elif kind == CONFIGURE_NOTIFY:
+                _, window, _, _, _, width, height = struct.unpack_from("<IIIhhHH", message, 4)
+                size = (self._canvas.width, self._canvas.height)
+                if window == self._connection.screen.root and (width, height) != size:
+                    self._canvas.width, self._canvas.height = width, height
+                    requests += self._canvas.to_front()
+                    repaint = True
+                    self._warn_if_small()
+            else:
+                patch = self._input.patch_for(message)
+                if patch:
+                    requests.append(self._marker.toggle(patch))
+        if repaint:
+            requests += self._static()
+        if requests:
+            self._connection.send(requests)
+
+    def _judge(self, error: bytes) -> None:
+        code, opcode = error[1], error[10]
+        if opcode == SET_INPUT_FOCUS:
+            return  # another client may hide or lock the screen: then input has no patch to show
+        cause = f"the X server of display {self._options.display} refused request {opcode} with error {code}"
+        raise DeskError(cause, "check its memory and its log, then start desk again", SERVER_FAILED)
+
+    def _warn_if_small(self) -> None:
+        width, height, cell = self._canvas.width, self._canvas.height, self._options.cell
+        if width < COLUMNS * cell or height < 8 * cell:
+            need = f"{COLUMNS * cell}x{8 * cell}"
+            fits = max(1, min(width // COLUMNS, height // 8))
+            print(
+                f"desk: warning: the screen ({width}x{height}) cuts the marker off ({need}): "
+                f"use a larger screen or --cell {fits}",
+                file=sys.stderr,
+            )
+
+    def _report_ready(self) -> None:
+        if self._options.ready_fd is None:
+            return
+        with contextlib.suppress(BrokenPipeError):  # whoever waited has gone; the desktop stays
+            os.write(self._options.ready_fd, b"ready\n")
+        os.close(self._options.ready_fd)
+
+
+def number(text: str, low: float, high: float, kind: type[int] | type[float]) -> float:
+    """Parse an option's number inside its bounds."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        what = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"'{text}' is not {what} from {low:g} to {high:g}")
+    return value
+
+
+def bounded(low: float, high: float, kind: type[int] | type[float] = float) -> functools.partial[float]:
+    """Return the parser of a number from ``low`` to ``high``."""
+    return functools.partial(number, low=low, high=high, kind=kind)
+
+
+def descriptor(text: str) -> int:
+    """Parse an open file descriptor."""
+    try:
+        os.fstat(int(text))
+    except (ValueError, OverflowError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an open file descriptor: pass one on") from error
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    line = argparse.ArgumentParser(
+        prog="desk",
+        description="Draw marker, input echo and a workload on an X11 screen, until SIGTERM.",
+    )
+    add = line.add_argument
+    add("--display", default=os.environ.get("DISPLAY", ""), help="[host]:number[.screen], DISPLAY without it")
+    add("--session-id", type=bounded(0, 65535, int), default=0, help="number in the marker, 0 to 65535")
+    add("--workload", choices=sorted(WORKLOADS), default="idle", help="what else to draw (default: idle)")
+    add("--rate", type=bounded(0.1, 1000), default=60.0, help="frames drawn per second (default: 60)")
+    add(
+        "--dither",
+        type=bounded(0, 0.9),
+        default=0.2,
+        help="spread of the period, a ratio (default: 0.2)",
+    )
+    add("--cell", type=bounded(1, 128, int), default=16, help="side of a marker cell in pixels (default: 16)")
+    add("--duration", type=bounded(0.001, 1e9), help="end after this many seconds")
+    add("--ready-fd", type=descriptor, help="write 'ready' here when the first frame is on the screen")
+    add("--version", action="version", version=f"desk {VERSION} (marker {MARKER_VERSION})")
+    return line
+
+
+def stop(*_: object) -> None:
+    """End at once; the server drops the window with the connection."""
+    sys.exit(0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program and return its exit status."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, stop)
+    options = parser().parse_args(arguments)
+    try:
+        Desk(options).run()
+    except DeskError as error:
+        with contextlib.suppress(BrokenPipeError):
+            print(f"desk: {error}", file=sys.stderr)
+        return error.status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
