@@ -1,0 +1,114 @@
+"""What a lab should consist of. Pure.
+
+Rates are frames per second, bit rates bits per second, durations seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vdibench.errors import ParameterError
+from vdibench.records import Display, Workload
+
+__all__ = ["DesktopSpec", "LabSpec", "checked_name"]
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+
+_DEFAULT_DISPLAY = Display(1920, 1080, 60)
+
+# What Selkies and coturn accept without clamping; beyond them the lab would measure something else than asked.
+_FRAMERATE = (8, 240)
+_BITRATE_BPS = (100_000, 1_000_000_000)
+_SIDE_PIXELS = (64, 8192)
+_DESKTOPS = (1, 64)
+_TURN_LIFETIME_SECONDS = (2.0, 7 * 86400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopSpec:
+    """One desktop.
+
+    :param display: picture size in pixels and rate in frames per second; width and height even.
+    :param workload: what the desk draws beside its marker.
+    :param bitrate_bps: video bit rate in bits per second, a multiple of 1000.
+    :param basic_auth: ask for HTTP Basic credentials (random per desktop).
+    :param audible: play a quiet tone, so that audio packets flow (Selkies 2.x sends none of silence).
+    """
+
+    display: Display = _DEFAULT_DISPLAY
+    workload: Workload = Workload.TEXT
+    bitrate_bps: int = 8_000_000
+    basic_auth: bool = True
+    audible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LabSpec:
+    """A whole lab.
+
+    :param desktops: one entry per desktop, in the order of their ids.
+    :param turn: run a TURN server on loopback and give every desktop credentials for it.
+    :param turn_lifetime_seconds: life of those credentials; they are minted anew at half of it.
+    :raises ParameterError: something is out of range.
+    """
+
+    desktops: tuple[DesktopSpec, ...]
+    turn: bool = True
+    turn_lifetime_seconds: float = 6 * 3600.0
+
+    def __post_init__(self) -> None:
+        _within("number of desktops", len(self.desktops), _DESKTOPS)
+        _within("TURN credential lifetime", self.turn_lifetime_seconds, _TURN_LIFETIME_SECONDS)
+        for spec in self.desktops:
+            display = spec.display
+            _within("frame rate", display.framerate, _FRAMERATE)
+            _within("bit rate", spec.bitrate_bps, _BITRATE_BPS)
+            for side in (display.width, display.height):
+                _within("display side", side, _SIDE_PIXELS)
+                if side % 2:
+                    raise ParameterError(f"display side {side} is odd", "video encoders want even sizes")
+            if spec.bitrate_bps % 1000:
+                raise ParameterError(f"bit rate {spec.bitrate_bps} is no multiple of 1000 bit/s", "round it")
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> LabSpec:
+        """The inverse of :meth:`to_json`."""
+        return cls(
+            desktops=tuple(
+                DesktopSpec(
+                    display=Display(**desktop["display"]),
+                    workload=Workload(desktop["workload"]),
+                    bitrate_bps=desktop["bitrate_bps"],
+                    basic_auth=desktop["basic_auth"],
+                    audible=desktop["audible"],
+                )
+                for desktop in document["desktops"]
+            ),
+            turn=document["turn"],
+            turn_lifetime_seconds=document["turn_lifetime_seconds"],
+        )
+
+
+def checked_name(name: str) -> str:
+    """The name, when it can be a lab's.
+
+    :raises ParameterError: it cannot; names become directories and parts of socket paths.
+    """
+    if not _NAME.fullmatch(name):
+        raise ParameterError(
+            f"{name!r} cannot be the name of a lab",
+            "use 1 to 32 lower-case letters, digits and inner hyphens",
+        )
+    return name
+
+
+def _within(what: str, value: float, bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    if not low <= value <= high:
+        raise ParameterError(f"{what} {value:g} is out of range", f"choose {low:g} to {high:g}")

@@ -1,0 +1,169 @@
+"""What a lab leaves in the system while it runs, and its removal. Linux only when called.
+
+Every process of a lab carries ``VDIBENCH_LAB=<mark>`` in its environment, and children inherit it: the mark
+finds them whatever their parents became. X servers also leave a lock and a socket in ``/tmp``, which name
+the server's process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+
+__all__ = [
+    "LOCK_FILE",
+    "MARK_FILE",
+    "MARK_VARIABLE",
+    "ROLE_VARIABLE",
+    "kill_marked",
+    "marked_processes",
+    "note_x_server",
+    "read_mark",
+    "remove_directory",
+    "remove_x_files",
+    "role_of",
+    "sweep",
+]
+
+MARK_VARIABLE = "VDIBENCH_LAB"
+ROLE_VARIABLE = "VDIBENCH_LAB_ROLE"
+
+LOCK_FILE = "lock"
+MARK_FILE = "mark"
+
+_X_SERVERS = "x-servers"
+_KILL_SECONDS = 10.0
+
+
+def read_mark(directory: Path) -> str:
+    """The mark of the lab in a directory, empty when there is none."""
+    try:
+        return (directory / MARK_FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def marked_processes(mark: str) -> list[int]:
+    """Ids of the living processes that carry a mark; zombies have none."""
+    needle = f"{MARK_VARIABLE}={mark}".encode()
+    return [pid for pid in _processes() if needle in _environment(pid)]
+
+
+def role_of(pid: int) -> str:
+    """What a lab's process is in its lab (``supervisor``, ``reaper`` or the name of a part)."""
+    prefix = f"{ROLE_VARIABLE}=".encode()
+    for entry in _environment(pid):
+        if entry.startswith(prefix):
+            return entry[len(prefix) :].decode()
+    return ""
+
+
+def kill_marked(mark: str, *, spare: frozenset[int] = frozenset()) -> frozenset[int]:
+    """SIGKILL every process that carries the mark, again and again until there is none.
+
+    :param spare: processes to leave alone.
+    :return: the ids of the killed processes.
+    """
+    killed: set[int] = set()
+    deadline = time.monotonic() + _KILL_SECONDS
+    while mark and time.monotonic() < deadline:
+        found = [pid for pid in marked_processes(mark) if pid not in spare]
+        if not found:
+            break
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        # The kernel takes a moment to take a killed process down; this only paces the next look.
+        time.sleep(0.005)
+    return frozenset(killed)
+
+
+def note_x_server(directory: Path, pid: int) -> None:
+    """Write down an X server's process id, so that its files are found after its death."""
+    with (directory / _X_SERVERS).open("a") as file:
+        file.write(f"{pid}\n")
+
+
+def remove_x_files(pids: frozenset[int]) -> None:
+    """Remove locks and sockets in ``/tmp`` of X servers that are dead; others' stay."""
+    for lock in Path("/tmp").glob(".X*-lock"):
+        number = lock.name[2:-5]
+        try:
+            owner = int(lock.read_text())
+        except (OSError, ValueError):
+            continue
+        if owner not in pids or not number.isdigit() or Path(f"/proc/{owner}/exe").exists():
+            continue
+        path = Path("/tmp/.X11-unix") / f"X{number}"
+        if not _listens(path):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+
+def sweep(directory: Path, mark: str, *, spare: frozenset[int] = frozenset()) -> None:
+    """End every process of a lab and remove every file of it, and its parents when they are empty."""
+    servers = _noted_x_servers(directory)
+    servers |= kill_marked(mark, spare=spare)
+    # A server that started between the first look and the kill has written its note by now.
+    remove_x_files(servers | _noted_x_servers(directory))
+    remove_directory(directory)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove a lab's directory, then those parents that are ours and empty."""
+    with contextlib.suppress(OSError):
+        # The lock goes last: until then the directory reads as held.
+        for entry in directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != LOCK_FILE:
+                entry.unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)
+    for parent in (directory.parent, directory.parent.parent):
+        try:
+            parent.rmdir()
+        except OSError:
+            return
+
+
+def _noted_x_servers(directory: Path) -> frozenset[int]:
+    try:
+        lines = (directory / _X_SERVERS).read_text().split()
+    except OSError:
+        return frozenset()
+    return frozenset(int(line) for line in lines if line.isdigit())
+
+
+def _processes() -> list[int]:
+    own = os.getuid()
+    found = []
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if entry.stat().st_uid == own:
+                        found.append(int(entry.name))
+    return found
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
