@@ -137,7 +137,8 @@ def _parts(tables: Tables, suite: str) -> dict[tuple[int, int], dict[str, pd.Dat
     parts: dict[tuple[int, int], dict[str, pd.DataFrame]] = {}
     for name in _TABLES:
         rows = tables[name]
-        for key, group in rows[rows["suite"] == suite].groupby(["level", "trial"], observed=True):
-            level, trial = (int(value) for value in key)
-            parts.setdefault((level, trial), dict(empty))[name] = group
+        mine = rows[rows["suite"] == suite]
+        for level, at_level in mine.groupby("level"):
+            for trial, group in at_level.groupby("trial"):
+                parts.setdefault((int(str(level)), int(str(trial))), dict(empty))[name] = group
     return parts

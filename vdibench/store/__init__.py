@@ -7,6 +7,7 @@ Writing: :class:`RunFolder`. Reading: :class:`Recording`. Finding and removing: 
 from vdibench.store.catalogue import LATEST, REFERENCE, Entry, prune, resolve, runs
 from vdibench.store.folder import RunFolder
 from vdibench.store.junit import junit_xml
+from vdibench.store.parts import frame
 from vdibench.store.recording import Recording, Tables
 from vdibench.store.redaction import REDACTED, Redactor
 
@@ -19,6 +20,7 @@ __all__ = [
     "Redactor",
     "RunFolder",
     "Tables",
+    "frame",
     "junit_xml",
     "prune",
     "resolve",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ _ACCEPTED: Mapping[str, tuple[type, ...]] = {
     "float64": (float, int, np.floating, np.integer, type(None)),
     "bool": (bool, np.bool_),
 }
-_INT64 = np.iinfo(np.int64)
+_MAX, _MIN = int(np.iinfo(np.int64).max), int(np.iinfo(np.int64).min)
 
 
 def table_named(name: str) -> Table:
@@ -79,9 +80,10 @@ def _listed(values: Sequence[object] | np.ndarray | pd.Series) -> list[object]:
 
 
 def _refuse_unknown(table: Table, columns: Columns) -> None:
+    names = table.names
     for name in columns:
-        if name not in table.names:
-            raise StoreError(f"table {table.name} has no column {name!r}", _nearest(name, table.names))
+        if name not in names:
+            raise StoreError(f"table {table.name} has no column {name!r}", _nearest(name, names))
 
 
 def _column(table: Table, column: Column, values: list[object] | None, count: int) -> list[object]:
@@ -89,17 +91,21 @@ def _column(table: Table, column: Column, values: list[object] | None, count: in
         if column.dtype == "float64":
             return [None] * count
         raise StoreError(f"a row for table {table.name} lacks column {column.name!r}", f"give it as {column.dtype}")
-    accepted = _ACCEPTED[column.dtype]
     for kind in set(map(type, values)):
-        # bool is an int to Python, and never a measurement.
-        if not issubclass(kind, accepted) or (issubclass(kind, bool | np.bool_) and column.dtype != "bool"):
+        if not _fits(column.dtype, kind):
             raise StoreError(
                 f"column {column.name!r} of table {table.name} takes {column.dtype}, not {kind.__name__}",
                 f"convert it: {column.meaning}",
             )
-    if column.dtype == "int64" and (max(values) > _INT64.max or min(values) < _INT64.min):  # type: ignore[type-var, operator]
+    if column.dtype == "int64" and (max(values) > _MAX or min(values) < _MIN):  # type: ignore[type-var, operator]
         raise StoreError(f"a value of column {column.name!r} of table {table.name} exceeds 64 bits", column.meaning)
     return values
+
+
+@cache
+def _fits(dtype: str, kind: type) -> bool:
+    """Whether values of a type may stand in a column; a bool is an int to Python and never a measurement."""
+    return issubclass(kind, _ACCEPTED[dtype]) and (dtype == "bool" or not issubclass(kind, bool | np.bool_))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vdibench.records import TABLES, Table
-from vdibench.store.batches import Columns
+from vdibench.store.batches import Columns, Rows, checked, table_named
 
-__all__ = ["Part", "arrow_schema", "decode", "encode", "list_parts", "merge", "part_name"]
+__all__ = ["Part", "arrow_schema", "decode", "encode", "frame", "list_parts", "merge", "part_name"]
 
 _NAME = re.compile(r"(?P<table>[a-z_]+)-(?P<suite>[a-z0-9_]+)-(?P<number>\d{5,})\.parquet")
 _REPLACES = b"vdibench.replaces"
@@ -56,8 +57,23 @@ def arrow_schema(table: Table) -> pa.Schema:
     return pa.schema([pa.field(column.name, _ARROW[column.dtype]) for column in table.columns])
 
 
+def frame(table: str, rows: Rows) -> pd.DataFrame:
+    """Rows as the frame that a recording would give of them, without a run folder; typed also when there are none.
+
+    :raises StoreError: rows that do not fit the table.
+    """
+    known = table_named(table)
+    columns, count = checked(known, rows)
+    arrow = _arrow(known, columns) if count else arrow_schema(known).empty_table()
+    return arrow.to_pandas()  # type: ignore[no-any-return]
+
+
 def encode(table: Table, columns: Columns) -> bytes:
     """A part file's content from checked columns."""
+    return _serialised(table, _arrow(table, columns))
+
+
+def _arrow(table: Table, columns: Columns) -> pa.Table:
     arrays = []
     for column in table.columns:
         values = columns[column.name]
@@ -65,7 +81,7 @@ def encode(table: Table, columns: Columns) -> bytes:
             arrays.append(pa.array(values, pa.string()))
         else:
             arrays.append(pa.array(np.array(values, dtype=_NUMPY[column.dtype])))
-    return _serialised(table, pa.Table.from_arrays(arrays, schema=arrow_schema(table)))
+    return pa.Table.from_arrays(arrays, schema=arrow_schema(table))
 
 
 def decode(part: Part) -> tuple[pa.Table, tuple[int, ...]]:
