@@ -7,6 +7,7 @@ packet of an access unit, so a frame is complete when its packets are contiguous
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,10 @@ _HALF = 0x8000
 GIVE_UP_SECONDS = 0.25
 # Bound on memory when the sender runs away from a gap.
 MAX_PENDING = 2048
+# A sequence number further away than this is no loss and no delay: the sender started anew.
+MAX_JUMP = 0x1000
+# Selkies answers one request for a key frame a second.
+ASK_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +78,51 @@ class FrameAssembler:
         self._parts: list[MediaPacket] = []
         self._damaged = False
         self._wait_for_key = True
-        self._gap_since: float | None = None
+        self._gap_since = math.inf
+        self._restart_at: int | None = None
+        self._undecodable = False
+        self._asked = -math.inf
 
     def add(self, packet: MediaPacket) -> bool:
         """Take one packet; True when a key frame must be asked for."""
-        if self._next is None:
+        if self._next is None or self._restarted(packet):
             # Joined in the middle of a frame? Then its beginning is missing.
             self._next = packet.sequence
-            self._damaged = not packet.opens
+            self._damaged = bool(packet.size_bytes) and not packet.opens
         ahead = (packet.sequence - self._next) & _SEQUENCE_MASK
         if ahead >= _HALF or packet.sequence in self._pending:
             return False  # late or duplicate
         self._pending[packet.sequence] = packet
         self._drain()
-        if not self._pending:
-            self._gap_since = None
-            return False
-        if self._gap_since is None:
-            self._gap_since = packet.arrival_unix_seconds
-            return False
-        if (
-            packet.arrival_unix_seconds - self._gap_since < GIVE_UP_SECONDS
-            and len(self._pending) < MAX_PENDING
-            and ahead < _HALF // 2
+        while self._pending and (
+            packet.arrival_unix_seconds - self._gap_since >= GIVE_UP_SECONDS
+            or len(self._pending) >= MAX_PENDING
+            or ahead >= MAX_JUMP
         ):
+            self._give_up()
+        return self._ask(packet.arrival_unix_seconds)
+
+    def _restarted(self, packet: MediaPacket) -> bool:
+        """Two packets in a row from far behind are a sender that started anew (RFC 3550 appendix A.1)."""
+        behind = ((self._next or 0) - packet.sequence) & _SEQUENCE_MASK
+        expected, self._restart_at = self._restart_at, None
+        if not MAX_JUMP < behind <= _HALF:
             return False
-        self._give_up()
+        if packet.sequence != expected:
+            self._restart_at = (packet.sequence + 1) & _SEQUENCE_MASK
+            return False
+        self._pending.clear()
+        if self._parts:
+            self._close(complete=False)
+        self._wait_for_key = True
+        return True
+
+    def _ask(self, now: float) -> bool:
+        """Whether a key frame is due: the request, or the picture that answers it, may itself have been lost."""
+        if not self._undecodable or now - self._asked < ASK_AGAIN_SECONDS:
+            return False
+        self._asked = now
+        self._undecodable = False
         return True
 
     def _drain(self) -> None:
@@ -106,16 +130,21 @@ class FrameAssembler:
         while (packet := self._pending.pop(self._next, None)) is not None:
             self._next = (self._next + 1) & _SEQUENCE_MASK
             self._take(packet)
+        # The gap in front of what still waits is as old as the first packet that showed it.
+        self._gap_since = min((packet.arrival_unix_seconds for packet in self._pending.values()), default=math.inf)
 
     def _take(self, packet: MediaPacket) -> None:
-        if not packet.size_bytes and not self._parts:
-            return  # padding between frames: it only keeps the sequence whole
-        if self._parts and self._parts[0].timestamp != packet.timestamp:
-            # The sender closed a frame without a marker bit, or the packet with the bit was given up.
-            self._close(complete=False)
+        if not packet.size_bytes and not (packet.marker and self._continues(packet)):
+            return  # padding: it only keeps the sequence whole
+        if self._parts and not self._continues(packet):
+            # The sender closed a frame without a marker bit. Nothing is missing of it.
+            self._close(complete=not self._damaged)
         self._parts.append(packet)
         if packet.marker:
             self._close(complete=not self._damaged)
+
+    def _continues(self, packet: MediaPacket) -> bool:
+        return bool(self._parts) and self._parts[0].timestamp == packet.timestamp
 
     def _close(self, *, complete: bool) -> None:
         parts, self._parts = self._parts, []
@@ -126,6 +155,7 @@ class FrameAssembler:
             self._wait_for_key = False
         self._damaged = False
         decodable = complete and not self._wait_for_key
+        self._undecodable = not decodable
         self._emit(
             AssembledFrame(
                 timestamp=parts[0].timestamp,
@@ -141,14 +171,13 @@ class FrameAssembler:
 
     def _give_up(self) -> None:
         """Skip the gap: the frame it tears is reported as damaged."""
-        assert self._next is not None
-        first = min(self._pending, key=lambda sequence: (sequence - (self._next or 0)) & _SEQUENCE_MASK)
-        if self._parts and self._pending[first].timestamp != self._parts[0].timestamp:
+        begin = self._next or 0
+        first = min(self._pending, key=lambda sequence: (sequence - begin) & _SEQUENCE_MASK)
+        if self._parts and not self._continues(self._pending[first]):
             self._close(complete=False)
         self._next = first
         # Whether the lost packets were the tail of the old frame or the head of this one cannot be told unless
         # this packet opens an access unit.
         self._damaged = bool(self._parts) or not self._pending[first].opens
-        self._wait_for_key = True
-        self._gap_since = None
+        self._wait_for_key = self._undecodable = True
         self._drain()

@@ -6,6 +6,7 @@ of a decoded frame is taken when the decoder returns the picture, before the mar
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
-from vdibench.client.assembly import AssembledFrame
+from vdibench.client.assembly import ASK_AGAIN_SECONDS, AssembledFrame
 from vdibench.client.marker import Luma, Marker, MarkerReader
 
 __all__ = ["DecodedFrame", "FrameDecoder"]
@@ -41,14 +42,24 @@ class FrameDecoder:
     """Decodes H.264 frames in order in a thread of its own.
 
     :param deliver: called in the decoder's thread with each frame, decoded or not.
-    :param on_error: called in the decoder's thread when the decoder refuses a frame (ask for a key frame).
+    :param on_error: called in the decoder's thread when the decoder needs a key frame; again while none comes.
+    :param on_failure: called once in the decoder's thread when ``deliver`` raised; nothing is delivered after it.
     """
 
-    def __init__(self, deliver: Callable[[DecodedFrame], None], on_error: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        deliver: Callable[[DecodedFrame], None],
+        on_error: Callable[[], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
         self._deliver = deliver
         self._on_error = on_error
+        self._on_failure = on_failure
         self._queue: SimpleQueue[AssembledFrame | None] = SimpleQueue()
         self._reader = MarkerReader()
+        self._codec = _codec()
+        self._lost = False
+        self._asked = -math.inf
         self._thread = threading.Thread(target=self._run, name="vdibench-decoder", daemon=True)
         self._thread.start()
 
@@ -67,28 +78,42 @@ class FrameDecoder:
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        codec = _codec()
         while (frame := self._queue.get()) is not None:
-            if not frame.decodable:
-                self._deliver(DecodedFrame(frame, float("nan"), 0, 0, None))
-                continue
-            packet = av.Packet(frame.data)
+            decoded = self._decode(frame)
             try:
-                pictures = codec.decode(packet)
-            except av.FFmpegError:
-                # A frame that the decoder refuses is a frame without a picture; the decoder starts afresh.
-                codec = _codec()
-                self._deliver(DecodedFrame(frame, float("nan"), 0, 0, None))
-                self._on_error()
-                continue
-            decoded = time.time()
-            if not pictures:
-                self._deliver(DecodedFrame(frame, float("nan"), 0, 0, None))
-                continue
-            picture = pictures[-1]
-            luma = _luma(picture)
-            marker = None if luma is None else self._reader.read(luma)
-            self._deliver(DecodedFrame(frame, decoded, picture.width, picture.height, marker))
+                self._deliver(decoded)
+            except Exception as error:  # nobody waits for this thread: what its receiver raised would be lost
+                self._on_failure(error)
+                return
+
+    def _decode(self, frame: AssembledFrame) -> DecodedFrame:
+        blank = DecodedFrame(frame, math.nan, 0, 0, None)
+        if not frame.decodable:
+            return blank
+        if self._lost and not frame.key:
+            # What refers to a refused picture cannot be right.
+            self._ask(frame)
+            return blank
+        try:
+            pictures = self._codec.decode(av.Packet(frame.data))
+        except av.FFmpegError:
+            self._codec = _codec()
+            self._lost = True
+            self._ask(frame)
+            return blank
+        decoded = time.time()
+        self._lost = False
+        if not pictures:
+            return blank
+        picture = pictures[-1]
+        luma = _luma(picture)
+        marker = None if luma is None else self._reader.read(luma)
+        return DecodedFrame(frame, decoded, picture.width, picture.height, marker)
+
+    def _ask(self, frame: AssembledFrame) -> None:
+        if frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
+            self._asked = frame.arrival_unix_seconds
+            self._on_error()
 
 
 def _codec() -> VideoCodecContext:
@@ -97,6 +122,8 @@ def _codec() -> VideoCodecContext:
     codec.flags |= av.codec.context.Flags.low_delay
     codec.thread_type = "SLICE"
     codec.thread_count = 1
+    # A concealed picture would count as a frame that was seen.
+    codec.options = {"err_detect": "explode"}
     return codec
 
 

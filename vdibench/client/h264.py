@@ -45,7 +45,8 @@ def opens_access_unit(payload: bytes) -> bool:
     if kinds[0] in (_SPS, _PPS, _AUD, _SEI):
         return True
     # first_mb_in_slice is the first Exp-Golomb code after the NAL header: zero is the single bit 1.
-    body = payload[2:3] if payload[0] & 0x1F == _FU_A else payload[1:2]
+    begin = {_FU_A: 2, _STAP_A: 4}.get(payload[0] & 0x1F, 1)
+    body = payload[begin : begin + 1]
     return bool(body) and bool(body[0] & 0x80)
 
 

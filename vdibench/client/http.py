@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -50,8 +51,13 @@ class DesktopHttp:
         """
         try:
             async with self._client.get(self._endpoint.url + path, ssl=self._tls, allow_redirects=False) as reply:
-                body = (await reply.content.read(_BODY_LIMIT)).decode(errors="replace")
-                return Probe(path, reply.status, body)
+                body = b""
+                async for part in reply.content.iter_any():
+                    body += part
+                    if len(body) >= _BODY_LIMIT:
+                        break
+                location = reply.headers.get(aiohttp.hdrs.LOCATION, "")
+                return Probe(path, reply.status, body[:_BODY_LIMIT].decode(errors="replace"), location)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(self._endpoint, error) from error
 
@@ -85,11 +91,19 @@ class DesktopHttp:
             remedy = "start the desktop with SELKIES_MODE=webrtc, or switch its transport on its page"
         elif detection.dialect is Dialect.SELKIES_1_WEBRTC:
             remedy = "this version measures Selkies 2.x in WebRTC mode only"
+        elif detection.starting:
+            remedy = "wait until the desktop has started, or look at what stands in front of it (ingress, proxy)"
+        elif detection.location:
+            remedy = "give the address that it redirects to"
         raise NotADesktop(f"{self._endpoint.url} is {detection.statement}", remedy)
 
     async def ice_servers(self) -> tuple[IceServer, ...]:
         """The STUN and TURN servers that the desktop hands out."""
-        probe = await self.get(RTC_CONFIGURATION_PATH)
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while (probe := await self.get(RTC_CONFIGURATION_PATH)).status == 503:
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(_RETRY_SECONDS)
         if probe.status == 401:
             raise _unauthorised(self._endpoint)
         if probe.status != 200:
@@ -124,12 +138,10 @@ class DesktopHttp:
 @asynccontextmanager
 async def open_http(endpoint: Endpoint) -> AsyncIterator[DesktopHttp]:
     """Open a client for ``endpoint``; Basic credentials go out unasked, as both Selkies generations want it."""
-    credentials = endpoint.credentials
-    headers = (
-        {aiohttp.hdrs.AUTHORIZATION: aiohttp.encode_basic_auth(credentials.user, credentials.password)}
-        if credentials
-        else {}
-    )
+    headers = {}
+    if (credentials := endpoint.credentials) is not None:
+        token = b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
+        headers[aiohttp.hdrs.AUTHORIZATION] = f"Basic {token}"
     async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT) as client:
         yield DesktopHttp(client, endpoint)
 

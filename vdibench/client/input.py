@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 from vdibench.client.marker import Marker
@@ -21,6 +22,7 @@ __all__ = ["InputKind", "InputProbe"]
 # Below the 0.3 s after which the server lets go of a key without heartbeats.
 HOLD_SECONDS = 0.05
 TIMEOUT_SECONDS = 2.0
+SETTLE_SECONDS = 2.0
 
 
 class InputKind(StrEnum):
@@ -43,6 +45,7 @@ class InputProbe:
         self._patches: dict[InputKind, bool] = {}
         self._outstanding: tuple[InputKind, float, asyncio.Future[float]] | None = None
         self._held: set[InputKind] = set()
+        self._unanswered: set[InputKind] = set()
         self._turn = asyncio.Lock()
 
     def saw(self, marker: Marker, decoded_unix_seconds: float) -> None:
@@ -60,28 +63,42 @@ class InputProbe:
         """Send one event, wait for its photon and release it.
 
         The photon is NaN when none came within :data:`TIMEOUT_SECONDS`.
+
+        :raises ConnectionError: the channel is closed.
         """
         async with self._turn:
+            await self._settle(kind)
             answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
             sent = time.time()
             self._outstanding = (kind, sent, answer)
-            self._down(kind)
             try:
-                photon, _ = await asyncio.gather(self._photon(answer), self._release_later(kind))
+                self._down(kind)
+                await asyncio.sleep(HOLD_SECONDS)
+                self._up(kind)
+                photon = await asyncio.wait_for(answer, TIMEOUT_SECONDS - HOLD_SECONDS)
+            except TimeoutError:
+                photon = math.nan
+                self._unanswered.add(kind)
             finally:
                 self._outstanding = None
+                if kind in self._held:
+                    with suppress(ConnectionError):
+                        self._up(kind)
             return InputRecord(str(kind), sent, photon)
 
-    @staticmethod
-    async def _photon(answer: asyncio.Future[float]) -> float:
+    async def _settle(self, kind: InputKind) -> None:
+        """After an unanswered event wait for its late answer, which the next event would take for its own."""
+        if kind not in self._unanswered:
+            return
+        late: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._outstanding = (kind, 0.0, late)
         try:
-            return await asyncio.wait_for(answer, TIMEOUT_SECONDS)
+            await asyncio.wait_for(late, SETTLE_SECONDS)
         except TimeoutError:
-            return math.nan
-
-    async def _release_later(self, kind: InputKind) -> None:
-        await asyncio.sleep(HOLD_SECONDS)
-        self._up(kind)
+            pass
+        finally:
+            self._outstanding = None
+        self._unanswered.discard(kind)
 
     def _down(self, kind: InputKind) -> None:
         self._held.add(kind)

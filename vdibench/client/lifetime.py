@@ -41,11 +41,16 @@ class Lifetime:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the session with whatever went wrong in it, as one of our errors."""
         if isinstance(error, VdibenchError):
             self.end(error)
         elif isinstance(error, OSError | aiohttp.ClientError):
             self.end(StreamLost(f"the session broke: {error}", "look into the desktop's log"))
-        elif error is not None:
+        else:
             self.end(VdibenchError(f"the client failed: {error!r}", "report this as a defect of vdibench"))
 
     async def until(self, work: Coroutine[Any, Any, T]) -> T:
@@ -72,4 +77,6 @@ class Lifetime:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._end.cancel()
+        if not self._end.done():
+            # Whoever still waits in another task, or asks afterwards, gets a reason and not a cancellation.
+            self._end.set_result(StreamLost("the session was ended on this side", "connect again"))

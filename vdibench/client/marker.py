@@ -25,8 +25,10 @@ MAGIC = 0xA5
 VERSION = 1
 # Half way between black and white, in limited (16–235) as well as in full range.
 THRESHOLD = 126
-# A stream scaled down below 6 pixels a cell loses cells to chroma and ringing; above 64 nobody draws.
-_CELLS = (DEFAULT_CELL, *(cell for cell in range(6, 65) if cell != DEFAULT_CELL))
+# Cells below 6 pixels are lost to chroma and ringing; above 64 nobody draws.
+_CELLS = range(6, 65)
+_FIRST_CELLS = 16
+_FIRST_BITS = np.unpackbits(np.frombuffer(bytes([MAGIC, VERSION]), dtype=np.uint8)).astype(bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +50,45 @@ class Marker:
 class MarkerReader:
     """Reads markers from successive luma planes of one stream.
 
-    The cell size is found on the first readable frame and kept; a stream that was resized is searched again.
+    The cell size is found on the first readable frame and tried first on the next; a stream or a marker of another
+    size is found again. A frame without a marker costs one look at few pixels for each cell size.
     """
 
     def __init__(self) -> None:
         self._cell = 0
         self._shape: tuple[int, ...] = ()
+        self._candidates: npt.NDArray[np.intp] = np.empty(0, np.intp)
+        self._rows: npt.NDArray[np.intp] = np.empty(0, np.intp)
+        self._columns: npt.NDArray[np.intp] = np.empty(0, np.intp)
 
     def read(self, luma: Luma) -> Marker | None:
         """The marker in ``luma`` (height × width, uint8), or None when there is none or its CRC is wrong."""
-        if self._cell and luma.shape == self._shape:
-            return self._read(luma, self._cell)
-        for cell in _CELLS:
-            if COLUMNS * cell > luma.shape[1] or 2 * ROWS * cell > luma.shape[0]:
-                continue
+        if luma.shape != self._shape:
+            self._resize(luma.shape[0], luma.shape[1])
+        if self._cell and (marker := self._read(luma, self._cell)) is not None:
+            return marker
+        return self._search(luma)
+
+    def _resize(self, height: int, width: int) -> None:
+        """Say which cell sizes fit and which pixels of theirs show magic and version: six in each of 16 cells."""
+        self._shape = (height, width)
+        self._cell = 0
+        self._candidates = np.array(
+            [cell for cell in _CELLS if COLUMNS * cell <= width and 2 * ROWS * cell <= height], dtype=np.intp
+        )
+        cell = self._candidates[:, None, None]
+        within = np.array([[1, 1], [1, 2], [1, 3], [3, 1], [3, 2], [3, 3]], dtype=np.intp)
+        self._rows = np.broadcast_to(cell * within[:, 0] // 4, (len(self._candidates), _FIRST_CELLS, len(within)))
+        self._columns = cell * np.arange(_FIRST_CELLS)[:, None] + cell * within[:, 1] // 4
+
+    def _search(self, luma: Luma) -> Marker | None:
+        levels = luma[self._rows, self._columns].sum(axis=2, dtype=np.uint16)
+        bits = levels > THRESHOLD * self._rows.shape[2]
+        for index in np.flatnonzero((bits == _FIRST_BITS).all(axis=1)):
+            cell = int(self._candidates[index])
             marker = self._read(luma, cell)
             if marker is not None:
-                self._cell, self._shape = cell, luma.shape
+                self._cell = cell
                 return marker
         return None
 

@@ -52,12 +52,16 @@ class StreamMeter:
         step = (sequence - self._highest) & _MASK16
         if 0 < step < 0x8000:
             self._highest += step
+        elif self._received_here:
+            step = -1  # late or duplicate
         self._received += 1
         self._received_here += 1
         self._bytes += size_bytes
+        if step < 0:
+            return
         if self._last is not None and timestamp != self._last[1]:
             # Packets of one frame share a time stamp and leave paced: only the first of a frame says anything
-            # about the path.
+            # about the path. What comes late was counted when its neighbours came.
             ticks = ((timestamp - self._last[1] + 0x80000000) & _MASK32) - 0x80000000
             deviation = abs((arrival_unix_seconds - self._last[0]) - ticks / self._clock_rate)
             self._jitter += (deviation - self._jitter) / 16

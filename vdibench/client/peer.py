@@ -26,6 +26,7 @@ from aiortc import (
 from vdibench.client.assembly import AssembledFrame, FrameAssembler, MediaPacket
 from vdibench.client.h264 import is_key, opens_access_unit
 from vdibench.client.meter import StreamMeter
+from vdibench.errors import ProtocolViolation, TargetUnavailable
 from vdibench.selkies import IceServer
 
 __all__ = ["CandidatePair", "MediaPeer", "PeerObserver"]
@@ -50,12 +51,14 @@ class CandidatePair:
 class PeerObserver:
     """What the session wants to hear; all called in the event loop.
 
+    :param first_packet: instant at which the first video packet was read.
     :param frame: each assembled video frame.
     :param state: ``iceConnectionState`` and ``connectionState`` changes, as (kind, state).
     :param channel_open: label of a data channel that opened.
     :param message: payload of a data channel message.
     """
 
+    first_packet: Callable[[float], None]
     frame: Callable[[AssembledFrame], None]
     state: Callable[[str, str], None]
     channel_open: Callable[[str], None]
@@ -109,8 +112,26 @@ class MediaPeer:
         self._observer.channel_open(channel.label)
 
     async def answer(self, offer: str) -> str:
-        """Take the offer, tap its media and return our answer's SDP."""
-        await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        """Take the offer, tap its media and return our answer's SDP.
+
+        :raises TargetUnavailable: no H.264 in it.
+        :raises ProtocolViolation: not an offer that can be answered.
+        """
+        codecs = _video_codecs(offer)
+        if codecs and "H264" not in codecs:
+            raise TargetUnavailable(
+                f"the desktop offers no H.264 video ({', '.join(codecs)})", "set SELKIES_ENCODER=h264enc there"
+            )
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            return await self._answer(offer)
+        except Exception as error:  # aiortc checks an SDP with assertions, index and value errors alike
+            raise ProtocolViolation(
+                f"the desktop's offer cannot be answered ({type(error).__name__}: {error})",
+                "look into the desktop's log, and check its version",
+            ) from error
+
+    async def _answer(self, offer: str) -> str:
         retransmissions = {int(number) for number in re.findall(r"^a=rtpmap:(\d+) rtx/", offer, re.MULTILINE)}
         names = dict(re.findall(r"^a=rtpmap:(\d+) ([^\s/]+)/", offer, re.MULTILINE))
         tapped: set[str] = set()
@@ -131,11 +152,14 @@ class MediaPeer:
         handle, nack, pli = receiver._handle_rtp_packet, receiver._send_rtcp_nack, receiver._send_rtcp_pli
 
         async def handle_rtp_packet(packet: Any, arrival_time_ms: int) -> None:
+            now = time.time()
             if packet.payload_type not in retransmissions:
+                if self._video_ssrc is None:
+                    self._observer.first_packet(now)
                 if packet.ssrc != self._video_ssrc:
                     self._video_ssrc = packet.ssrc
                     self.video_codec = names.get(str(packet.payload_type), "")
-                self.video.add(packet.ssrc, packet.sequence_number, packet.timestamp, len(packet.payload), time.time())
+                self.video.add(packet.ssrc, packet.sequence_number, packet.timestamp, len(packet.payload), now)
             await handle(packet, arrival_time_ms=arrival_time_ms)
 
         async def send_nack(media_ssrc: int, lost: list[int]) -> None:
@@ -190,6 +214,13 @@ class MediaPeer:
     async def close(self) -> None:
         """Close the peer connection."""
         await self._pc.close()
+
+
+def _video_codecs(offer: str) -> list[str]:
+    """Codec names of the first video section, in its order, without those that only protect or repeat."""
+    section = offer.partition("\nm=video")[2].partition("\nm=")[0]
+    names = dict.fromkeys(re.findall(r"^a=rtpmap:\d+ ([^\s/]+)/", section, re.MULTILINE))
+    return [name for name in names if name.lower() not in {"rtx", "red", "ulpfec", "flexfec-03"}]
 
 
 class _AssemblyBuffer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -24,6 +23,7 @@ class PictureStream:
     :param marker_id: the desk's session id; a picture with another one is not ours. None takes any.
     :param ask_for_key_frame: called in the loop when the decoder lost its thread.
     :param on_marker: called in the loop with each marker and the instant of its decoding.
+    :param on_failure: called in the loop when the sink refused a frame.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class PictureStream:
         sink: SampleSink,
         ask_for_key_frame: Callable[[], None],
         on_marker: Callable[[Marker, float], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self.sps: SequenceParameters | None = None
         self.size: tuple[int, int] | None = None
@@ -43,6 +44,8 @@ class PictureStream:
         self._sink = sink
         self._ask_for_key_frame = ask_for_key_frame
         self._on_marker = on_marker
+        self._on_failure = on_failure
+        self._foreign: set[int] = set()
         self._loop = asyncio.get_running_loop()
         self._decoder: FrameDecoder | None = None
         self._last_marker = math.nan
@@ -51,8 +54,7 @@ class PictureStream:
     def add(self, frame: AssembledFrame) -> None:
         """Take a frame; called in the loop."""
         if self._decoder is None:
-            self._sink.milestone(self._session, "first_packet", time.time())
-            self._decoder = FrameDecoder(self._decoded, self._refused)
+            self._decoder = FrameDecoder(self._decoded, self._refused, self._failed)
         self.last_arrival = self._loop.time()
         if frame.key and frame.data and self.sps is None:
             self._read_sps(frame.data)
@@ -87,10 +89,16 @@ class PictureStream:
         with suppress(RuntimeError):  # the loop may have ended while the last frames drain
             self._loop.call_soon_threadsafe(self._ask_for_key_frame)
 
+    def _failed(self, error: Exception) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._on_failure, error)
+
     def _decoded(self, frame: DecodedFrame) -> None:
         marker, drawn, repeated = frame.marker, math.nan, False
         if marker is not None and self._marker_id not in (None, marker.session_id):
-            self._sink.fact(self._session, "marker.foreign", str(marker.session_id))
+            if marker.session_id not in self._foreign:
+                self._foreign.add(marker.session_id)
+                self._sink.fact(self._session, "marker.foreign", str(marker.session_id))
             marker = None
         if marker is not None:
             drawn = marker.drawn_unix_seconds

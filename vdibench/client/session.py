@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,7 +22,8 @@ from vdibench.client.lifetime import Lifetime
 from vdibench.client.marker import Marker
 from vdibench.client.peer import CandidatePair, MediaPeer, PeerObserver
 from vdibench.client.picture import PictureStream
-from vdibench.client.sink import InputRecord, NetworkRecord, SampleSink
+from vdibench.client.pulse import beat
+from vdibench.client.sink import InputRecord, SampleSink
 from vdibench.errors import ProtocolViolation, StreamLost, TargetUnavailable, UsageError
 from vdibench.records import Desktop
 from vdibench.selkies import (
@@ -40,8 +42,17 @@ from vdibench.selkies import (
 
 __all__ = ["DesktopSession", "SessionOptions"]
 
-_TICK_SECONDS = 1.0
-_LAG_STEP_SECONDS = 0.02
+_CLOSE_SECONDS = 5.0
+
+# The steps of connecting: what the desktop did not do, and what to do about it.
+_HTTP = ("answer HTTP", "check address, route and firewall")
+_SIGNALLING = ("signal", "look into the desktop's log: its signalling or its own peer hangs")
+_ICE = ("connect by ICE", "check UDP between here and the desktop, or use TURN")
+_RELAYED_ICE = (
+    "connect by ICE through the TURN relay",
+    "check the TURN server's address, its credentials' expiry and its log",
+)
+_CHANNEL = ("open the data channel", "look into the desktop's log: DTLS or SCTP hangs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +96,17 @@ class DesktopSession:
             sink,
             lambda: self._life.spawn(self._ask_for_key_frame()),
             self._marked,
+            self._life.fail,
         )
         self._milestones: set[str] = set()
+        self._step = _HTTP
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._peer: MediaPeer | None = None
         self._input: InputProbe | None = None
         self._signalling: Signalling | None = None
         self._connected = asyncio.Event()
         self._channel_open = asyncio.Event()
-        self._leaving = False
+        self._departure: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> DesktopSession:
         try:
@@ -118,7 +131,6 @@ class DesktopSession:
         :raises TargetUnavailable: no connection within the time limit; the message names the step that hung.
         """
         self._reached("started")
-        step = "answer HTTP"
         try:
             async with asyncio.timeout(self.options.connect_timeout_seconds):
                 http = await self._stack.enter_async_context(open_http(self.desktop.endpoint))
@@ -126,20 +138,19 @@ class DesktopSession:
                 self._reached("reachable")
                 self._fact("dialect", str(detection.dialect))
                 self.ice_servers = self._choose_relay(await http.ice_servers())
-                step = "signal"
+                self._step = _SIGNALLING
                 await self._signal(http)
-                step = "connect by ICE" + (" through the TURN relay" if self.options.relay_only else "")
+                self._step = _RELAYED_ICE if self.options.relay_only else _ICE
                 await self._life.until(self._connected.wait())
-                step = "open the data channel"
+                self._step = _CHANNEL
                 await self._life.until(self._channel_open.wait())
         except TimeoutError as error:
-            remedy = "check UDP between here and the desktop, or use TURN"
-            if self.options.relay_only:
-                remedy = "check the TURN server's address, its credentials' expiry and its log"
-            raise TargetUnavailable(
-                f"{self.desktop.endpoint.url} did not {step} within {self.options.connect_timeout_seconds:g} s", remedy
-            ) from error
-        self._life.spawn(self._tick())
+            raise self._stuck(f"within {self.options.connect_timeout_seconds:g} s") from error
+        self._life.spawn(beat(self.desktop.id, self._sink, self.peer, self.picture, self.options.stall_seconds))
+
+    def _stuck(self, how: str) -> TargetUnavailable:
+        step, remedy = self._step
+        return TargetUnavailable(f"{self.desktop.endpoint.url} did not {step} {how}", remedy)
 
     def _choose_relay(self, servers: tuple[IceServer, ...]) -> tuple[IceServer, ...]:
         wanted = self.options.relay_transport
@@ -163,9 +174,14 @@ class DesktopSession:
         self._peer = MediaPeer(
             self.ice_servers,
             relay_only=self.options.relay_only,
-            observer=PeerObserver(self.picture.add, self._state_changed, self._channel_opened, self._message),
+            observer=PeerObserver(
+                lambda instant: self._reached("first_packet", instant),
+                self.picture.add,
+                self._state_changed,
+                self._channel_opened,
+                self._message,
+            ),
         )
-        await self._flush()
         offered = asyncio.Event()
         self._life.spawn(self._converse(offered))
         await self._life.until(offered.wait())
@@ -174,7 +190,9 @@ class DesktopSession:
         assert self._socket is not None
         assert self._signalling is not None
         assert self._peer is not None
-        async for message in self._socket:
+        await self._flush()
+        ends = {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+        while (message := await self._socket.receive()).type not in ends:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 continue
             for event in self._signalling.receive(message.data):
@@ -189,7 +207,8 @@ class DesktopSession:
                     self._signalling.answer(await self._peer.answer(event.sdp))
                     offered.set()
             await self._flush()
-        self._life.end(close_reason(self._socket.close_code))
+        said = message.extra if message.type is aiohttp.WSMsgType.CLOSE else ""
+        self._life.end(close_reason(self._socket.close_code, said or ""))
 
     async def _flush(self) -> None:
         assert self._signalling is not None
@@ -209,7 +228,8 @@ class DesktopSession:
             if pair is not None:
                 self._fact("ice.pair", str(pair))
         elif kind == "connection" and state in {"failed", "closed"}:
-            self._life.end(StreamLost(f"the peer connection {state}", "look into the desktop's log and the network"))
+            lost = StreamLost(f"the peer connection {state}", "look into the desktop's log and the network")
+            self._life.end(lost if self._connected.is_set() else self._stuck("on any path"))
 
     def _channel_opened(self, label: str) -> None:
         if label == "input":
@@ -262,15 +282,19 @@ class DesktopSession:
                 await self._life.until(self.picture.first_frame.wait())
             self._fact("video.codec", self.peer.video_codec)
         except TimeoutError as error:
-            received = self._peer.video.read().packets_received if self._peer is not None else 0
-            cause = (
-                f"{received} video packets came but no decodable frame"
-                if received
-                else "the desktop connected but sends no video"
+            raise self._no_picture(f"within {limit:g} s") from error
+
+    def _no_picture(self, when: str) -> TargetUnavailable:
+        received, codec = self.peer.video.read().packets_received, self.peer.video_codec
+        if not received:
+            cause = "the desktop connected but sends no video"
+        elif codec != "H264":
+            return TargetUnavailable(
+                f"the desktop sends {codec or 'unknown'} video", "set SELKIES_ENCODER=h264enc there"
             )
-            raise TargetUnavailable(
-                f"{cause} within {limit:g} s", "check the desktop's encoder and its screen in its log"
-            ) from error
+        else:
+            cause = f"{received} video packets came but no decodable frame"
+        return TargetUnavailable(f"{cause} {when}", "check the desktop's encoder and its screen in its log")
 
     async def watch(self, seconds: float) -> None:
         """Watch for ``seconds``; samples go to the sink.
@@ -313,75 +337,55 @@ class DesktopSession:
             raise StreamLost("the session has no peer connection", "connect first")
         return self._peer
 
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        lag, last = 0.0, loop.time()
-        while True:
-            before = loop.time()
-            await asyncio.sleep(_LAG_STEP_SECONDS)
-            now = loop.time()
-            lag = max(lag, now - before - _LAG_STEP_SECONDS)
-            if now - last >= _TICK_SECONDS:
-                last = now
-                self._report(lag)
-                lag = 0.0
-            if now - self.picture.last_arrival > self.options.stall_seconds:
-                self._life.end(
-                    StreamLost(
-                        f"no video for {self.options.stall_seconds:g} s although the connection stands",
-                        "check the desktop's encoder and the relay",
-                    )
-                )
-                return
-
-    def _report(self, lag: float) -> None:
-        peer = self.peer
-        video = peer.video.read()
-        self._sink.network(
-            self.desktop.id,
-            NetworkRecord(
-                unix_seconds=time.time(),
-                packets_received=video.packets_received,
-                packets_lost=video.packets_lost,
-                bytes_received=video.bytes_received,
-                jitter_seconds=video.jitter_seconds,
-                nack_count=peer.nack_count,
-                pli_count=peer.pli_count,
-                audio_packets_received=peer.audio.read().packets_received,
-                event_loop_lag_seconds=lag,
-            ),
-        )
-
     # leaving
 
     async def leave(self) -> None:
-        """Let go of held keys, close signalling, then the peer connection. Safe to call twice."""
-        if self._leaving:
-            return
-        self._leaving = True
+        """Let go of held keys, close signalling, then the peer connection. Safe to call twice.
+
+        A cancellation waits for the end of it, which is bounded: half a session left would stay for good.
+        """
+        if self._departure is None:
+            self._departure = asyncio.get_running_loop().create_task(self._leave())
+        cancelled: asyncio.CancelledError | None = None
+        while not self._departure.done():
+            try:
+                await asyncio.shield(self._departure)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        self._departure.result()
+
+    async def _leave(self) -> None:
         self._reached("leaving")
-        if self._input is not None:
-            with suppress(ConnectionError):
-                self._input.release()
-        await self._life.close()
-        # The server ends the session when the socket closes cleanly; the peer connection follows.
-        if self._socket is not None:
-            with suppress(aiohttp.ClientError, OSError, TimeoutError):
-                await asyncio.wait_for(self._socket.close(), 5)
-        if self._peer is not None:
-            with suppress(ConnectionError, TimeoutError):
-                await asyncio.wait_for(self._peer.close(), 5)
-        await self.picture.close()
-        await self._stack.aclose()
-        self._reached("left")
+        async with AsyncExitStack() as steps:
+            steps.callback(self._reached, "left")
+            steps.push_async_callback(self._stack.aclose)
+            steps.push_async_callback(self.picture.close)
+            # The server ends the session when the socket closes cleanly; the peer connection follows.
+            if self._peer is not None:
+                steps.push_async_callback(_bounded, self._peer.close)
+            if self._socket is not None:
+                steps.push_async_callback(_bounded, self._socket.close)
+            steps.push_async_callback(self._life.close)
+            if self._input is not None:
+                with suppress(ConnectionError):
+                    self._input.release()
 
     # helpers
 
-    def _reached(self, event: str) -> None:
+    def _reached(self, event: str, unix_seconds: float | None = None) -> None:
         if event in self._milestones:
             return  # the first time counts
         self._milestones.add(event)
-        self._sink.milestone(self.desktop.id, event, time.time())
+        self._sink.milestone(self.desktop.id, event, time.time() if unix_seconds is None else unix_seconds)
 
     def _fact(self, key: str, value: str) -> None:
         self._sink.fact(self.desktop.id, key, value)
+
+
+async def _bounded(close: Callable[[], Awaitable[object]]) -> None:
+    """Close what may no longer answer."""
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await close()

@@ -27,11 +27,12 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The reply to ``GET path``: HTTP status and the start of the body."""
+    """The reply to ``GET path``: HTTP status, the start of the body, and where a redirect points."""
 
     path: str
     status: int
     body: str
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,14 @@ class Detection:
 
     :param dialect: None when no known desktop answers.
     :param statement: what was found, in one line, for people.
+    :param starting: what answers says that it, or what stands behind it, is not up (502, 503, 504).
+    :param location: where it redirects to, when nothing but a redirect answers.
     """
 
     dialect: Dialect | None
     statement: str
+    starting: bool = False
+    location: str = ""
 
 
 def classify(probes: Iterable[Probe]) -> Detection:
@@ -65,6 +70,11 @@ def classify(probes: Iterable[Probe]) -> Detection:
     if health is not None and health.status == 200 and health.body.strip() == "OK":
         return Detection(Dialect.SELKIES_1_WEBRTC, "Selkies 1.6 (GStreamer)")
     answers = ", ".join(f"{probe.path} {probe.status}" for probe in replies.values()) or "no answer"
+    if any(probe.status in (502, 503, 504) for probe in replies.values()):
+        return Detection(None, f"no Selkies desktop yet ({answers})", starting=True)
+    location = next((probe.location for probe in replies.values() if probe.location), "")
+    if location:
+        return Detection(None, f"a redirect to {location}", location=location)
     return Detection(None, f"no Selkies desktop ({answers})")
 
 
