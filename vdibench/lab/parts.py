@@ -56,7 +56,12 @@ class PartFailed(Exception):
 
 def base_environment(mark: str) -> dict[str, str]:
     """The environment of every process of a lab, before its own variables."""
-    return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {MARK_VARIABLE: mark}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _INHERITED or (name.startswith("VDIBENCH_") and name != ROLE_VARIABLE)
+    }
+    return inherited | {MARK_VARIABLE: mark}
 
 
 class Part:

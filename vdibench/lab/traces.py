@@ -37,6 +37,8 @@ LOCK_FILE = "lock"
 MARK_FILE = "mark"
 
 _X_SERVERS = "x-servers"
+_X_SOCKETS = Path("/tmp/.X11-unix")
+_SECOND_LOOK_SECONDS = 0.02
 _KILL_SECONDS = 10.0
 
 
@@ -90,29 +92,37 @@ def note_x_server(directory: Path, pid: int) -> None:
         file.write(f"{pid}\n")
 
 
-def remove_x_files(pids: frozenset[int]) -> None:
-    """Remove locks and sockets in ``/tmp`` of X servers that are dead; others' stay."""
-    for lock in Path("/tmp").glob(".X*-lock"):
-        number = lock.name[2:-5]
-        try:
-            owner = int(lock.read_text())
-        except (OSError, ValueError):
-            continue
-        if owner not in pids or not number.isdigit() or Path(f"/proc/{owner}/exe").exists():
-            continue
-        path = Path("/tmp/.X11-unix") / f"X{number}"
-        if not _listens(path):
+def remove_x_files(pids: frozenset[int], since_unix_seconds: float) -> None:
+    """Remove what dead X servers left in ``/tmp``; living servers' files stay.
+
+    A socket does not say whose it was (and with ``-displayfd`` there is no lock that would): those go that
+    are this user's, not older than the lab, and dead. A dead socket is of no use to anybody.
+
+    :param pids: the lab's X servers, for their locks.
+    :param since_unix_seconds: when the lab began.
+    """
+    suspects = [path for path in _X_SOCKETS.glob("X*") if _is_dead(path, since_unix_seconds)]
+    if suspects:
+        # A server that is just starting has its socket for an instant before it listens: look twice.
+        time.sleep(_SECOND_LOOK_SECONDS)
+    for path in suspects:
+        if _is_dead(path, since_unix_seconds):
             path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
+    for lock in Path("/tmp").glob(".X*-lock"):
+        with contextlib.suppress(OSError, ValueError):
+            owner = int(lock.read_text())
+            if owner in pids and not Path(f"/proc/{owner}").exists():
                 lock.unlink()
 
 
 def sweep(directory: Path, mark: str, *, spare: frozenset[int] = frozenset()) -> None:
     """End every process of a lab and remove every file of it, and its parents when they are empty."""
-    servers = _noted_x_servers(directory)
-    servers |= kill_marked(mark, spare=spare)
-    # A server that started between the first look and the kill has written its note by now.
-    remove_x_files(servers | _noted_x_servers(directory))
+    try:
+        began = (directory / MARK_FILE).stat().st_mtime
+    except OSError:
+        began = time.time()
+    servers = kill_marked(mark, spare=spare) | _noted_x_servers(directory)
+    remove_x_files(servers, began)
     remove_directory(directory)
 
 
@@ -160,10 +170,21 @@ def _environment(pid: int) -> list[bytes]:
         return []
 
 
-def _listens(path: Path) -> bool:
+def _is_dead(path: Path, since_unix_seconds: float) -> bool:
+    """Whether a socket is ours, no older than the given instant, and nobody listens on it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    # The kernel's file times lag the clock by up to a tick.
+    if found.st_uid != os.getuid() or found.st_mtime < since_unix_seconds - 1:
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
         except OSError:
             return False
-    return True
+    return False
