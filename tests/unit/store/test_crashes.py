@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from vdibench.records import EXIT_CODES, Outcome, RunState
-from vdibench.store import Recording, prune, runs
+from vdibench.store import Recording, RunFolder, prune, runs
 
 KILLS = 40
 
@@ -111,3 +111,22 @@ def test_a_full_disk_is_one_line_and_keeps_the_rows_for_another_try(writer, tmp_
     recording = Recording.open(Path(said["path"]))
     assert recording.table("frames")["rtp_timestamp"].tolist() == list(range(30))
     assert list((recording.folder / "samples").glob(".*")) == [], "temporary files stayed"
+
+
+def test_parts_that_a_killed_merge_left_are_not_read_twice(run, rows, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, run)
+    for first in range(0, 50, 10):
+        folder.append("frames", rows(10, first))
+        folder.flush()
+    samples = folder.path / "samples"
+    before = {path: path.read_bytes() for path in samples.iterdir()}
+    folder.finish(RunState.FINISHED)
+    [merged] = samples.iterdir()
+    for path, content in before.items():
+        if path != merged:
+            path.write_bytes(content)
+    assert len(list(samples.iterdir())) == 5
+    assert Recording.open(folder.path).table("frames")["rtp_timestamp"].tolist() == list(range(50))
+    folder.finish(RunState.FINISHED)
+    assert list(samples.iterdir()) == [merged]
+    assert Recording.open(folder.path).table("frames")["rtp_timestamp"].tolist() == list(range(50))
