@@ -24,6 +24,7 @@ _LIBRARIES = {
     "libwayland-server.so.0": "libwayland-server0",
     "libexpat.so.1": "libexpat1",
 }
+_MODULES = ("pixelflux", "pcmflux")
 _SELKIES = "pip install 'vdibench[lab]'"
 _LDD_SECONDS = 30.0
 
@@ -60,7 +61,7 @@ def missing(*, turn: bool = True) -> tuple[MissingPart, ...]:
     ]
     if not program_beside_python("selkies").exists():
         found.append(MissingPart("selkies", "package", "", _SELKIES))
-    for module in ("pixelflux", "pcmflux"):
+    for module in _MODULES:
         found.extend(_missing_of(module))
     return tuple(dict.fromkeys(found))
 

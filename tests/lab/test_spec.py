@@ -1,0 +1,46 @@
+"""What a lab may be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vdibench.errors import ParameterError
+from vdibench.lab import DesktopSpec, Lab, LabSpec
+from vdibench.records import Display, Workload
+
+ONE = DesktopSpec(Display(1280, 720, 30), Workload.VIDEO, 4_000_000, basic_auth=False, audible=False)
+
+
+def test_json_there_and_back() -> None:
+    spec = LabSpec((DesktopSpec(), ONE), turn=False, turn_lifetime_seconds=60)
+    assert LabSpec.from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (replace(ONE, display=Display(1280, 721, 30)), "display side 721 is odd"),
+        (replace(ONE, display=Display(32, 720, 30)), "display side 32 is out of range: choose 64 to 8192"),
+        (replace(ONE, display=Display(1280, 720, 7)), "frame rate 7 is out of range: choose 8 to 240"),
+        (replace(ONE, bitrate_bps=99_000), "bit rate 99000 is out of range"),
+        (replace(ONE, bitrate_bps=100_500), "bit rate 100500 is no multiple of 1000"),
+    ],
+)
+def test_out_of_range(wrong: DesktopSpec, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        LabSpec((wrong,))
+
+
+def test_no_desktops() -> None:
+    with pytest.raises(ParameterError, match="number of desktops 0 is out of range: choose 1 to 64"):
+        LabSpec(())
+
+
+@pytest.mark.parametrize("name", ["Upper", "a b", "../x", "-a", "a-", "n" * 33, "a/b", "ü"])
+def test_bad_name(name: str) -> None:
+    with pytest.raises(ParameterError, match="cannot be the name of a lab"):
+        Lab.up(LabSpec((ONE,)), name=name, owned=True)
+    with pytest.raises(ParameterError):
+        Lab.find(name)
