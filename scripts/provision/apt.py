@@ -35,14 +35,19 @@ fi
 get() { apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=2 "$@"; }
 take() { get install --yes --no-install-recommends --no-remove "$@"; }
 take "$@" || { dpkg --configure -a && get update && take "$@"; }
-if command -v systemctl >/dev/null; then
-  for package in "$@"; do
-    case "$package" in
-      coturn) systemctl disable --now coturn.service || true ;;
-      pulseaudio) systemctl --global disable pulseaudio.service pulseaudio.socket || true ;;
-    esac
-  done
-fi
+for package in "$@"; do
+  case "$package" in
+    coturn) set -- coturn.service; scope=--system ;;
+    pulseaudio) set -- pulseaudio.service pulseaudio.socket; scope=--global ;;
+    *) continue ;;
+  esac
+  if command -v systemctl >/dev/null; then
+    systemctl $scope disable "$@" || true
+    [ $scope = --global ] || systemctl stop "$@" || true
+  else  # no systemd yet: it would start them once it comes
+    for unit in "$@"; do rm -f /etc/systemd/*/*.wants/"$unit"; done
+  fi
+done
 """
 
 

@@ -103,6 +103,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "bin"
         self.sbin = folder / "sbin"
+        self.units = folder / "systemd"
         self.log = folder / "calls"
         self.known = folder / "known"
         for place in (self.path, self.sbin):
@@ -112,11 +113,9 @@ class Machine:
             found = shutil.which(tool)
             assert found
             (self.path / tool).symlink_to(found)
-        # The guard against services goes to the real /usr/sbin otherwise.
-        self.add(
-            "sh",
-            f'script=$(printf %s "$3" | sed "s|/usr/sbin|{self.sbin}|g"); shift 3; exec /bin/sh -eu -c "$script" "$@"',
-        )
+        # What the script does to the system as root happens in this folder.
+        moves = f"s|/usr/sbin|{self.sbin}|g; s|/etc/systemd|{self.units}|g"
+        self.add("sh", f'script=$(printf %s "$3" | sed "{moves}"); shift 3; exec /bin/sh -eu -c "$script" "$@"')
 
     def add(self, name: str, body: str) -> None:
         program = self.path / name
@@ -155,4 +154,4 @@ class Machine:
         self.add("dpkg", "exit 0")
 
     def calls(self, name: str) -> list[str]:
-        return [line for line in self.log.read_text().splitlines() if line.split()[0] == name]
+        return [line for line in self.log.read_text().splitlines() if line.startswith(f"{name} ")]

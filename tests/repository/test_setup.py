@@ -159,9 +159,29 @@ def test_what_is_missing_is_installed_and_no_service_stays(ready: Checkout, mach
     assert install.endswith("install --yes --no-install-recommends --no-remove xvfb coturn")
     assert "guarded" in machine.log.read_text()
     assert list(machine.sbin.iterdir()) == []
-    assert machine.calls("systemctl") == ["systemctl disable --now coturn.service"]
+    assert machine.calls("systemctl") == [
+        "systemctl --system disable coturn.service",
+        "systemctl stop coturn.service",
+    ]
     assert bool(machine.calls("sudo")) is (uid != 0)
     assert phases(ready)["apt"] == "installed xvfb coturn"
+
+
+def test_without_systemd_nothing_is_left_that_would_start_later(ready: Checkout, machine: Machine) -> None:
+    machine.has("xvfb")
+    machine.user(0)
+    machine.apt(ALL)
+    ours = [machine.units / "system/multi-user.target.wants/coturn.service"]
+    ours += [machine.units / "user/default.target.wants/pulseaudio.service"]
+    ours += [machine.units / "user/sockets.target.wants/pulseaudio.socket"]
+    foreign = machine.units / "system/multi-user.target.wants/ssh.service"
+    for link in (*ours, foreign):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to("/dev/null")
+    done = ready.prepare(PATH=str(machine.path))
+    assert done.returncode == 0, done.stderr
+    assert [link for link in ours if link.is_symlink()] == []
+    assert foreign.is_symlink()
 
 
 def test_guard_of_a_killed_set_up_goes_and_a_foreign_one_stays(ready: Checkout, machine: Machine) -> None:
