@@ -48,6 +48,10 @@ class VdibenchError(Exception):
         self.remedy = " ".join(remedy.split())
         super().__init__(f"{self.cause}: {self.remedy}" if self.remedy else self.cause)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows (IPython's hook): the one line; a stack of ours helps nobody there."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(VdibenchError):
     """The caller asked for something that cannot be."""

@@ -5,7 +5,8 @@ Every table starts with the same five columns, which say where in the run a row 
 ``suite``    suite name (``stream_validation``)
 ``level``    sessions that were running together; 1 where a suite has no levels
 ``trial``    repetition of that level, from 0
-``phase``    ``warmup`` or ``steady``; statistics use ``steady`` only, warm-ups stay readable
+``phase``    ``warmup``, ``steady`` or ``probe`` (a check beside the measurement, through the relay for example);
+             statistics use ``steady`` only, the others stay readable
 ``session``  desktop id, ``client`` for the measuring side, ``host`` or ``gpu-N``
 
 Statistics are never stored here: each can be recomputed from these rows.
@@ -49,7 +50,7 @@ _PLACE = (
     Column("suite", "string", "suite that took the sample"),
     Column("level", "int64", "sessions running together"),
     Column("trial", "int64", "repetition of the level, from 0"),
-    Column("phase", "string", "warmup or steady"),
+    Column("phase", "string", "warmup, steady or probe"),
     Column("session", "string", "desktop id, client, host or gpu-N"),
 )
 

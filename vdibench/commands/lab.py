@@ -1,0 +1,126 @@
+"""``vdibench lab``: real desktops on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from vdibench.errors import LabError, UsageError
+from vdibench.lab import DEFAULT_NAME, DesktopSpec, Lab, LabSpec, LabStatus
+from vdibench.records import Display, Workload
+
+__all__ = ["lab"]
+
+_name = click.option("--name", default=DEFAULT_NAME, show_default=True, help="The lab's name.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def lab() -> None:
+    """Real desktops on this machine: X server, sound, Selkies, desk, and a TURN server on loopback."""
+
+
+@lab.command()
+@_name
+@click.option("--desktops", default=1, show_default=True, type=click.IntRange(1, 64), help="How many.")
+@click.option("--size", default="1920x1080", show_default=True, metavar="WxH", help="Picture size in pixels.")
+@click.option("--framerate", default=60, show_default=True, type=click.IntRange(8, 240), help="Frames per second.")
+@click.option("--bitrate", default=8_000_000, show_default=True, type=click.IntRange(100_000), help="Bits per second.")
+@click.option("--workload", default="text", show_default=True, type=click.Choice([*Workload]), help="What is shown.")
+@_json
+def up(name: str, desktops: int, size: str, framerate: int, bitrate: int, workload: str, as_json: bool) -> None:
+    """Start desktops that stay until `vdibench lab down`."""
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"{size!r} is no picture size", "write one such as 1920x1080")
+    spec = DesktopSpec(
+        display=Display(int(width), int(height), framerate), workload=Workload(workload), bitrate_bps=bitrate
+    )
+    console = Console(stderr=True)
+    started = Lab.up(
+        LabSpec(desktops=(spec,) * desktops),
+        name=name,
+        owned=False,
+        on_progress=lambda line: console.print(line, highlight=False) if console.is_terminal else None,
+    )
+    _print_status([started.status()], as_json=as_json)
+    if not as_json:
+        print(f"watch one with: vdibench lab exec --name {name} -- vdibench watch {started.desktops[0].endpoint.url}")
+
+
+@lab.command()
+@_name
+def down(name: str) -> None:
+    """End a lab: no process and no file of it stays."""
+    Lab.find(name).down()
+    print(f"lab {name} is down")
+
+
+@lab.command()
+@click.option("--name", default="", help="One lab; all by default.")
+@_json
+def status(name: str, as_json: bool) -> None:
+    """Show what runs; exit 1 when a part has died."""
+    found = [Lab.find(name).status()] if name else Lab.all()
+    _print_status(found, as_json=as_json)
+    if not found and not as_json:
+        print("no lab is up")
+    dead = [desktop.id for item in found for desktop in item.desktops if desktop.state != "running"]
+    if dead:
+        raise LabError(f"{', '.join(dead)} failed", "see the log lines above; take the lab down and up again")
+
+
+@lab.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_name
+@click.option("--desktop", default=0, show_default=True, type=click.IntRange(0), help="Which desktop, from 0.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
+    """Run COMMAND with the lab's environment: URL, user and password of a desktop, never in arguments.
+
+    Sets VDIBENCH_URL, VDIBENCH_USER and VDIBENCH_PASSWORD.
+    """
+    found = Lab.find(name)
+    if desktop >= len(found.desktops):
+        raise UsageError(f"lab {name!r} has {len(found.desktops)} desktops", "count from 0")
+    endpoint = found.desktops[desktop].endpoint
+    environment = os.environ | {"VDIBENCH_URL": endpoint.url}
+    if endpoint.credentials is not None:
+        environment |= {"VDIBENCH_USER": endpoint.credentials.user, "VDIBENCH_PASSWORD": endpoint.credentials.password}
+    try:
+        return subprocess.run(command, env=environment, check=False).returncode
+    except OSError as error:
+        raise UsageError(f"cannot run {command[0]!r}: {error.strerror}", "check the command") from error
+
+
+def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
+    if as_json:
+        json.dump([_jsonable(item) for item in found], sys.stdout)
+        print()
+        return
+    for item in found:
+        turn = "none" if item.turn is None else f"{item.turn[0]}:{item.turn[1]}"
+        table = Table(title=f"lab {item.name}: {item.state}, TURN {turn}", title_justify="left")
+        for heading in ("desktop", "state", "URL", "display", "workload", "parts"):
+            table.add_column(heading)
+        for desktop in item.desktops:
+            parts = ", ".join(
+                part.name if part.state == "running" else f"{part.name} {part.state}" for part in desktop.parts
+            )
+            table.add_row(desktop.id, desktop.state, desktop.url, str(desktop.display), str(desktop.workload), parts)
+        Console().print(table)
+        for desktop in item.desktops:
+            for part in desktop.parts:
+                for line in part.log:
+                    print(f"{desktop.id} {part.name}: {line}")
+
+
+def _jsonable(item: LabStatus) -> dict[str, Any]:
+    return dataclasses.asdict(item)

@@ -1,0 +1,116 @@
+"""``vdibench run``: notebooks against a target, one run folder, one verdict."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from vdibench.commands.values import duration_seconds, parameter_file, parameter_values
+from vdibench.report import final_line, print_verdict
+from vdibench.store import Recording
+from vdibench.suites import PipelineOptions, ProgressReading, plan_pipeline, run_pipeline
+
+__all__ = ["run"]
+
+
+@click.command()
+@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@click.option("--target", default="lab", show_default=True, help="lab, lab:NAME or url:URL.")
+@click.option("--profile", default="smoke", show_default=True, help="Parameter profile: a name or a YAML file.")
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (repeatable).")
+@click.option("-f", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file.")
+@click.option("--objectives", default="", help="Objectives: a name or a YAML file; by default the profile's.")
+@click.option("--user", default="", help="User of a URL's desktop; its password comes from VDIBENCH_PASSWORD.")
+@click.option("--take-control", is_flag=True, help="Of a URL's desktop: evict its user and send input.")
+@click.option("--results", default="results", type=click.Path(path_type=Path), show_default=True, help="Runs' folder.")
+@click.option("--timeout", default="", metavar="DURATION", help="For the whole run: 90, 15m, 2h.")
+@click.option("--without-notebooks", is_flag=True, help="Run the same suites in this process, without Jupyter.")
+@click.option("--dry-run", is_flag=True, help="Check everything that can be checked and show the plan.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def run(
+    notebooks: tuple[str, ...],
+    target: str,
+    profile: str,
+    pairs: tuple[tuple[str, str], ...],
+    files: tuple[Path, ...],
+    objectives: str,
+    user: str,
+    take_control: bool,
+    results: Path,
+    timeout: str,
+    without_notebooks: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Run NOTEBOOKs (numbers such as 02, or names; all but graduation by default) and judge what they measured."""
+    given = {name: value for path in files for name, value in parameter_file(path).items()}
+    given |= parameter_values(pairs)
+    given |= ({"user": user} if user else {}) | ({"take_control": True} if take_control else {})
+    options = PipelineOptions(
+        notebooks=notebooks,
+        target=target,
+        profile=profile,
+        objectives=objectives,
+        results=results,
+        given=given,
+        without_notebooks=without_notebooks,
+        timeout_seconds=duration_seconds(timeout) if timeout else None,
+    )
+    if dry_run:
+        return _show_plan(options, as_json=as_json)
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def show(_: str, reading: ProgressReading) -> None:
+            if console.is_terminal:
+                status.update(str(reading))
+
+        result = run_pipeline(options, show=show, done=lambda line: console.print(line, highlight=False))
+    report = result.report or result.folder
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "run": str(result.folder),
+                    "verdict": str(result.verdict.outcome),
+                    "report": None if result.report is None else str(result.report),
+                    "error": None if result.failure is None else result.failure.message,
+                    "exit_code": result.exit_code,
+                }
+            )
+        )
+        return result.exit_code
+    print_verdict(Recording.open(result.folder))
+    if result.failure is not None:
+        print(f"vdibench: error: {result.failure.message}", file=sys.stderr)
+    print(final_line(result.verdict, _relative(report)))
+    return result.exit_code
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _show_plan(options: PipelineOptions, *, as_json: bool) -> int:
+    plan = plan_pipeline(options)
+    document = {
+        "target": options.target,
+        "seconds": round(plan.seconds),
+        "notebooks": {
+            suite.notebook: {name: getattr(parameters, name) for name in sorted(suite.parameter_names)}
+            for suite, parameters in plan.steps
+        },
+    }
+    if as_json:
+        print(json.dumps(document))
+        return 0
+    print(f"target {options.target}, about {plan.seconds / 60:.1f} minutes; nothing was started")
+    for suite, parameters in plan.steps:
+        print(f"{suite.notebook}")
+        for name in parameters.__dataclass_fields__:
+            print(f"    {name} = {getattr(parameters, name)!r}")
+    return 0

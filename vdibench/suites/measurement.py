@@ -1,0 +1,238 @@
+"""An open measurement of one suite: run folder, desktops, telemetry, event loop, progress. I/O.
+
+Made by each suite's ``open``; a context manager for code, and closed by :meth:`Measurement.finish` in notebooks, where
+cells cannot share a ``with`` block. However it ends, samples are kept and what was started is ended.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import threading
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from vdibench.analysis import Knee
+from vdibench.client import DesktopSession, SessionOptions
+from vdibench.errors import UsageError, VdibenchError
+from vdibench.records import Check, Desktop, Outcome, Phase, Run, RunState, SuiteVerdict
+from vdibench.selkies import Dialect, Role
+from vdibench.slo import Objectives, evaluate
+from vdibench.store import Recording, RunFolder
+from vdibench.suites.background import BackgroundLoop
+from vdibench.suites.failure import write_failure
+from vdibench.suites.parameters import DesktopParameters, RunParameters
+from vdibench.suites.profiles import load_objectives
+from vdibench.suites.progress import Progress
+from vdibench.suites.provenance import clock_bound_seconds, git_commit
+from vdibench.suites.recorder import Place, Recorder
+from vdibench.targets import OpenTarget, open_target, parse_target
+from vdibench.telemetry import MeasuringClaim, Sampler, host_facts, versions
+
+__all__ = ["Measurement", "create_run"]
+
+T = TypeVar("T")
+
+
+def create_run(suite: str, parameters: RunParameters, objectives: Objectives) -> RunFolder:
+    """Make a run folder that says where, with what and against which objectives it measures."""
+    address = parse_target(parameters.target)
+    context: dict[str, Any] = {
+        "target": address.kind,
+        "gpu": getattr(parameters, "gpu", False),
+        "dialect": str(Dialect.SELKIES_2_WEBRTC),
+        "profile": parameters.profile,
+        "clock_bound_seconds": clock_bound_seconds(address),
+    }
+    run = Run(
+        name="",
+        suite=suite,
+        profile=parameters.profile,
+        target=str(address),
+        started_unix_seconds=time.time(),
+        context=context,
+        host=host_facts(),
+        versions=versions(),
+        git_commit=git_commit(),
+        objectives=objectives.text,
+    )
+    return RunFolder.create(Path(parameters.results), run)
+
+
+class Measurement:
+    """What the steps of a suite share.
+
+    :param desktops: how many desktops the suite needs; 0 for none.
+    :param planned_seconds: by the parameters, for progress.
+    :raises UsageError: parameters, objectives or target cannot be.
+    :raises StoreError: the results folder cannot be written; nothing was started then.
+    :raises LabError: the lab does not come up.
+    """
+
+    def __init__(self, suite: str, parameters: RunParameters, *, desktops: int = 0, planned_seconds: float = 0) -> None:
+        self.suite = suite
+        self.parameters = parameters
+        self.objectives = load_objectives(parameters.objectives)
+        self.checks: list[Check] = []
+        self.invalid_reasons: list[str] = []
+        self.knee: Knee | None = None
+        self.target: OpenTarget | None = None
+        self.verdict: SuiteVerdict | None = None
+        self._stack = ExitStack()
+        self._guard = threading.Lock()
+        self._closed = False
+        self._began = time.monotonic()
+        self._owns_run = not parameters.run
+        wanted = parameters.wanted(desktops) if isinstance(parameters, DesktopParameters) else None
+        if parameters.run:
+            self.folder = RunFolder.open(Path(parameters.run))
+        else:
+            self.folder = create_run(suite, parameters, self.objectives)
+        atexit.register(self.close)
+        try:
+            self.folder.update(parameters={suite: dataclasses.asdict(parameters)})
+            self.progress = Progress(self.folder, suite, planned_seconds)
+            self._claim = self._stack.enter_context(MeasuringClaim(self.folder.path.name))
+            if wanted is not None and desktops:
+                self.progress.say("starting the desktops")
+                address, began = parse_target(parameters.target), time.monotonic()
+                self.target = self._stack.enter_context(open_target(address, wanted, self.progress.say))
+                self.folder.update(phases=(Phase(f"{suite}: {address}", time.monotonic() - began),))
+                # From here on there are secrets to keep out of files.
+                self.folder.close()
+                self.folder = RunFolder.open(self.folder.path, secrets=self.target.secrets)
+            self.recorder = Recorder(self.folder, Place(suite))
+            self._stack.callback(self.folder.close)
+            if self.target is not None:
+                self._stack.enter_context(Sampler(self.target.desktops, emit=self.recorder.resources))
+            self.loop = BackgroundLoop()
+            self._stack.callback(self.loop.close)
+        except BaseException as error:
+            self.close(error)
+            raise
+
+    # desktops
+
+    @property
+    def desktops(self) -> tuple[Desktop, ...]:
+        """The target's desktops."""
+        return self.target.desktops if self.target is not None else ()
+
+    def session(self, desktop: Desktop, **options: Any) -> DesktopSession:
+        """A session that records here; a controller only where the desktop is ours to take. Call it in the loop."""
+        role = Role.CONTROLLER if desktop.owned else Role.VIEWER
+        return DesktopSession(desktop, self.recorder, SessionOptions(role=role, **options))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` in the measurement's loop. Any error or interrupt closes the measurement, samples kept."""
+        try:
+            return self.loop.run(work)
+        except BaseException as error:
+            self.close(error)
+            raise
+
+    # findings
+
+    def check(self, check: Check) -> Check:
+        """Record a manual check."""
+        self.checks.append(check)
+        self.recorder.check(check)
+        return check
+
+    def tables(self) -> Recording:
+        """What was recorded until now."""
+        self.folder.flush()
+        return Recording.open(self.folder.path)
+
+    def context(self, run: Run) -> dict[str, Any]:
+        """What objectives may ask about: the run's context, and the frame rate that this suite asked for."""
+        framerate = getattr(self.parameters, "framerate", None)
+        return {**run.context} | ({} if framerate is None else {"framerate": framerate})
+
+    def invalid(self, reason: str) -> None:
+        """The numbers must not be trusted."""
+        if reason not in self.invalid_reasons:
+            self.invalid_reasons.append(reason)
+
+    # ending
+
+    def judge(self) -> SuiteVerdict:
+        """Take everything down, evaluate the objectives and write the suite's verdict."""
+        if self.verdict is not None:
+            return self.verdict
+        self._take_down()
+        others = self._claim.contended_by
+        if others:
+            self.folder.update(contention=others)
+            self.invalid(f"{', '.join(others)} measured on this machine at the same time")
+        recording = Recording.open(self.folder.path)
+        self.verdict = evaluate(
+            self.objectives,
+            self.suite,
+            recording.tables,
+            self.context(recording.run),
+            knee=self.knee,
+            checks=self.checks,
+            invalid_reasons=self.invalid_reasons,
+        )
+        self.folder.write_verdict(self.verdict)
+        self._record_phase()
+        if self._owns_run:
+            self.folder.finish(RunState.FINISHED)
+        self._closed = True
+        atexit.unregister(self.close)
+        return self.verdict
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End without a verdict on the objectives: samples stay, the run is marked, everything started is ended."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+        atexit.unregister(self.close)
+        self._take_down()
+        reason = _reason(error)
+        write_failure(self.folder, self.suite, error, reason)
+        self.folder.update(errors=(f"{self.suite}: {reason}",))
+        self.folder.write_verdict(
+            SuiteVerdict(self.suite, Outcome.NO_DATA, (), (reason,)),
+        )
+        self._record_phase()
+        if self._owns_run:
+            failed = error is not None and not isinstance(error, KeyboardInterrupt)
+            self.folder.finish(RunState.FAILED if failed else RunState.INTERRUPTED)
+
+    def _take_down(self) -> None:
+        self._stack.close()
+
+    def _record_phase(self) -> None:
+        self.folder.update(phases=(Phase(f"{self.suite}: total", time.monotonic() - self._began),))
+
+    def require_open(self) -> None:
+        """Say so when a step is called after the end.
+
+        :raises UsageError: the measurement is closed.
+        """
+        if self._closed:
+            raise UsageError(f"this {self.suite} measurement has ended", "run the notebook from its first cell")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._closed:
+            self.close(error)
+
+
+def _reason(error: BaseException | None) -> str:
+    if isinstance(error, VdibenchError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"failed: {error!r}" if error is not None else "ended before its verdict"

@@ -1,0 +1,102 @@
+"""Parameters of suites: frozen dataclasses whose fields carry their help, unit and bounds.
+
+The ``parameters`` cell of each notebook has the same names, types and defaults (a test compares them).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from vdibench.errors import ParameterError
+from vdibench.records import Display, Workload
+from vdibench.targets import Wanted, credentials, parse_target
+
+__all__ = ["DesktopParameters", "RunParameters", "build", "parameter"]
+
+P = TypeVar("P")
+
+
+def parameter(default: Any, help_text: str, *, minimum: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field with its help; numbers below ``minimum`` and texts outside ``choices`` are refused."""
+    return field(default=default, metadata={"help": help_text, "minimum": minimum, "choices": choices})
+
+
+@dataclass(frozen=True)
+class RunParameters:
+    """What every suite takes."""
+
+    target: str = parameter("lab", "lab, lab:NAME or url:URL")
+    profile: str = parameter("smoke", "name of the parameter profile, for the record")
+    objectives: str = parameter("lab", "objective file: a name in params/ or a path")
+    results: str = parameter("results", "folder for runs")
+    run: str = parameter("", "run folder to add to; empty: a new one")
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            _validate(item, getattr(self, item.name))
+        parse_target(self.target)
+
+
+@dataclass(frozen=True)
+class DesktopParameters(RunParameters):
+    """What suites that watch desktops take."""
+
+    width: int = parameter(1920, "picture width of lab desktops in pixels", minimum=512)
+    height: int = parameter(1080, "picture height of lab desktops in pixels", minimum=256)
+    framerate: int = parameter(60, "nominal frames per second", minimum=8)
+    bitrate_bps: int = parameter(8_000_000, "video bit rate of lab desktops in bits per second", minimum=100_000)
+    workload: str = parameter("text", "what lab desktops show", choices=tuple(Workload))
+    user: str = parameter("", "user of a URL's desktop; its password comes from VDIBENCH_PASSWORD")
+    take_control: bool = parameter(False, "of a URL's desktop: evicts its user, sends input")
+    ca_file: str = parameter("", "PEM file of an own certificate authority")
+    insecure: bool = parameter(False, "accept any TLS certificate")
+    gpu: bool = parameter(False, "the desktops should have a GPU")
+
+    def wanted(self, desktops: int = 1) -> Wanted:
+        """What is asked of the target."""
+        return Wanted(
+            desktops=desktops,
+            display=Display(self.width, self.height, self.framerate),
+            workload=Workload(self.workload),
+            bitrate_bps=self.bitrate_bps,
+            credentials=credentials(self.user) if self.target.startswith("url:") else None,
+            take_control=self.take_control,
+            ca_file=self.ca_file,
+            insecure=self.insecure,
+            gpu=self.gpu,
+        )
+
+
+def build(kind: type[P], values: Mapping[str, Any]) -> P:
+    """Make parameters from names and values, as a profile or a command line gives them.
+
+    :raises ParameterError: an unknown name, with the nearest known one; a wrong type; a value out of range.
+    """
+    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            raise ParameterError(
+                f"unknown parameter {name!r}", f"did you mean {near[0]!r}?" if near else f"known: {', '.join(fields)}"
+            )
+    return kind(**values)
+
+
+def _validate(item: dataclasses.Field[Any], value: Any) -> None:
+    wanted = type(item.default)
+    # bool is an int to Python, and 20 is as good as 20.0 to a person.
+    fits = type(value) is wanted or (wanted is float and type(value) is int)
+    if not fits:
+        raise ParameterError(
+            f"parameter {item.name} is {value!r}", f"give a {wanted.__name__}: {item.metadata['help']}"
+        )
+    minimum = item.metadata.get("minimum")
+    if minimum is not None and value < minimum:
+        raise ParameterError(f"parameter {item.name} is {value}", f"give at least {minimum}: {item.metadata['help']}")
+    choices = item.metadata.get("choices")
+    if choices and value not in choices:
+        raise ParameterError(f"parameter {item.name} is {value!r}", f"give one of {', '.join(choices)}")

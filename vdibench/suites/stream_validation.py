@@ -1,0 +1,207 @@
+"""Suite of notebook 02: the manual checks of one desktop, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from vdibench.client import DesktopSession
+from vdibench.errors import VdibenchError
+from vdibench.records import Check, Desktop, Outcome, SuiteVerdict
+from vdibench.suites import stream_checks as checks
+from vdibench.suites.findings import Findings
+from vdibench.suites.levels import press_many
+from vdibench.suites.measurement import Measurement
+from vdibench.suites.parameters import DesktopParameters, parameter
+
+__all__ = ["SUITE", "Parameters", "StreamValidation", "planned_seconds", "run"]
+
+SUITE = "stream_validation"
+
+
+@dataclass(frozen=True)
+class Parameters(DesktopParameters):
+    """Parameters of notebook 02."""
+
+    warmup_seconds: float = parameter(2.0, "seconds watched before anything counts", minimum=0)
+    steady_seconds: float = parameter(20.0, "seconds watched for the statistics", minimum=1)
+    inputs: int = parameter(30, "key presses, and as many clicks", minimum=0)
+    starts: int = parameter(5, "sessions started for the time to the first frame", minimum=1)
+    relay: bool = parameter(True, "also connect through the TURN relay only")
+    audible: bool = parameter(True, "the desktop plays sound; a silent one sends no audio")
+
+
+def planned_seconds(parameters: Parameters) -> float:
+    """About how long the suite takes."""
+    return 12.0 + parameters.warmup_seconds + parameters.steady_seconds + 0.4 * parameters.inputs + parameters.starts
+
+
+class StreamValidation:
+    """The steps of notebook 02, in order; each records its checks and returns them."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self.measurement = Measurement(SUITE, parameters, desktops=1, planned_seconds=planned_seconds(parameters))
+        self.desktop: Desktop = self.measurement.desktops[0]
+        self._session: DesktopSession | None = None
+
+    def check_reachable(self) -> Findings:
+        """Something answers, and it is a Selkies desktop in WebRTC mode."""
+        return self._step("reachable", lambda: checks.reachable(self.desktop))
+
+    def check_signalling(self) -> Findings:
+        """Signalling hands over an offer, DTLS and the data channel come up."""
+
+        async def connect() -> list[Check]:
+            self._session = self.measurement.session(self.desktop)
+            await self._session.connect()
+            await self._session.first_frame()
+            return checks.signalling(self._session, self.measurement.recorder.milestones(self.desktop.id))
+
+        return self._step("signalling", connect)
+
+    def check_ice(self) -> Findings:
+        """Which candidate pair carries the media."""
+        return self._step("ice pair", lambda: checks.ice_pair(self._connected()))
+
+    def check_relay(self) -> Findings:
+        """The same desktop through coturn, relay-only, over each transport that the desktop names."""
+
+        async def probe() -> list[Check]:
+            return await checks.relay(self.measurement, self.desktop, self._connected(), wanted=self.parameters.relay)
+
+        return self._step("relay", probe)
+
+    def check_encoder(self) -> Findings:
+        """The encoder really in use: hardware, or software (a silent fall-back on a GPU desktop)."""
+        return self._step("encoder", lambda: checks.encoder(self._connected(), gpu=self.parameters.gpu))
+
+    def check_sps(self) -> Findings:
+        """The sequence parameter set forbids reordering, so that no decoder holds frames back."""
+        return self._step("sequence parameters", lambda: checks.sequence_parameters(self._connected()))
+
+    def check_first_frame(self) -> Findings:
+        """Start the session anew, several times, and time the first decoded frame."""
+
+        async def start() -> list[Check]:
+            recorder = self.measurement.recorder
+            await self._connected().leave()
+            # The last session stays, for the steps that follow.
+            for number in range(self.parameters.starts):
+                recorder.move(trial=number)
+                if number:
+                    await self._connected().leave()
+                self._session = self.measurement.session(self.desktop)
+                await self._session.connect()
+                await self._session.first_frame()
+            recorder.move(trial=0)
+            return checks.first_frame(self.measurement)
+
+        return self._step("first frame", start)
+
+    def check_frame_rate(self) -> Findings:
+        """Watch: warm up, then the steady window that all statistics rest on."""
+
+        async def watch() -> list[Check]:
+            session, recorder = self._connected(), self.measurement.recorder
+            await session.watch(self.parameters.warmup_seconds)
+            recorder.move(phase="steady")
+            self.measurement.progress.say(f"watching for {self.parameters.steady_seconds:g} s")
+            await session.watch(self.parameters.steady_seconds)
+            recorder.move(phase="probe")
+            return checks.frame_rate(self.measurement, self.parameters.framerate)
+
+        return self._step("frame rate", watch)
+
+    def check_latency(self) -> Findings:
+        """Glass-to-glass, from the marker in every decoded frame of the steady window."""
+
+        async def look() -> list[Check]:
+            return checks.latency(self.measurement, self._connected(), marked=self.desktop.marker_id is not None)
+
+        return self._step("latency", look)
+
+    def check_input(self) -> Findings:
+        """Keys and clicks, each until the first frame that shows its echo."""
+
+        async def press() -> list[Check]:
+            session, recorder = self._connected(), self.measurement.recorder
+            if self.desktop.owned and session.picture.marker_seen and self.parameters.inputs:
+                recorder.move(phase="steady", trial=1)
+                await press_many(session, self.parameters.inputs)
+                recorder.move(phase="probe", trial=0)
+            return checks.input_echo(self.measurement, self.desktop, self.parameters.inputs)
+
+        return self._step("input", press)
+
+    def check_audio(self) -> Findings:
+        """Audio packets arrive."""
+        return self._step("audio", lambda: checks.audio(self._connected(), audible=self.parameters.audible))
+
+    def check_leave(self) -> Findings:
+        """Leave: keys released, socket closed, peer closed, and the server has forgotten us."""
+
+        async def leave() -> list[Check]:
+            session = self._connected()
+            await session.leave()
+            self._session = None
+            return await checks.left(self.desktop, self.measurement.recorder.milestones(self.desktop.id))
+
+        return self._step("leave", leave)
+
+    def verdict(self) -> SuiteVerdict:
+        """End and judge."""
+        if self._session is not None and self.measurement.verdict is None:
+            self.measurement.run(self._session.leave())
+            self._session = None
+        return self.measurement.judge()
+
+    def _connected(self) -> DesktopSession:
+        if self._session is None:
+            raise VdibenchError("there is no session", "run the cells in order, check_signalling first")
+        return self._session
+
+    def _step(self, name: str, work: Callable[[], Coroutine[Any, Any, list[Check]]]) -> Findings:
+        measurement = self.measurement
+        measurement.require_open()
+        measurement.progress.say(name)
+
+        async def guarded() -> list[Check]:
+            try:
+                return await work()
+            except VdibenchError as error:
+                # What ends the walk is a finding too; it stays with the samples.
+                failed = Check(name.replace(" ", "_"), Outcome.FAIL, error.cause, "the session", error.remedy)
+                measurement.check(failed)
+                raise
+            finally:
+                measurement.recorder.move(phase="probe")
+
+        try:
+            found = measurement.run(guarded())
+        except BaseException:
+            self._session = None
+            raise
+        return Findings([measurement.check(check) for check in found])
+
+
+def run(parameters: Parameters) -> SuiteVerdict:
+    """All steps, without a notebook."""
+    suite = StreamValidation(parameters)
+    for step in (
+        suite.check_reachable,
+        suite.check_signalling,
+        suite.check_ice,
+        suite.check_relay,
+        suite.check_encoder,
+        suite.check_sps,
+        suite.check_first_frame,
+        suite.check_frame_rate,
+        suite.check_latency,
+        suite.check_input,
+        suite.check_audio,
+        suite.check_leave,
+    ):
+        step()
+    return suite.verdict()

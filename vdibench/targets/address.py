@@ -1,0 +1,69 @@
+"""The text that names a target: ``lab``, ``lab:NAME`` or ``url:URL``. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from vdibench.errors import UsageError
+
+__all__ = ["TargetAddress", "desktop_url", "parse_target"]
+
+_FORMS = "lab, lab:NAME or url:http(s)://..."
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAddress:
+    """A parsed target.
+
+    :param kind: ``lab`` (its own lab for the run, or the named one) or ``url``.
+    :param name: the lab's name, empty for one of its own; the URL.
+    """
+
+    kind: Literal["lab", "url"]
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+def parse_target(text: str) -> TargetAddress:
+    """Read a target.
+
+    :raises UsageError: another form, a URL without host, or one with a password in it.
+    """
+    kind, _, name = text.partition(":")
+    if text == "lab" or (kind == "lab" and name):
+        return TargetAddress("lab", name)
+    if kind == "url" and name:
+        return TargetAddress("url", desktop_url(name))
+    if kind in {"manifests", "operator"}:
+        raise UsageError(f"target {kind!r} needs a cluster, which this version does not drive yet", f"use {_FORMS}")
+    if kind in {"http", "https"}:
+        raise UsageError(f"target {text!r} lacks its kind", f"write url:{text}")
+    raise UsageError(f"unknown target {text!r}", f"use {_FORMS}")
+
+
+def desktop_url(text: str) -> str:
+    """The URL of a desktop's page without trailing slash.
+
+    :raises UsageError: no http(s) URL with a host, or credentials inside it.
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a URL: {error}", "give one such as https://desktop.example.com") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError(f"{text!r} is not the URL of a desktop", "give one such as https://desktop.example.com")
+    if parts.username is not None or parts.password is not None:
+        # It would stand in process listings, shell histories and run folders. Say it without repeating it.
+        raise UsageError(
+            "the URL holds credentials, which others can read in the process list",
+            "give --user, and the password in VDIBENCH_PASSWORD or by --password-file",
+        )
+    if parts.query or parts.fragment:
+        raise UsageError(f"{text!r} has a query or a fragment", "give the desktop's page alone")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

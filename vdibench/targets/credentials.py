@@ -1,0 +1,37 @@
+"""Credentials for a desktop that is not ours: from the environment or a file, never from arguments."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vdibench.errors import UsageError
+from vdibench.records import Credentials
+
+__all__ = ["PASSWORD_VARIABLE", "credentials"]
+
+PASSWORD_VARIABLE = "VDIBENCH_PASSWORD"
+
+
+def credentials(user: str, password_file: str = "") -> Credentials | None:
+    """Credentials for ``user``; None when neither a user nor a password was given.
+
+    :raises UsageError: a user without a password, or a password file that cannot be read.
+    """
+    if password_file:
+        try:
+            # One line, as `docker secret` and systemd credentials leave it.
+            password = Path(password_file).read_text().split("\n", 1)[0]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"cannot read the password file {password_file}: {error}", "check path and mode"
+            ) from error
+    else:
+        password = os.environ.get(PASSWORD_VARIABLE, "")
+    if not user and not password:
+        return None
+    if not user:
+        raise UsageError("a password was given without a user", "give --user")
+    if not password:
+        raise UsageError(f"no password for user {user!r}", f"set {PASSWORD_VARIABLE} or give --password-file")
+    return Credentials(user, password)

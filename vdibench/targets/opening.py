@@ -1,0 +1,89 @@
+"""Open a target: get desktops, and end what was started for them afterwards. I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from vdibench.errors import UsageError
+from vdibench.lab import DesktopSpec, Lab, LabSpec
+from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
+from vdibench.targets.address import TargetAddress
+
+__all__ = ["OpenTarget", "Wanted", "open_target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a suite wants from a target. A URL's desktop is as it is; a lab makes what is wanted.
+
+    :param desktops: how many at once.
+    :param take_control: of a URL's desktop: evicts its user, sends input and leaves settings behind.
+    :param gpu: the desktops should have a GPU.
+    """
+
+    desktops: int = 1
+    display: Display = field(default_factory=lambda: Display(1920, 1080, 60))
+    workload: Workload = Workload.TEXT
+    bitrate_bps: int = 8_000_000
+    credentials: Credentials | None = None
+    take_control: bool = False
+    ca_file: str = ""
+    insecure: bool = False
+    gpu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTarget:
+    """Desktops to measure.
+
+    :param secrets: what must not reach any file.
+    """
+
+    address: TargetAddress
+    desktops: tuple[Desktop, ...]
+    secrets: tuple[str, ...]
+    lab: Lab | None = None
+
+
+@contextmanager
+def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[str], None]) -> Iterator[OpenTarget]:
+    """Open ``address``; leaving the block takes down what was started for it.
+
+    :raises UsageError: more desktops than the target has.
+    :raises LabError: the lab does not come up.
+    """
+    if address.kind == "url":
+        if wanted.desktops > 1:
+            raise UsageError(
+                f"{address.name} is one desktop, and {wanted.desktops} are wanted",
+                "set max_desktops to 1, or use target lab",
+            )
+        desktop = Desktop(
+            "desktop-0",
+            Endpoint(address.name, wanted.credentials, wanted.ca_file, wanted.insecure),
+            owned=wanted.take_control,
+            gpu=wanted.gpu,
+        )
+        secrets = (wanted.credentials.password,) if wanted.credentials else ()
+        yield OpenTarget(address, (desktop,), secrets)
+        return
+    if address.name:
+        lab = Lab.find(address.name)
+        if len(lab.desktops) < wanted.desktops:
+            raise UsageError(
+                f"lab {address.name!r} has {len(lab.desktops)} desktops, and {wanted.desktops} are wanted",
+                f"start it with vdibench lab up --name {address.name} --desktops {wanted.desktops}",
+            )
+        yield _of_lab(address, lab, wanted.desktops)
+        return
+    spec = DesktopSpec(display=wanted.display, workload=wanted.workload, bitrate_bps=wanted.bitrate_bps)
+    with Lab.up(LabSpec(desktops=(spec,) * wanted.desktops), owned=True, on_progress=on_progress) as lab:
+        yield _of_lab(address, lab, wanted.desktops)
+
+
+def _of_lab(address: TargetAddress, lab: Lab, count: int) -> OpenTarget:
+    desktops = lab.desktops[:count]
+    secrets = tuple(desktop.endpoint.credentials.password for desktop in desktops if desktop.endpoint.credentials)
+    return OpenTarget(address, desktops, secrets, lab)
