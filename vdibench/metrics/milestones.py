@@ -1,6 +1,6 @@
 """From the steps of a session's life to durations. Pure; instants are Unix seconds.
 
-Sessions start before any window is steady, so all rows count here, whatever their phase.
+Sessions start before any window is steady: the caller gives warm-up rows too.
 """
 
 from __future__ import annotations

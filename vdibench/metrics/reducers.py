@@ -1,7 +1,7 @@
 """From raw tables to the raw values of a metric. Pure: the same tables give the same values.
 
-Values come from ``steady`` rows only, but for the life of sessions (:mod:`vdibench.metrics.milestones`). They are
-never averaged, smoothed or trimmed here.
+Values come from ``steady`` rows only; the life of sessions (:mod:`vdibench.metrics.milestones`) also from warm-ups, but
+not from probes. They are never averaged, smoothed or trimmed here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pandas as pd
 from vdibench.metrics import counters, milestones, pacing
 from vdibench.metrics.metric import Metric
 from vdibench.metrics.registry import REGISTRY
-from vdibench.metrics.windows import Tables, chosen
+from vdibench.metrics.windows import PROBE, STEADY, Tables, chosen
 
 __all__ = ["levels", "sessions", "trials", "values"]
 
@@ -44,8 +44,9 @@ def values(
         return pd.Series(dtype=float, name=known.name)
 
     def choose(table: str) -> pd.DataFrame:
-        phase = None if table == "milestones" else "steady"
-        return chosen(tables[table], suite=suite, level=level, trial=trial, session=session, phase=phase)
+        phase = None if table == "milestones" else STEADY
+        rows = chosen(tables[table], suite=suite, level=level, trial=trial, session=session, phase=phase)
+        return rows[rows["phase"] != PROBE]
 
     return reduce(choose).astype(float).dropna().rename(known.name)
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-__all__ = ["STEADY", "Stream", "Tables", "chosen", "streams", "windows"]
+__all__ = ["PROBE", "STEADY", "Stream", "Tables", "chosen", "streams", "windows"]
 
 Tables = Mapping[str, pd.DataFrame]
 
 STEADY = "steady"
+PROBE = "probe"  # a check beside the measurement
 _STREAM = ["level", "trial", "session"]
 
 

@@ -41,3 +41,10 @@ def test_steps_without_a_start_belong_to_nothing(tables) -> None:
     made = tables(milestones=_steps(("first_frame", 1), ("left", 2)))
     assert values("session_ready_seconds", made, suite="s").tolist() == []
     assert values("session_failure_ratio", made, suite="s").tolist() == []
+
+
+def test_a_probe_is_no_session(tables) -> None:
+    probe = _steps(("started", 50), ("first_frame", 59))
+    made = tables(milestones=FIRST + [{**step, "phase": "probe"} for step in probe])
+    assert values("session_ready_seconds", made, suite="s").tolist() == [3.0]
+    assert len(values("session_phase_seconds", made, suite="s")) == 3

@@ -31,7 +31,7 @@ def test_a_name_carries_its_base_unit(change) -> None:
         Registry().register(replace(REGISTRY["jitter_seconds"], **change))
 
 
-@pytest.mark.parametrize("metric", REGISTRY.values(), ids=str)
+@pytest.mark.parametrize("metric", list(REGISTRY.values()), ids=lambda metric: metric.name)
 def test_every_metric_is_complete(metric) -> None:
     assert metric.boundary.endswith(".")
     assert metric.kind in {"frame", "event", "second", "session", "reading", "run"}
