@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "run-folder.md").read
 def test_every_table_is_documented_with_what_its_row_is() -> None:
     for table in TABLES.values():
         [line] = [line for line in PAGE.splitlines() if line.startswith(f"| `{table.name}` |")]
-        assert table.row.split(";")[0] in line
+        assert table.row.split(";")[0].split(" (")[0] in line
 
 
 def test_the_example_runs(run, tmp_path: Path, monkeypatch) -> None:
