@@ -1,0 +1,368 @@
+"""Run folders as the real writer leaves them, filled with numbers whose statistics are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vdibench.analysis import criteria, knee
+from vdibench.records import Check, Outcome, Phase, Run, RunState
+from vdibench.slo import LEVELED, evaluate, load
+from vdibench.store import Recording, RunFolder
+
+BEGIN = 1_800_000_000.0
+STEPS = (
+    ("reachable", 0.05),
+    ("signalled", 0.12),
+    ("offered", 0.2),
+    ("ice_connected", 0.4),
+    ("connected", 0.1),
+    ("channel_open", 0.06),
+    ("first_packet", 0.3),
+    ("first_frame", 0.15),
+)
+OBJECTIVES = """schema: 1
+name: synthetic
+objectives:
+  glass_to_glass_seconds: p(95) < 0.050
+  key_to_photon_seconds: p(95) < 0.100
+  frames_per_second: p(5) > 0.9 * target
+  freezes_per_minute: max <= 2
+  session_ready_seconds: p(95) < 30
+  gpu_utilization_ratio: avg > 0.80 at knee
+  sessions_per_host: knee_lower_bound >= 2
+"""
+CHECKS = (
+    Check("reachable", Outcome.PASS, "HTTP 200 in 12 ms", "GET /"),
+    Check("turn_relay", Outcome.PASS, "relay pair after 310 ms", "candidate pair relay/relay udp"),
+    Check(
+        "encoder_in_use",
+        Outcome.FAIL,
+        "software x264 encodes although h264enc was asked for",
+        "stream_info.encoder",
+        "give the desktop a GPU or ask for x264enc in the profile",
+    ),
+    Check("audio_packets", Outcome.NO_DATA, "no audio packet within 5 s", "inbound-rtp of the audio stream", "look at PulseAudio"),
+    Check("gpu_encoder", Outcome.NOT_APPLICABLE, "there is no GPU in this profile"),
+)
+LONG_NAME = "desktop-" + "x" * 24 + "-final-7"
+assert len(LONG_NAME) == 40
+
+
+@dataclass
+class Part:
+    """One session in one trial of one level."""
+
+    suite: str
+    session: str = "desktop-0"
+    level: int = 1
+    trial: int = 0
+    begin: float = BEGIN
+    seconds: float = 20.0
+    warmup_seconds: float = 2.0
+    fps: float = 60.0
+    latency: float = 0.024
+    spread: float = 0.18
+    freezes: Sequence[float] = ()
+    outliers: Sequence[float] = ()
+    markers: bool = True
+    inputs: int = 0
+    seed: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def fill(self, folder: RunFolder) -> None:
+        """Write all tables of this session."""
+        rng = np.random.default_rng(self.seed)
+        folder.append("frames", self.frames(rng))
+        folder.append("network", self.network(rng))
+        folder.append("milestones", self.milestones(rng))
+        if self.inputs:
+            folder.append("inputs", self.input_rows(rng))
+
+    def place(self, count: int, phase: str = "steady") -> dict[str, Any]:
+        return {
+            "suite": [self.suite] * count,
+            "level": [self.level] * count,
+            "trial": [self.trial] * count,
+            "phase": [phase] * count,
+            "session": [self.session] * count,
+        }
+
+    def frames(self, rng: np.random.Generator) -> pd.DataFrame:
+        count = max(1, int(self.fps * (self.seconds + self.warmup_seconds)))
+        drawn = self.begin + np.arange(count) / self.fps + rng.normal(0, 0.0006, count)
+        for number, pause in enumerate(self.freezes, start=1):
+            at = self.begin + self.warmup_seconds + number * self.seconds / (len(self.freezes) + 1)
+            drawn = drawn[(drawn < at) | (drawn > at + pause)]
+        count = len(drawn)
+        latency = self.latency * np.exp(rng.normal(0, self.spread, count))
+        for number, outlier in enumerate(self.outliers):
+            latency[-1 - number * 7] = outlier
+        decoded = np.maximum.accumulate(drawn + latency)
+        arrival = decoded - rng.uniform(0.002, 0.006, count)
+        frame = pd.DataFrame(self.place(count))
+        frame["phase"] = np.where(drawn < self.begin + self.warmup_seconds, "warmup", "steady")
+        frame["arrival_unix_seconds"] = arrival
+        frame["rtp_timestamp"] = (np.arange(count) * 1500) % 2**32
+        frame["packets"] = rng.integers(4, 30, count)
+        frame["size_bytes"] = frame["packets"] * 1150
+        frame["key_frame"] = np.arange(count) % 600 == 0
+        frame["complete"] = True
+        frame["decoded_unix_seconds"] = decoded
+        frame["marker_unix_seconds"] = drawn if self.markers else np.nan
+        frame["marker_repeated"] = False
+        return frame
+
+    def network(self, rng: np.random.Generator) -> pd.DataFrame:
+        count = max(2, int(self.seconds) + 1)
+        frame = pd.DataFrame(self.place(count))
+        frame["unix_seconds"] = self.begin + self.warmup_seconds + np.linspace(0, self.seconds, count)
+        frame["packets_received"] = np.arange(count) * 960
+        frame["packets_lost"] = np.arange(count) // 7
+        frame["bytes_received"] = np.arange(count) * 1_104_000
+        frame["jitter_seconds"] = rng.uniform(0.0004, 0.002, count)
+        frame["nack_count"] = np.arange(count) // 7
+        frame["pli_count"] = 1
+        frame["audio_packets_received"] = np.arange(count) * 50
+        frame["event_loop_lag_seconds"] = rng.uniform(0.0002, 0.004, count)
+        return frame
+
+    def milestones(self, rng: np.random.Generator) -> pd.DataFrame:
+        times = [self.begin - 2.5]
+        for _, seconds in STEPS:
+            times.append(times[-1] + seconds * rng.uniform(0.7, 1.6))
+        frame = pd.DataFrame(self.place(len(times), "warmup"))
+        frame["event"] = ["started", *(name for name, _ in STEPS)]
+        frame["unix_seconds"] = times
+        return frame
+
+    def input_rows(self, rng: np.random.Generator) -> pd.DataFrame:
+        frame = pd.DataFrame(self.place(self.inputs))
+        frame["kind"] = ["key" if number % 2 else "click" for number in range(self.inputs)]
+        sent = self.begin + self.warmup_seconds + np.linspace(0, self.seconds, self.inputs)
+        photon = sent + self.latency * np.exp(rng.normal(0.35, 0.2, self.inputs))
+        photon[::37] = np.nan
+        frame["sent_unix_seconds"] = sent
+        frame["photon_unix_seconds"] = photon
+        return frame
+
+
+def resources(part: Part, sessions: Sequence[str], *, gpu: bool = False) -> pd.DataFrame:
+    """CPU, memory and load of desktops, client and host over one part's window."""
+    rng = np.random.default_rng(part.seed + 99)
+    rows: list[dict[str, Any]] = []
+    place = {"suite": part.suite, "level": part.level, "trial": part.trial, "phase": "steady"}
+    for second in range(int(part.seconds) + 1):
+        at = part.begin + part.warmup_seconds + second
+
+        def add(session: str, resource: str, value: float, at: float = at) -> None:
+            rows.append({**place, "session": session, "unix_seconds": at, "resource": resource, "value": value})
+
+        for name in sessions:
+            add(name, "cpu_cores", 0.38 + 0.06 * rng.standard_normal())
+            add(name, "memory_bytes", 410e6 + 4e6 * rng.standard_normal())
+        add("client", "cpu_cores", 0.2 * len(sessions) + 0.02 * rng.standard_normal())
+        add("client", "memory_bytes", 190e6 + 1e6 * second)
+        add("host", "cpu_cores", 0.62 * len(sessions) + 0.1)
+        add("host", "memory_bytes", 2.1e9 + 0.4e9 * len(sessions))
+        add("host", "load_average_1m", 1.1 * len(sessions))
+        if gpu:
+            add("gpu-0", "gpu_utilization_ratio", 0.31 + 0.05 * rng.standard_normal())
+            add("gpu-0", "gpu_encoder_utilization_ratio", 0.18 + 0.03 * rng.standard_normal())
+            add("gpu-0", "gpu_memory_bytes", 2.4e9)
+    return pd.DataFrame(rows)
+
+
+def check_rows(suite: str, checks: Iterable[Check]) -> list[dict[str, Any]]:
+    return [
+        {
+            "suite": suite,
+            "level": 1,
+            "trial": 0,
+            "phase": "steady",
+            "session": "host",
+            "name": check.name,
+            "outcome": str(check.outcome),
+            "finding": check.finding,
+            "evidence": check.evidence,
+            "remedy": check.remedy,
+        }
+        for check in checks
+    ]
+
+
+def fact_rows(suite: str, session: str, facts: dict[str, str]) -> list[dict[str, Any]]:
+    place = {"suite": suite, "level": 1, "trial": 0, "phase": "steady", "session": session}
+    return [{**place, "key": key, "value": value} for key, value in facts.items()]
+
+
+FACTS = {
+    "dialect": "selkies-2-webrtc",
+    "stream.encoder": "x264enc",
+    "stream.hardware": "False",
+    "stream.codec": "H.264 High 4.2",
+    "ice.pair": "host 127.0.0.1 udp ↔ host 127.0.0.1 udp",
+    "video.codec": "H264 profile-level-id=42e01f",
+}
+
+
+def described(suite: str = "pipeline", **changes: Any) -> Run:
+    """A run as the suites describe it."""
+    known: dict[str, Any] = {
+        "name": "",
+        "suite": suite,
+        "profile": "smoke",
+        "target": "lab",
+        "started_unix_seconds": BEGIN - 30,
+        "parameters": {
+            "stream_validation": {"steady_seconds": 20.0, "width": 1920, "height": 1080, "framerate": 60},
+            "gpu_density": {"levels": [1, 2, 4], "trials": 2},
+        },
+        "context": {
+            "target": "lab",
+            "gpu": False,
+            "dialect": "selkies-2-webrtc",
+            "profile": "smoke",
+            "encoder": "x264enc",
+            "framerate": 60,
+            "clock_bound_seconds": 0.0,
+        },
+        "host": {
+            "cpu_model": "Example CPU @ 2.70GHz",
+            "cpu_cores": 4,
+            "cpu_cores_usable": 2.0,
+            "memory_bytes": 16 * 2**30,
+            "kernel": "6.1.0-18-amd64",
+            "distribution": "Debian GNU/Linux 12 (bookworm)",
+            "clock_source": "tsc",
+            "virtualisation": "container, kvm guest",
+            "gpu_state": "absent",
+            "gpus": [],
+            "load_average_1m": 0.42,
+        },
+        "versions": {"vdibench": "0.1.0", "python": "3.11.7", "aiortc": "1.16.0", "selkies": "2.1.0"},
+        "git_commit": "0123456789abcdef0123456789abcdef01234567",
+        "objectives": OBJECTIVES,
+        **changes,
+    }
+    return Run(**known)
+
+
+def judged(folder: RunFolder, suite: str, checks: Sequence[Check] = (), invalid: Sequence[str] = ()) -> None:
+    """The real verdict of a suite, from what was written."""
+    folder.flush()
+    recording = Recording.open(folder.path)
+    objectives = load(recording.run.objectives)
+    context = recording.run.context
+    found = None
+    if suite == "gpu_density" and (by := criteria(objectives, suite, context)):
+        found = knee(recording.tables, by, suite=suite, framerate=context.get("framerate"))
+    folder.write_verdict(
+        evaluate(objectives, suite, recording.tables, context, knee=found, checks=checks, invalid_reasons=invalid)
+    )
+
+
+def ladder(folder: RunFolder, suite: str, levels: Sequence[int], *, trials: int = 1, seconds: float = 8.0, **how: Any) -> None:
+    """A suite with levels: latency grows with the number of sessions, and breaks beyond four."""
+    begin = BEGIN + 60
+    for level in levels:
+        for trial in range(trials):
+            names = [f"desktop-{number}" for number in range(level)]
+            for number, name in enumerate(names):
+                part = Part(
+                    suite,
+                    name,
+                    level,
+                    trial,
+                    begin,
+                    seconds=seconds,
+                    latency=0.02 * (1 + 0.12 * level) * (2.4 if level > 4 and number % 2 else 1),
+                    freezes=(0.4, 0.7) if level > 4 and number == 1 else (),
+                    seed=level * 100 + trial * 10 + number,
+                    **how,
+                )
+                part.fill(folder)
+            folder.append("resources", resources(part, names))
+            begin += seconds + 6
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    root = tmp_path / "results"
+    root.mkdir()
+    return root
+
+
+def full_run(root: Path, *, levels: Sequence[int] = (1, 2, 4, 8), seconds: float = 8.0, gpu: bool = False) -> Path:
+    """Every suite measured, one check failed."""
+    with RunFolder.create(root, described()) as folder:
+        folder.append("checks", check_rows("preflight", CHECKS[:2]))
+        judged(folder, "preflight", CHECKS[:2])
+        single = Part("stream_validation", seconds=30, freezes=(0.35,), outliers=(0.21,), inputs=80)
+        single.fill(folder)
+        folder.append("resources", resources(single, ["desktop-0"], gpu=gpu))
+        folder.append("checks", check_rows("stream_validation", CHECKS))
+        folder.append("facts", fact_rows("stream_validation", "desktop-0", FACTS))
+        judged(folder, "stream_validation", CHECKS)
+        ladder(folder, "latency_under_load", levels[:-1] or levels, seconds=seconds, inputs=12)
+        judged(folder, "latency_under_load")
+        ladder(folder, "gpu_density", levels, trials=2, seconds=seconds)
+        judged(folder, "gpu_density")
+        folder.update(
+            phases=(
+                Phase("set-up", 41.2, "virtual environment, system packages"),
+                Phase("lab", 6.4),
+                Phase("01_preflight", 8.1),
+                Phase("02_stream_validation", 61.0),
+                Phase("03_latency_under_load", 74.9),
+                Phase("04_gpu_density", 143.6),
+            )
+        )
+        folder.finish(RunState.FINISHED)
+    return folder.path
+
+
+@pytest.fixture
+def full(results: Path) -> Path:
+    return full_run(results)
+
+
+@pytest.fixture
+def make(results: Path) -> Callable[..., Path]:
+    """A finished run of the given parts: ``make(parts, verdict_of=("stream_validation",))``."""
+
+    def build(
+        parts: Sequence[Part] = (),
+        *,
+        verdict_of: Sequence[str] = (),
+        state: RunState = RunState.FINISHED,
+        checks: Sequence[Check] = (),
+        facts: dict[str, str] | None = None,
+        resource_rows: pd.DataFrame | None = None,
+        **run: Any,
+    ) -> Path:
+        with RunFolder.create(results, described(**run)) as folder:
+            for part in parts:
+                part.fill(folder)
+            suite = parts[0].suite if parts else "stream_validation"
+            if resource_rows is not None:
+                folder.append("resources", resource_rows)
+            if checks:
+                folder.append("checks", check_rows(suite, checks))
+            if facts:
+                folder.append("facts", fact_rows(suite, "desktop-0", facts))
+            for name in verdict_of:
+                judged(folder, name, checks)
+            folder.finish(state, error="the desktop went away" if state is not RunState.FINISHED else "")
+        return folder.path
+
+    return build
+
+
+__all__ = ["LEVELED", "LONG_NAME", "Part", "full_run", "resources"]

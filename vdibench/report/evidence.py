@@ -1,0 +1,164 @@
+"""What a report draws from: tables, and where a run stands behind them also its verdict and parameters. Reads only.
+
+Tables may come as a :class:`vdibench.store.Recording` or as a plain mapping of frames; with the latter there is no
+verdict, so no objective is drawn. Values are computed once and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from vdibench.analysis import Knee, Level, criteria, knee, tried_levels
+from vdibench.errors import ObjectiveError
+from vdibench.metrics import REGISTRY, Statistic, chosen, levels, sessions, trials, values
+from vdibench.metrics.pacing import freezes
+from vdibench.metrics.windows import streams, windows
+from vdibench.records import TABLES, ObjectiveResult, Outcome, Run, Verdict
+from vdibench.slo import CHECK_PREFIX, SUITES, load
+from vdibench.store import Recording
+
+__all__ = ["Evidence", "Source"]
+
+Source: TypeAlias = "Recording | Mapping[str, pd.DataFrame] | Evidence"
+
+_P = {percent: Statistic("p", percent) for percent in (5.0, 50.0, 95.0, 99.0)}
+
+
+class Evidence:
+    """Tables with what is known of their run.
+
+    :ivar run: None when only tables were given.
+    :ivar verdict: None when only tables were given.
+    """
+
+    def __init__(self, source: Recording | Mapping[str, pd.DataFrame]) -> None:
+        self.run: Run | None = None
+        self.verdict: Verdict | None = None
+        given: Mapping[str, pd.DataFrame]
+        if isinstance(source, Recording):
+            self.run, self.verdict, given = source.run, source.verdict, source.tables
+        else:
+            given = source
+        self.tables = {name: given[name] if name in given else _empty(name) for name in TABLES}
+        self._values: dict[tuple[Any, ...], pd.Series] = {}
+        self._knees: dict[str, Knee | None] = {}
+
+    @classmethod
+    def of(cls, source: Source) -> Evidence:
+        """``source`` as evidence; evidence stays what it is, with what it has computed."""
+        return source if isinstance(source, Evidence) else cls(source)
+
+    @property
+    def suites(self) -> list[str]:
+        """Suites that ran, in the order of the house: those with a verdict, parameters or samples."""
+        found = set() if self.run is None else set(self.run.parameters) | {self.run.suite}
+        found |= {suite.suite for suite in self.verdict.suites} if self.verdict is not None else set()
+        for rows in self.tables.values():
+            found.update(str(suite) for suite in rows["suite"].unique())
+        found -= {"run", "pipeline"}
+        return [suite for suite in SUITES if suite in found] + sorted(found - set(SUITES))
+
+    @property
+    def framerate(self) -> float | None:
+        """Frames per second that were asked for."""
+        value = self.run.context.get("framerate") if self.run is not None else None
+        return float(value) if isinstance(value, int | float) and value > 0 else None
+
+    def rows(self, table: str, suite: str, phase: str | None = "steady") -> pd.DataFrame:
+        """Rows of one suite and phase (None: all)."""
+        return chosen(self.tables[table], suite=suite, phase=phase)
+
+    def values(self, metric: str, suite: str, *, level: int | None = None, session: str | None = None) -> pd.Series:
+        """Raw steady values of a metric, as :func:`vdibench.metrics.values` gives them."""
+        key = (metric, suite, level, session)
+        if key not in self._values:
+            self._values[key] = values(metric, self.tables, suite=suite, level=level, session=session)
+        return self._values[key]
+
+    def percentile(self, percent: float, metric: str, suite: str, *, level: int | None = None) -> float | None:
+        """A percentile of a metric, None without values."""
+        return _P[percent].of(self.values(metric, suite, level=level))
+
+    def levels(self, suite: str) -> list[int]:
+        """Levels with steady samples, ascending."""
+        return levels(self.tables, suite)
+
+    def trials(self, suite: str, level: int) -> list[int]:
+        """Trials of a level, ascending."""
+        return trials(self.tables, suite, level)
+
+    def sessions(self, suite: str, level: int | None = None) -> list[str]:
+        """Desktops that were watched."""
+        return sessions(self.tables, suite, level)
+
+    def objectives(self, metric: str, suite: str) -> list[ObjectiveResult]:
+        """Objectives of a suite on a metric that have a bound to draw."""
+        if self.verdict is None:
+            return []
+        return [
+            result
+            for one in self.verdict.suites
+            if one.suite == suite
+            for result in one.objectives
+            if result.metric == metric and result.bound is not None and result.outcome is not Outcome.NOT_APPLICABLE
+        ]
+
+    def knee(self, suite: str) -> Knee | None:
+        """The density knee by the objectives of the run; None when no level was decided."""
+        if suite not in self._knees:
+            found = self._criteria(suite)
+            self._knees[suite] = (
+                knee(self.tables, found, suite=suite, framerate=self.framerate) if found is not None else None
+            )
+        return self._knees[suite]
+
+    def tried(self, suite: str) -> tuple[Level, ...]:
+        """Every level of a density suite with its trials; none without objectives to be good by."""
+        decided = self.knee(suite)
+        if decided is not None:
+            return decided.levels
+        found = self._criteria(suite)
+        return tried_levels(self.tables, found, suite=suite, framerate=self.framerate) if found is not None else ()
+
+    def frozen_spans(self, suite: str) -> list[tuple[float, float]]:
+        """Begin and end (Unix seconds) of every freeze, a stream that stopped included, in order of time."""
+        frames, network = self.rows("frames", suite), self.rows("network", suite)
+        ends = windows(frames, network)
+        spans: list[tuple[float, float]] = []
+        for stream, rows in streams(frames[frames["complete"]]):
+            times = np.sort(rows["arrival_unix_seconds"].to_numpy())
+            last = ends[stream][1]
+            edges = np.append(times, last) if last > times[-1] else times
+            frozen = np.flatnonzero(freezes(np.diff(edges)))
+            spans.extend((float(edges[index]), float(edges[index + 1])) for index in frozen)
+        return sorted(spans)
+
+    def _criteria(self, suite: str) -> Any:
+        if self.run is None or not self.run.objectives.strip():
+            return None
+        try:
+            return criteria(load(self.run.objectives + "\n"), suite, self.run.context) or None
+        except ObjectiveError:
+            # Written by an older vdibench: the numbers can be shown, what was good by that file cannot be said.
+            return None
+
+
+def boundary(metric: str) -> str:
+    """From where to where a metric is measured, in the registry's sentence."""
+    return REGISTRY[metric].boundary
+
+
+def is_check(result: ObjectiveResult) -> bool:
+    """Whether a result stands for a manual check."""
+    return result.metric.startswith(CHECK_PREFIX)
+
+
+def _empty(name: str) -> pd.DataFrame:
+    return pd.DataFrame({column.name: pd.Series(dtype=_DTYPES[column.dtype]) for column in TABLES[name].columns})
+
+
+_DTYPES = {"string": "object", "int64": "int64", "float64": "float64", "bool": "bool"}

@@ -1,0 +1,155 @@
+"""Tables of latency, pacing and density. Pure: text cells with units, ready to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from vdibench.metrics import Statistic, percentile_bounds
+from vdibench.metrics.pacing import totals
+from vdibench.report import formats
+from vdibench.report.evidence import Evidence, Source
+
+__all__ = ["density_table", "input_table", "latency_table", "levels_table", "pacing_table"]
+
+_G2G = "glass_to_glass_seconds"
+_LATENCY = ["n", "p50", "p95", "p95 bounds (95 %)", "p99", "max"]
+
+
+def latency_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """Glass-to-glass latency, one row a suite that measured it; the display is not included."""
+    evidence = Evidence.of(source)
+    rows = [
+        [formats.clean(suite), *_statistics(evidence.values(_G2G, suite), "frame")]
+        for suite in _listed(suites)
+        if len(evidence.values(_G2G, suite))
+    ]
+    return pd.DataFrame(rows, columns=["suite", *_LATENCY])
+
+
+def input_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """Input-to-photon latency, one row a suite and kind of input; the display is not included."""
+    evidence = Evidence.of(source)
+    rows = []
+    for suite in _listed(suites):
+        sent = evidence.rows("inputs", suite)
+        for kind in ("key", "click"):
+            mine = sent[sent["kind"] == kind]
+            found = evidence.values(f"{kind}_to_photon_seconds", suite)
+            if len(mine):
+                lost = f"{formats.count(len(mine) - len(found))} of {formats.count(len(mine))}"
+                rows.append([formats.clean(suite), kind, *_statistics(found, "event"), lost])
+    return pd.DataFrame(rows, columns=["suite", "input", *_LATENCY, "never seen"])
+
+
+def levels_table(source: Source, suite: str) -> pd.DataFrame:
+    """Latency, frame rate and input by the number of sessions running together."""
+    evidence = Evidence.of(source)
+    rows = []
+    for level in evidence.levels(suite):
+        g2g = evidence.values(_G2G, suite, level=level)
+        photon = evidence.values("input_to_photon_seconds", suite, level=level)
+        rate = evidence.values("frames_per_second", suite, level=level)
+        rows.append(
+            [
+                formats.count(level),
+                formats.count(len(evidence.trials(suite, level))),
+                *_statistics(g2g, "frame"),
+                formats.quantity(Statistic("p", 5.0).of(rate), "1/second"),
+                formats.seconds(Statistic("p", 95.0).of(photon)),
+            ]
+        )
+    return pd.DataFrame(rows, columns=["sessions", "trials", *_LATENCY, "p5 frame rate", "p95 input to photon"])
+
+
+def pacing_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """Frame rate, intervals and freezes, one row a suite and level."""
+    evidence = Evidence.of(source)
+    rows = []
+    for suite in _listed(suites):
+        several = len(evidence.levels(suite)) > 1
+        for level in evidence.levels(suite):
+            rate = evidence.values("frames_per_second", suite, level=level)
+            gaps = evidence.values("frame_interval_seconds", suite, level=level)
+            if rate.empty and gaps.empty:
+                continue
+            frozen = _frozen(evidence, suite, level)
+            rows.append(
+                [
+                    formats.clean(suite) + (f", {formats.counted(level, 'session')}" if several else ""),
+                    formats.quantity(Statistic("p", 50.0).of(rate), "1/second"),
+                    formats.quantity(Statistic("p", 5.0).of(rate), "1/second"),
+                    formats.count(len(rate)),
+                    formats.seconds(Statistic("p", 50.0).of(gaps)),
+                    formats.seconds(Statistic("p", 99.0).of(gaps)),
+                    formats.seconds(Statistic("max").of(gaps)),
+                    *frozen,
+                ]
+            )
+    columns = ["where", "p50 rate", "p5 rate", "seconds watched", "p50 interval", "p99 interval", "max interval"]
+    return pd.DataFrame(rows, columns=[*columns, "freezes", "frozen", "freezes per minute"])
+
+
+def density_table(source: Source, suite: str = "gpu_density") -> pd.DataFrame:
+    """Every level tried, each trial a row: good sessions, latency, processors."""
+    evidence = Evidence.of(source)
+    tried = {level.level: level for level in evidence.tried(suite)}
+    words = {True: "good", False: "bad", None: "undecided"}
+    rows = []
+    for level in sorted(set(tried) | set(evidence.levels(suite))):
+        known = tried.get(level)
+        g2g = evidence.values(_G2G, suite, level=level)
+        good = [
+            f"{trial.good} of {trial.sessions}" if trial.measured else formats.NO_DATA
+            for trial in (known.trials if known is not None else ())
+        ]
+        rows.append(
+            [
+                formats.count(level),
+                ", ".join(good) or formats.NO_DATA,
+                words[known.good] if known is not None else "no objective to be good by",
+                formats.count(len(g2g)),
+                formats.seconds(Statistic("p", 95.0).of(g2g)),
+                _cores(evidence.values("desktop_cpu_cores", suite, level=level)),
+                _cores(evidence.values("client_cpu_cores", suite, level=level)),
+            ]
+        )
+    columns = ["sessions", "good sessions, by trial", "level", "frames", "p95 glass to glass"]
+    return pd.DataFrame(rows, columns=[*columns, "CPU per desktop, mean", "CPU of the measuring side, mean"])
+
+
+def _statistics(found: pd.Series, noun: str) -> list[str]:
+    if found.empty:
+        return [formats.NO_DATA] * len(_LATENCY)
+    low, high = percentile_bounds(found, 0.95)
+    return [
+        formats.counted(len(found), noun),
+        formats.seconds(Statistic("p", 50.0).of(found)),
+        formats.seconds(Statistic("p", 95.0).of(found)),
+        formats.interval(low, high, "seconds"),
+        formats.seconds(Statistic("p", 99.0).of(found)),
+        formats.seconds(Statistic("max").of(found)),
+    ]
+
+
+def _frozen(evidence: Evidence, suite: str, level: int) -> list[str]:
+    frames, network = evidence.rows("frames", suite), evidence.rows("network", suite)
+    found = totals(frames[frames["level"] == level], network[network["level"] == level])
+    watched = float(found["seconds"].sum())
+    if watched <= 0:
+        return [formats.NO_DATA] * 3
+    freezes = int(found["freezes"].sum())
+    return [
+        formats.count(freezes),
+        formats.seconds(float(found["frozen_seconds"].sum())),
+        formats.quantity(60 * freezes / watched, "1/minute"),
+    ]
+
+
+def _cores(found: pd.Series) -> str:
+    return formats.cores(Statistic("avg").of(found))
+
+
+def _listed(suites: Sequence[str] | str) -> Sequence[str]:
+    return (suites,) if isinstance(suites, str) else suites

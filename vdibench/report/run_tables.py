@@ -1,0 +1,280 @@
+"""Tables about the run itself: what was measured where, how well, with what, and how long it took. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from vdibench.metrics import Statistic
+from vdibench.records import Run
+from vdibench.report import formats
+from vdibench.report.evidence import Evidence, Source
+
+__all__ = [
+    "command",
+    "facts_table",
+    "measured_table",
+    "parameters_table",
+    "phases_table",
+    "quality_table",
+    "versions_table",
+]
+
+_PAIR = ["", "value"]
+_MOST_VALUES = 6
+
+
+def measured_table(source: Source) -> pd.DataFrame:
+    """Target, dialect, encoder, picture, host and GPU, one row each."""
+    evidence = Evidence.of(source)
+    run = evidence.run
+    if run is None:
+        return pd.DataFrame(columns=_PAIR)
+    host = run.host
+    rows = [
+        ["target", formats.clean(run.target)],
+        ["profile", formats.clean(run.profile)],
+        ["dialect", _known(run.context.get("dialect")) or _fact(evidence, "dialect")],
+        ["encoder asked for", _known(run.context.get("encoder")) or formats.NO_DATA],
+        ["encoder in use", _encoder(evidence)],
+        ["video codec", _fact(evidence, "video.codec", "stream.codec")],
+        ["picture asked for", _picture(run)],
+        ["path", _fact(evidence, "ice.pair")],
+        ["GPU", _gpu(run)],
+        ["processor", _joined(host.get("cpu_model"), _cores(host))],
+        ["memory", _memory(host)],
+        ["system", _joined(host.get("distribution"), host.get("kernel"), host.get("virtualisation"))],
+        ["clock", _clock(run)],
+        ["load before the run", f"{formats.plain(host.get('load_average_1m'))} (1 min average)"],
+        ["started", formats.instant(run.started_unix_seconds)],
+        ["lasted", _lasted(run)],
+        ["git commit", formats.clean(run.git_commit) or formats.NO_DATA],
+    ]
+    return pd.DataFrame(rows, columns=_PAIR)
+
+
+def versions_table(run: Run) -> pd.DataFrame:
+    """Versions of vdibench, Python and the libraries."""
+    rows = [[formats.clean(name), formats.clean(version)] for name, version in sorted(run.versions.items())]
+    return pd.DataFrame(rows, columns=["part", "version"])
+
+
+def parameters_table(run: Run) -> pd.DataFrame:
+    """The parameters in force, one row each."""
+    rows = [
+        [formats.clean(suite), formats.clean(name), _text(value)]
+        for suite, values in run.parameters.items()
+        for name, value in (values.items() if isinstance(values, Mapping) else ())
+    ]
+    return pd.DataFrame(rows, columns=["suite", "parameter", "value"])
+
+
+def phases_table(run: Run) -> pd.DataFrame:
+    """How long each stretch of the run took."""
+    rows = [
+        [formats.clean(phase.name), formats.duration(phase.seconds), formats.clean(phase.note)] for phase in run.phases
+    ]
+    if rows:
+        rows.append(["together", formats.duration(sum(phase.seconds for phase in run.phases)), ""])
+    return pd.DataFrame(rows, columns=["phase", "took", "note"])
+
+
+def facts_table(source: Source) -> pd.DataFrame:
+    """What sessions said of themselves; equal answers of many sessions are one row."""
+    facts = Evidence.of(source).tables["facts"]
+    rows = []
+    for (suite, key, value), group in facts.groupby(["suite", "key", "value"], sort=True):
+        names = sorted(str(name) for name in group["session"].unique())
+        who = ", ".join(formats.shorten(name, 24) for name in names[:_MOST_VALUES])
+        more = f" and {len(names) - _MOST_VALUES} more" if len(names) > _MOST_VALUES else ""
+        rows.append([formats.clean(suite), formats.clean(key), formats.clean(value), who + more])
+    return pd.DataFrame(rows, columns=["suite", "fact", "value", "said by"])
+
+
+def quality_table(source: Source) -> pd.DataFrame:
+    """How well the measuring went: what it may have added to the numbers and what it left out."""
+    evidence = Evidence.of(source)
+    rows = []
+    for suite in evidence.suites:
+        name = formats.clean(suite)
+        frames = evidence.rows("frames", suite, None)
+        lag = evidence.values("event_loop_lag_seconds", suite)
+        if len(lag):
+            spread = _spread(lag)
+            rows.append([name, "event loop lag of the client", spread, "may be added to any latency"])
+        decode = evidence.values("decode_seconds", suite)
+        if len(decode):
+            rows.append([name, "last packet → decoded", _spread(decode), "is part of glass to glass"])
+        if len(frames):
+            steady = frames["phase"] == "steady"
+            rows.append(
+                [
+                    name,
+                    "frames counted",
+                    f"{formats.count(int(steady.sum()))} of {formats.count(len(frames))}",
+                    f"{formats.count(int((~steady).sum()))} while warming up, kept but not counted",
+                ]
+            )
+            rows.append([name, "frames used for glass to glass", *_marked(frames[steady])])
+        rows.extend([name, *row] for row in _load(evidence, suite))
+    return pd.DataFrame(rows, columns=["suite", "what", "value", "note"])
+
+
+def command(run: Run) -> str:
+    """The command that makes such a run again, as it was recorded or as it can be told from the run."""
+    recorded = run.context.get("command")
+    if isinstance(recorded, str) and recorded.strip():
+        return formats.clean(recorded).strip()
+    notebooks = [] if run.suite == "pipeline" else [run.suite]
+    target = "lab" if run.target.partition(":")[0] == "lab" else run.target
+    return shlex.join(["vdibench", "run", *notebooks, "--target", target, "--profile", run.profile])
+
+
+def _known(value: object) -> str:
+    return formats.clean(value) if value not in (None, "") else ""
+
+
+def _joined(*parts: object) -> str:
+    return ", ".join(_known(part) for part in parts if _known(part)) or formats.NO_DATA
+
+
+def _fact(evidence: Evidence, *keys: str) -> str:
+    facts = evidence.tables["facts"]
+    for key in keys:
+        found = facts.loc[facts["key"] == key, "value"].astype(str).unique()
+        if len(found):
+            more = f" and {len(found) - _MOST_VALUES} more" if len(found) > _MOST_VALUES else ""
+            return " / ".join(formats.clean(value) for value in found[:_MOST_VALUES]) + more
+    return formats.NO_DATA
+
+
+def _encoder(evidence: Evidence) -> str:
+    name = _fact(evidence, "stream.encoder")
+    if name == formats.NO_DATA:
+        return name
+    facts = evidence.tables["facts"]
+    said = {str(value).lower() for value in facts.loc[facts["key"] == "stream.hardware", "value"]}
+    words = {
+        "true": "hardware",
+        "1": "hardware",
+        "yes": "hardware",
+        "false": "software",
+        "0": "software",
+        "no": "software",
+    }
+    kinds = sorted({words.get(value, value) for value in said})
+    return f"{name} ({' and '.join(kinds) if kinds else 'hardware or software: no data'})"
+
+
+def _picture(run: Run) -> str:
+    found = set()
+    for values in run.parameters.values():
+        if isinstance(values, Mapping) and {"width", "height"} <= values.keys():
+            rate = values.get("framerate") or run.context.get("framerate")
+            found.add(f"{values['width']}×{values['height']}" + (f" at {rate} /s" if rate else ""))
+    if not found and run.context.get("width") and run.context.get("height"):
+        found.add(f"{run.context['width']}×{run.context['height']}")
+    if not found and run.context.get("framerate"):
+        found.add(f"{run.context['framerate']} /s")
+    return formats.clean(" / ".join(sorted(found))) or formats.NO_DATA
+
+
+def _gpu(run: Run) -> str:
+    if not run.context.get("gpu"):
+        return "no GPU in this profile"
+    gpus = run.host.get("gpus") or []
+    names = [
+        f"{gpu.get('name', 'GPU')} ({formats.data(gpu.get('memory_bytes'))})"
+        for gpu in gpus
+        if isinstance(gpu, Mapping)
+    ]
+    driver = run.host.get("gpu_driver")
+    if not names:
+        return "no data: the profile has a GPU, none was seen on the measuring host"
+    return formats.clean(", ".join(names) + (f", driver {driver}" if driver else ""))
+
+
+def _cores(host: Mapping[str, Any]) -> str:
+    usable, total = host.get("cpu_cores_usable"), host.get("cpu_cores")
+    if usable is None and total is None:
+        return ""
+    if usable is None or usable == total:
+        return f"{formats.plain(total)} cores"
+    return f"{formats.plain(usable)} of {formats.plain(total)} cores usable"
+
+
+def _memory(host: Mapping[str, Any]) -> str:
+    limit = host.get("memory_limit_bytes")
+    text = formats.data(host.get("memory_bytes"))
+    return f"{text}, limited to {formats.data(limit)}" if limit else text
+
+
+def _clock(run: Run) -> str:
+    source = _known(run.host.get("clock_source"))
+    bound = run.context.get("clock_bound_seconds")
+    if bound is None:
+        text = "offset between desktop and client: no data"
+    elif float(bound) == 0:
+        text = "desktop and client share this host's clock: no offset"
+    else:
+        text = f"desktop and client agree within {formats.seconds(float(bound))}"
+    return _joined(source, text)
+
+
+def _lasted(run: Run) -> str:
+    if run.ended_unix_seconds is None:
+        return f"{formats.NO_DATA} (the run is {run.state})"
+    return formats.duration(run.ended_unix_seconds - run.started_unix_seconds)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value) or "none"
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return formats.clean(value)
+
+
+def _spread(found: pd.Series) -> str:
+    numbers = [formats.seconds(Statistic("p", percent).of(found)) for percent in (50.0, 95.0)]
+    return f"p50 {numbers[0]}, p95 {numbers[1]}, max {formats.seconds(Statistic('max').of(found))}, n = {len(found):,}"
+
+
+def _marked(frames: pd.DataFrame) -> list[str]:
+    decoded = frames["decoded_unix_seconds"].notna()
+    read = frames["marker_unix_seconds"].notna()
+    repeated = read & frames["marker_repeated"]
+    used = read & ~repeated
+    notes = [
+        f"{formats.count(int((~frames['complete']).sum()))} incomplete",
+        f"{formats.count(int((~decoded).sum()))} not decoded",
+        f"{formats.count(int((decoded & ~read).sum()))} without a readable marker",
+        f"{formats.count(int(repeated.sum()))} showed an earlier marker again",
+    ]
+    return [f"{formats.count(int(used.sum()))} of {formats.count(len(frames))}", ", ".join(notes)]
+
+
+def _load(evidence: Evidence, suite: str) -> list[list[str]]:
+    readings = evidence.rows("resources", suite)
+    host = readings[readings["session"] == "host"]
+    rows = []
+    usable = evidence.run.host.get("cpu_cores_usable") if evidence.run is not None else None
+    busy = host.loc[host["resource"] == "cpu_cores", "value"]
+    if len(busy):
+        peak = Statistic("max").of(busy)
+        share = f" of {formats.plain(usable)} usable" if usable else ""
+        rows.append(["busiest second of the host", formats.cores(peak) + share, "desktops and measuring side share it"])
+    load = host.loc[host["resource"] == "load_average_1m", "value"]
+    if len(load):
+        rows.append(["load average, 1 min, largest", formats.plain(Statistic("max").of(load)), "runnable tasks"])
+    stolen = host.loc[host["resource"] == "cpu_steal_cores", "value"]
+    if len(stolen):
+        rows.append(
+            ["stolen by the hypervisor, most", formats.cores(Statistic("max").of(stolen)), "a neighbour's work"]
+        )
+    return rows

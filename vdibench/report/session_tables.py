@@ -1,0 +1,156 @@
+"""Tables of session starts, network and resources. Pure: text cells with units; absent is said, never zero."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from vdibench.metrics import Statistic
+from vdibench.report import formats
+from vdibench.report.evidence import Evidence, Source
+from vdibench.report.starts import starts
+
+__all__ = ["network_table", "ready_table", "resources_table"]
+
+_READY = ["suite", "step", "n", "p50", "p95", "max"]
+_UNITS = {
+    "cpu_cores": ("CPU", "cores"),
+    "cpu_steal_cores": ("CPU stolen by the hypervisor", "cores"),
+    "memory_bytes": ("memory", "bytes"),
+    "load_average_1m": ("load average, 1 min", ""),
+    "gpu_utilization_ratio": ("GPU utilisation", "ratio"),
+    "gpu_encoder_utilization_ratio": ("GPU encoder utilisation", "ratio"),
+    "gpu_memory_bytes": ("GPU memory", "bytes"),
+}
+
+
+def ready_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """Each step of a session's start, and the whole, one row a suite and step."""
+    evidence = Evidence.of(source)
+    rows: list[list[str]] = []
+    for suite in (suites,) if isinstance(suites, str) else suites:
+        every = starts(evidence.rows("milestones", suite, None))
+        if not every:
+            continue
+        steps: dict[str, list[float]] = {}
+        for start in every:
+            for event, seconds in start.steps:
+                steps.setdefault(event, []).append(seconds)
+        for event, found in steps.items():
+            rows.append([formats.clean(suite), formats.clean(event), *_durations(found)])
+        ready = [start.ready_seconds for start in every if start.ready_seconds is not None]
+        rows.append([formats.clean(suite), "whole, started → first frame", *_durations(ready)])
+        failed = len(every) - len(ready)
+        if failed:
+            rows.append(
+                [formats.clean(suite), "never ready", f"{failed} of {formats.counted(len(every), 'start')}"] + [""] * 3
+            )
+    return pd.DataFrame(rows, columns=_READY)
+
+
+def network_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """The video stream as it arrived, one row a suite."""
+    evidence = Evidence.of(source)
+    rows = []
+    for suite in (suites,) if isinstance(suites, str) else suites:
+        counters = evidence.rows("network", suite)
+        if counters.empty:
+            continue
+        rate = evidence.values("bitrate_bits_per_second", suite)
+        jitter = evidence.values("jitter_seconds", suite)
+        audio = evidence.values("audio_packets_per_second", suite)
+        grown = _growth(counters, ("packets_received", "packets_lost", "nack_count", "pli_count"))
+        rows.append(
+            [
+                formats.clean(suite),
+                formats.count(len(counters)),
+                formats.bits_per_second(Statistic("avg").of(rate)),
+                formats.bits_per_second(Statistic("max").of(rate)),
+                *_lost(grown),
+                formats.seconds(Statistic("p", 50.0).of(jitter)),
+                formats.seconds(Statistic("p", 95.0).of(jitter)),
+                formats.count(grown["nack_count"]),
+                formats.count(grown["pli_count"]),
+                formats.quantity(Statistic("p", 50.0).of(audio), "1/second"),
+            ]
+        )
+    columns = ["suite", "readings", "mean bit rate", "max bit rate", "packets lost", "loss", "p50 jitter", "p95 jitter"]
+    return pd.DataFrame(rows, columns=[*columns, "NACKs", "PLIs", "audio packets, p50"])
+
+
+def resources_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """What desktops, the measuring side, the host and GPUs used, one row a suite, scope and resource."""
+    evidence = Evidence.of(source)
+    rows = []
+    for suite in (suites,) if isinstance(suites, str) else suites:
+        readings = evidence.rows("resources", suite)
+        if readings.empty:
+            continue
+        scope = readings["session"].map(_scope)
+        for name, mine in sorted(readings.groupby(scope), key=lambda item: _ORDER.index(str(item[0]))):
+            for resource, group in mine.groupby("resource"):
+                label, unit = _UNITS.get(str(resource), (formats.clean(resource), ""))
+                found = group["value"].dropna()
+                rows.append(
+                    [
+                        formats.clean(suite),
+                        str(name),
+                        label,
+                        formats.count(len(found)),
+                        formats.quantity(Statistic("avg").of(found), unit),
+                        formats.quantity(Statistic("p", 95.0).of(found), unit),
+                        formats.quantity(Statistic("max").of(found), unit),
+                    ]
+                )
+        rows.extend(_absent(evidence, suite, set(readings["resource"])))
+    return pd.DataFrame(rows, columns=["suite", "of", "resource", "readings", "mean", "p95", "max"])
+
+
+_ORDER = ("one desktop", "measuring side", "whole host", "GPU")
+
+
+def _scope(session: str) -> str:
+    if session.startswith("gpu-"):
+        return _ORDER[3]
+    return {"client": _ORDER[1], "host": _ORDER[2]}.get(session, _ORDER[0])
+
+
+def _absent(evidence: Evidence, suite: str, present: set[str]) -> list[list[str]]:
+    """GPU figures that were not read: not applicable without a GPU in the profile, no data with one."""
+    gpu = bool(evidence.run.context.get("gpu")) if evidence.run is not None else False
+    word = formats.NO_DATA if gpu else formats.NOT_APPLICABLE
+    return [
+        [formats.clean(suite), _ORDER[3], _UNITS[resource][0], "0" if gpu else "", word, word, word]
+        for resource in ("gpu_utilization_ratio", "gpu_encoder_utilization_ratio", "gpu_memory_bytes")
+        if resource not in present
+    ]
+
+
+def _durations(found: list[float]) -> list[str]:
+    series = pd.Series(found, dtype=float)
+    return [
+        formats.count(len(series)),
+        formats.seconds(Statistic("p", 50.0).of(series)),
+        formats.seconds(Statistic("p", 95.0).of(series)),
+        formats.seconds(Statistic("max").of(series)),
+    ]
+
+
+def _growth(counters: pd.DataFrame, names: Sequence[str]) -> dict[str, int]:
+    """How much each cumulative counter grew over the streams' windows; a counter that fell began anew."""
+    grown = dict.fromkeys(names, 0)
+    for _, stream in counters.sort_values("unix_seconds").groupby(["level", "trial", "session"], observed=True):
+        for name in names:
+            steps = stream[name].diff().dropna()
+            same = stream["packets_received"].diff().dropna() >= 0
+            grown[name] += int(steps[same].sum())
+    return grown
+
+
+def _lost(grown: dict[str, int]) -> list[str]:
+    expected = grown["packets_received"] + grown["packets_lost"]
+    if expected <= 0:
+        return [formats.NO_DATA, formats.NO_DATA]
+    lost = f"{formats.count(grown['packets_lost'])} of {formats.count(expected)}"
+    return [lost, formats.ratio(grown["packets_lost"] / expected)]
