@@ -18,7 +18,6 @@ from vdibench.commands.lab import lab
 from vdibench.commands.preflight import preflight
 from vdibench.commands.report import report, runs, verdict
 from vdibench.commands.run import run
-from vdibench.commands.watch import watch
 from vdibench.errors import VdibenchError
 
 __all__ = ["cli", "main"]
@@ -32,7 +31,7 @@ def cli() -> None:
     """Validate and benchmark GPU virtual desktops: does one work, how many fit, what may be shipped."""
 
 
-for _command in (run, watch, preflight, lab, report, verdict, runs):
+for _command in (run, preflight, lab, report, verdict, runs):
     cli.add_command(_command)
 
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from vdibench.preflight import HostContext, run_host_checks
 from vdibench.records import EXIT_CODES, Display, worst
-from vdibench.report import print_checks
+from vdibench.report import show
+from vdibench.suites.display import findings_table
 
 __all__ = ["preflight"]
 
@@ -34,5 +35,5 @@ def preflight(desktops: int, size: tuple[int, int], framerate: int, results: Pat
     if as_json:
         print(json.dumps([dataclasses.asdict(check) for check in found]))
     else:
-        print_checks(found)
+        show(findings_table(found).drop(columns="evidence"))
     return EXIT_CODES[worst(check.outcome for check in found)]

@@ -11,7 +11,7 @@ import click
 from vdibench.commands.values import duration_seconds
 from vdibench.errors import UsageError
 from vdibench.records import EXIT_CODES
-from vdibench.report import final_line, print_runs, print_verdict, write_report
+from vdibench.report import final_line, runs_table, show, verdict_table, write_report
 from vdibench.store import Recording, prune, resolve
 from vdibench.store import runs as stored_runs
 
@@ -42,7 +42,7 @@ def verdict(run: str, results: Path, as_json: bool) -> int:
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     else:
-        print_verdict(recording)
+        show(verdict_table(found))
         print(final_line(found, recording.path("report.html")))
     return EXIT_CODES[found.outcome]
 
@@ -60,10 +60,8 @@ def list_runs(results: Path, as_json: bool) -> None:
     found = stored_runs(results)
     if as_json:
         print(json.dumps([_jsonable(entry) for entry in found]))
-    elif found:
-        print_runs(found)
     else:
-        print(f"no run in {results}; make one with: vdibench run")
+        show(runs_table(found), empty=f"no run in {results}; make one with: vdibench run")
 
 
 @runs.command(name="prune")

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from vdibench.commands.values import duration_seconds, parameter_file, parameter_values
-from vdibench.report import final_line, print_verdict
+from vdibench.report import final_line, show, verdict_table
 from vdibench.store import Recording
 from vdibench.suites import PipelineOptions, ProgressReading, plan_pipeline, run_pipeline
 
@@ -65,11 +65,11 @@ def run(
     console = Console(stderr=True)
     with console.status("") as status:
 
-        def show(_: str, reading: ProgressReading) -> None:
+        def progress(_: str, reading: ProgressReading) -> None:
             if console.is_terminal:
                 status.update(str(reading))
 
-        result = run_pipeline(options, show=show, done=lambda line: console.print(line, highlight=False))
+        result = run_pipeline(options, show=progress, done=lambda line: console.print(line, highlight=False))
     report = result.report or result.folder
     if as_json:
         print(
@@ -84,7 +84,7 @@ def run(
             )
         )
         return result.exit_code
-    print_verdict(Recording.open(result.folder))
+    show(verdict_table(Recording.open(result.folder).verdict))
     if result.failure is not None:
         print(f"vdibench: error: {result.failure.message}", file=sys.stderr)
     print(final_line(result.verdict, _relative(report)))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from vdibench.records import Verdict
+import pandas as pd
+
+from vdibench.report import density_curve, density_table, latency_by_level, measured_table
 from vdibench.store import Recording, resolve
+from vdibench.suites.display import Figures, Judgement
 from vdibench.suites.parameters import RunParameters, parameter
+from vdibench.suites.profiles import results_folder
 
 __all__ = ["SUITE", "CapacityReport", "Parameters", "open_run", "planned_seconds"]
 
@@ -33,9 +36,27 @@ class CapacityReport:
         self.parameters = parameters
         self.recording: Recording = open_run(parameters)
 
-    def verdict(self) -> Verdict:
-        """The stored run's verdict in force."""
-        return self.recording.verdict
+    def summary(self) -> pd.DataFrame:
+        """What was measured and where."""
+        return measured_table(self.recording)
+
+    def verdict(self) -> Judgement:
+        """The stored run's verdict in force, every objective with it."""
+        return Judgement(self.recording.verdict)
+
+    def density(self) -> pd.DataFrame:
+        """One row a level that was tried."""
+        return density_table(self.recording)
+
+    def figures(self) -> Figures:
+        """The figures that a capacity planner looks at."""
+        source = self.recording
+        return Figures(
+            (
+                ("density", density_curve(source)),
+                ("latency by level", latency_by_level(source, "latency_under_load")),
+            )
+        )
 
 
 def open_run(parameters: Parameters) -> Recording:
@@ -43,4 +64,4 @@ def open_run(parameters: Parameters) -> Recording:
 
     :raises StoreError: there is none of that name.
     """
-    return Recording.open(resolve(Path(parameters.results), parameters.run))
+    return Recording.open(resolve(results_folder(parameters.results), parameters.run))

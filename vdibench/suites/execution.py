@@ -7,6 +7,7 @@ ends its desktops.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -108,10 +109,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     for kernel in kernels:
         _signal(kernel, signal.SIGINT)
     if kernels:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
     if child.poll() is None:
         child.terminate()
         try:
@@ -132,10 +131,8 @@ def _arguments(process: psutil.Process) -> list[str]:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _last_line(log: Path) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 from vdibench.analysis import Knee, criteria, knee
 from vdibench.errors import ObjectiveError
 from vdibench.records import SuiteVerdict
-from vdibench.report import density_table
+from vdibench.report import density_curve, density_table, resources_over_time
+from vdibench.suites.display import Figures, Judgement
 from vdibench.suites.levels import LevelPlan, measure_level
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
@@ -90,13 +91,23 @@ class GpuDensity:
             attempted=self._attempted,
         )
 
-    def verdict(self) -> SuiteVerdict:
+    def figures(self) -> Figures:
+        """Good sessions and latency against the number of desktops."""
+        source = self.measurement.tables()
+        return Figures(
+            (
+                ("density", density_curve(source, SUITE)),
+                ("resources over time", resources_over_time(source, SUITE)),
+            )
+        )
+
+    def verdict(self) -> Judgement:
         """End and judge."""
-        return self.measurement.judge()
+        return Judgement(self.measurement.judge())
 
 
 def run(parameters: Parameters) -> SuiteVerdict:
     """All steps, without a notebook."""
     suite = GpuDensity(parameters)
     suite.search()
-    return suite.verdict()
+    return suite.measurement.judge()

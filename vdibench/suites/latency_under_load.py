@@ -8,7 +8,8 @@ import pandas as pd
 
 from vdibench.errors import TargetUnavailable
 from vdibench.records import SuiteVerdict
-from vdibench.report import levels_table
+from vdibench.report import latency_by_level, levels_table, resources_over_time
+from vdibench.suites.display import Figures, Judgement
 from vdibench.suites.levels import LevelPlan, measure_level
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
@@ -60,13 +61,23 @@ class LatencyUnderLoad:
                 raise TargetUnavailable(f"every session of level {level} failed: {error.cause}", error.remedy)
         return levels_table(measurement.tables(), SUITE)
 
-    def verdict(self) -> SuiteVerdict:
+    def figures(self) -> Figures:
+        """Latency by level, and who used the host meanwhile."""
+        source = self.measurement.tables()
+        return Figures(
+            (
+                ("latency by level", latency_by_level(source, SUITE)),
+                ("resources over time", resources_over_time(source, SUITE)),
+            )
+        )
+
+    def verdict(self) -> Judgement:
         """End and judge."""
-        return self.measurement.judge()
+        return Judgement(self.measurement.judge())
 
 
 def run(parameters: Parameters) -> SuiteVerdict:
     """All steps, without a notebook."""
     suite = LatencyUnderLoad(parameters)
     suite.measure()
-    return suite.verdict()
+    return suite.measurement.judge()

@@ -26,7 +26,7 @@ from vdibench.store import Recording, RunFolder
 from vdibench.suites.background import BackgroundLoop
 from vdibench.suites.failure import write_failure
 from vdibench.suites.parameters import DesktopParameters, RunParameters
-from vdibench.suites.profiles import load_objectives
+from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
 from vdibench.suites.provenance import clock_bound_seconds, git_commit
 from vdibench.suites.recorder import Place, Recorder
@@ -60,7 +60,7 @@ def create_run(suite: str, parameters: RunParameters, objectives: Objectives) ->
         git_commit=git_commit(),
         objectives=objectives.text,
     )
-    return RunFolder.create(Path(parameters.results), run)
+    return RunFolder.create(results_folder(parameters.results), run)
 
 
 class Measurement:

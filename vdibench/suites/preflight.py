@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from vdibench.preflight import HostContext, run_host_checks
 from vdibench.records import Display, SuiteVerdict
-from vdibench.suites.findings import Findings
+from vdibench.suites.display import Findings, Judgement
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import RunParameters, parameter
+from vdibench.suites.profiles import results_folder
 
 __all__ = ["SUITE", "Parameters", "Preflight", "planned_seconds", "run"]
 
@@ -44,7 +44,7 @@ class Preflight:
         measurement, parameters = self.measurement, self.parameters
         measurement.require_open()
         context = HostContext(
-            results_folder=Path(parameters.results),
+            results_folder=results_folder(parameters.results),
             desktops=parameters.desktops,
             display=Display(parameters.width, parameters.height, parameters.framerate),
             lab=parameters.target.startswith("lab"),
@@ -61,13 +61,13 @@ class Preflight:
             raise
         return Findings([measurement.check(check) for check in found])
 
-    def verdict(self) -> SuiteVerdict:
+    def verdict(self) -> Judgement:
         """End and judge."""
-        return self.measurement.judge()
+        return Judgement(self.measurement.judge())
 
 
 def run(parameters: Parameters) -> SuiteVerdict:
     """All steps, without a notebook."""
     suite = Preflight(parameters)
     suite.check_host()
-    return suite.verdict()
+    return suite.measurement.judge()

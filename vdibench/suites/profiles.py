@@ -13,7 +13,7 @@ import yaml
 from vdibench.errors import ParameterError, UsageError
 from vdibench.slo import Objectives, load
 
-__all__ = ["Profile", "load_objectives", "load_profile", "notebooks_folder"]
+__all__ = ["Profile", "load_objectives", "load_profile", "notebooks_folder", "results_folder"]
 
 PROFILE_SCHEMA = 1
 
@@ -28,6 +28,15 @@ def notebooks_folder() -> Path:
         if (folder / "params").is_dir():
             return folder
     raise UsageError("the notebooks of vdibench are missing", "install it again")
+
+
+def results_folder(text: str) -> Path:
+    """The runs' folder: as given, but from a kernel that stands in the notebooks' folder, beside that folder."""
+    path = Path(text)
+    here = Path.cwd()
+    if not path.is_absolute() and (here / "params").is_dir() and here == notebooks_folder():
+        return here.parent / path
+    return path
 
 
 def load_objectives(name: str) -> Objectives:

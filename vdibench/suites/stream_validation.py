@@ -9,8 +9,9 @@ from typing import Any
 from vdibench.client import DesktopSession
 from vdibench.errors import VdibenchError
 from vdibench.records import Check, Desktop, Outcome, SuiteVerdict
+from vdibench.report import glass_to_glass_distribution, input_to_photon
 from vdibench.suites import stream_checks as checks
-from vdibench.suites.findings import Findings
+from vdibench.suites.display import Figures, Findings, Judgement
 from vdibench.suites.levels import press_many
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
@@ -150,12 +151,22 @@ class StreamValidation:
 
         return self._step("leave", leave)
 
-    def verdict(self) -> SuiteVerdict:
+    def figures(self) -> Figures:
+        """Latency, pacing and start, from what was recorded."""
+        source = self.measurement.tables()
+        return Figures(
+            (
+                ("glass-to-glass distribution", glass_to_glass_distribution(source, SUITE)),
+                ("input to photon", input_to_photon(source, SUITE)),
+            )
+        )
+
+    def verdict(self) -> Judgement:
         """End and judge."""
         if self._session is not None and self.measurement.verdict is None:
             self.measurement.run(self._session.leave())
             self._session = None
-        return self.measurement.judge()
+        return Judgement(self.measurement.judge())
 
     def _connected(self) -> DesktopSession:
         if self._session is None:
@@ -204,4 +215,5 @@ def run(parameters: Parameters) -> SuiteVerdict:
         suite.check_leave,
     ):
         step()
-    return suite.verdict()
+    suite.verdict()
+    return suite.measurement.judge()
