@@ -183,7 +183,7 @@ class Connection:
         self.send([one])
         kept: list[bytes] = []
         while True:
-            if not self._waiting:
+            while not self._waiting:
                 self._fill()
             message = self._waiting.popleft()
             if message[0] in (ERROR, REPLY) and struct.unpack_from("<H", message, 2)[0] == self._sequence:
@@ -418,6 +418,7 @@ class Canvas:
 
 MAGIC, MARKER_VERSION = 0xA5, 1
 COLUMNS, ROWS = 32, 4
+CELLS = (6, 64)  # smaller cells do not survive an encoder
 
 
 def marker_bytes(session_id: int, microseconds: int) -> bytes:
@@ -477,30 +478,24 @@ class Input:
 
     def __init__(self, connection: Connection) -> None:
         self._down: set[int] = set()
-        self._released: dict[int, int] = {}
-        self._detectable = False
         opcode = connection.extension("XKEYBOARD")
         if opcode:
-            # With this flag the server repeats KeyPress alone, without a made-up KeyRelease before it.
+            # Detectable auto-repeat: a held key repeats KeyPress alone, without made-up releases between.
             connection.call(request(opcode, 0, struct.pack("<HH", 1, 0)))
-            flags = struct.pack("<H2xIIIII", 0x100, 1, 1, 0, 0, 0)
-            reply = connection.call(request(opcode, 21, flags))
-            self._detectable = reply[0] == REPLY and bool(struct.unpack_from("<I", reply, 12)[0] & 1)
+            connection.call(request(opcode, 21, struct.pack("<H2xIIIII", 0x100, 1, 1, 0, 0, 0)))
 
     def patch_for(self, event: bytes) -> str:
         """Return the patch that an event toggles, or ``""``."""
-        kind, detail, (stamp,) = event[0] & 0x7F, event[1], struct.unpack_from("<I", event, 4)
+        kind, detail = event[0] & 0x7F, event[1]
         if kind == BUTTON_PRESS:
             return "click" if detail <= 3 else ""
         if kind == KEY_RELEASE:
             self._down.discard(detail)
-            self._released[detail] = stamp
         elif kind == FOCUS_OUT:
             self._down.clear()  # the release may go elsewhere
         elif kind == KEY_PRESS and detail not in self._down:
             self._down.add(detail)
-            # Without the flag a repeat is a release and a press of the same instant.
-            return "key" if self._detectable or self._released.get(detail) != stamp else ""
+            return "key"
         return ""
 
 
@@ -814,7 +809,7 @@ class Desk:
         connection.call(request(GET_INPUT_FOCUS))  # its reply says that all before it has been drawn
         self._report_ready()
         end = start + options.duration if options.duration else math.inf
-        due = start
+        due = start + 1 / options.rate
         while True:
             now = time.monotonic()
             if now >= end:
@@ -868,7 +863,7 @@ class Desk:
                 if patch:
                     requests.append(self._marker.toggle(patch))
         if repaint:
-            requests += self._static()
+            requests += [*self._static(), *self._marker.stamp(time.time_ns() // 1000)]
         if requests:
             self._connection.send(requests)
 
@@ -883,10 +878,11 @@ class Desk:
         width, height, cell = self._canvas.width, self._canvas.height, self._options.cell
         if width < COLUMNS * cell or height < 8 * cell:
             need = f"{COLUMNS * cell}x{8 * cell}"
-            fits = max(1, min(width // COLUMNS, height // 8))
+            fits = min(width // COLUMNS, height // 8)
+            smaller = f" or --cell {fits}" if fits >= CELLS[0] else ""
             print(
                 f"desk: warning: the screen ({width}x{height}) cuts the marker off ({need}): "
-                f"use a larger screen or --cell {fits}",
+                f"use a larger screen{smaller}",
                 file=sys.stderr,
             )
 
@@ -941,7 +937,7 @@ def parser() -> argparse.ArgumentParser:
         default=0.2,
         help="spread of the period, a ratio (default: 0.2)",
     )
-    add("--cell", type=bounded(1, 128, int), default=16, help="side of a marker cell in pixels (default: 16)")
+    add("--cell", type=bounded(*CELLS, int), default=16, help="side of a marker cell in pixels (default: 16)")
     add("--duration", type=bounded(0.001, 1e9), help="end after this many seconds")
     add("--ready-fd", type=descriptor, help="write 'ready' here when the first frame is on the screen")
     add("--version", action="version", version=f"desk {VERSION} (marker {MARKER_VERSION})")
