@@ -28,9 +28,9 @@ from vdibench.suites.failure import write_failure
 from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
-from vdibench.suites.provenance import clock_bound_seconds, git_commit
+from vdibench.suites.provenance import git_commit
 from vdibench.suites.recorder import Place, Recorder
-from vdibench.targets import OpenTarget, open_target, parse_target
+from vdibench.targets import OpenTarget, clock_bound_seconds, open_target, parse_target
 from vdibench.telemetry import MeasuringClaim, Sampler, host_facts, versions
 
 __all__ = ["Measurement", "create_run"]

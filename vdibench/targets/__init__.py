@@ -1,15 +1,19 @@
 """Where desktops come from: a URL, or the lab on this machine."""
 
 from vdibench.targets.address import TargetAddress, parse_target
+from vdibench.targets.clock import UNKNOWN_CLOCK_SECONDS, clock_bound_seconds, is_here
 from vdibench.targets.credentials import PASSWORD_VARIABLE, credentials
 from vdibench.targets.opening import OpenTarget, Wanted, open_target
 
 __all__ = [
     "PASSWORD_VARIABLE",
+    "UNKNOWN_CLOCK_SECONDS",
     "OpenTarget",
     "TargetAddress",
     "Wanted",
+    "clock_bound_seconds",
     "credentials",
+    "is_here",
     "open_target",
     "parse_target",
 ]
