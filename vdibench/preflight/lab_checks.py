@@ -7,10 +7,12 @@ import selectors
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from importlib import metadata
 
-from vdibench.errors import LabError
+from vdibench.errors import LabError, ParameterError
+from vdibench.lab import DesktopSpec, LabSpec, missing
 from vdibench.lab.ports import PortLeases
 from vdibench.lab.turn import relay_ports
 from vdibench.preflight.contexts import HostContext
@@ -23,24 +25,22 @@ _ELSEWHERE = "the desktops run elsewhere"
 _X_SETUP = b"l\0" + bytes([11, 0]) + bytes(8)
 _X_SETUP_PREFIX_BYTES = 8
 _X_GRACE_SECONDS = 5.0
-_APT = {"Xvfb": "xvfb", "pulseaudio": "pulseaudio", "turnserver": "coturn"}
+_FILES_PER_DESKTOP = 16
 
 
 def check_programs(context: HostContext) -> Check:
     """Every program and package of a desktop is installed."""
     if not context.lab:
         return not_applicable("programs", _ELSEWHERE)
-    missing = [name for name in _APT if shutil.which(name) is None]
-    remedies = [f"apt-get install {' '.join(_APT[name] for name in missing)}"] if missing else []
-    try:
-        selkies = metadata.version("selkies")
-    except metadata.PackageNotFoundError:
-        missing.append("selkies")
-        remedies.append("pip install 'vdibench[lab]'")
-        selkies = ""
-    if missing:
-        return failed("programs", f"missing: {', '.join(missing)}", "PATH, package metadata", "; ".join(remedies))
-    return passed("programs", f"{', '.join(_APT)} and selkies {selkies}", "PATH, package metadata")
+    evidence = "PATH, package metadata, ldd of the native modules"
+    lacking = missing(turn=context.turn is None)
+    if lacking:
+        packages = sorted({part.apt_package for part in lacking if part.apt_package})
+        remedies = [f"apt-get install {' '.join(packages)}"] if packages else []
+        remedies += dict.fromkeys(part.remedy for part in lacking if not part.apt_package)
+        names = ", ".join(part.name for part in lacking)
+        return failed("programs", f"missing: {names}", evidence, "; ".join(remedies))
+    return passed("programs", f"X server, sound, TURN and selkies {metadata.version('selkies')} are there", evidence)
 
 
 def check_ports(context: HostContext) -> Check:
@@ -48,12 +48,19 @@ def check_ports(context: HostContext) -> Check:
     if not context.lab:
         return not_applicable("ports", _ELSEWHERE)
     wanted = relay_ports(context.desktops)
+    evidence = "leases and test binds"
+    # Every lease is an open file of the lab's supervisor, beside a few of each desktop.
+    files, allowed = wanted + _FILES_PER_DESKTOP * (context.desktops + 1), _files_allowed()
+    if files > allowed:
+        finding = f"{wanted} relay ports need about {files} open files, {allowed} are allowed"
+        return failed("ports", finding, "RLIMIT_NOFILE", f"raise the limit: ulimit -n {files * 2}")
     leases = PortLeases()
     try:
+        LabSpec((DesktopSpec(context.display),) * context.desktops)
         single = [leases.lease()[0] for _ in range(context.desktops + 1)]
         block = leases.lease(wanted)
-    except LabError as error:
-        return failed("ports", error.cause, "leases and test binds", error.remedy)
+    except (LabError, ParameterError) as error:
+        return failed("ports", error.cause, evidence, error.remedy)
     finally:
         leases.close()
     return passed(
@@ -61,6 +68,14 @@ def check_ports(context: HostContext) -> Check:
         f"{len(single)} ports and a block of {wanted} for relays are free",
         f"leased {min(single)} to {max(single)} and {block.start} to {block.stop - 1} for a moment",
     )
+
+
+def _files_allowed() -> int:
+    # The standard module of that name exists on Unix only; so does a lab.
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def check_x_server(context: HostContext) -> Check:

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vdibench.errors import LabError
+from vdibench.lab.files import write_private
 from vdibench.lab.ports import PortLeases
-from vdibench.lab.turn import HOST, await_binding, mint, turn_configuration, write_private
+from vdibench.lab.turn import HOST, await_binding, mint, turn_configuration
 from vdibench.preflight.contexts import HostContext, TurnServer
 from vdibench.preflight.findings import failed, not_applicable, passed
 from vdibench.preflight.stun import TurnProbe, TurnRefused

@@ -15,7 +15,6 @@ from typing import Any
 import psutil
 
 import vdibench
-
 from vdibench.telemetry.cgroups import cpu_quota_cores, memory_limit_bytes, usable_cores
 from vdibench.telemetry.gpus import gpu_presence
 
