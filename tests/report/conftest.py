@@ -16,7 +16,7 @@ from vdibench.records import Check, Outcome, Phase, Run, RunState
 from vdibench.slo import LEVELED, evaluate, load
 from vdibench.store import Recording, RunFolder
 
-BEGIN = 1_800_000_000.0
+BEGIN = 1_760_000_000.0
 STEPS = (
     ("reachable", 0.05),
     ("signalled", 0.12),
@@ -48,7 +48,13 @@ CHECKS = (
         "stream_info.encoder",
         "give the desktop a GPU or ask for x264enc in the profile",
     ),
-    Check("audio_packets", Outcome.NO_DATA, "no audio packet within 5 s", "inbound-rtp of the audio stream", "look at PulseAudio"),
+    Check(
+        "audio_packets",
+        Outcome.NO_DATA,
+        "no audio packet within 5 s",
+        "inbound-rtp of the audio stream",
+        "look at PulseAudio",
+    ),
     Check("gpu_encoder", Outcome.NOT_APPLICABLE, "there is no GPU in this profile"),
 )
 LONG_NAME = "desktop-" + "x" * 24 + "-final-7"
@@ -268,7 +274,9 @@ def judged(folder: RunFolder, suite: str, checks: Sequence[Check] = (), invalid:
     )
 
 
-def ladder(folder: RunFolder, suite: str, levels: Sequence[int], *, trials: int = 1, seconds: float = 8.0, **how: Any) -> None:
+def ladder(
+    folder: RunFolder, suite: str, levels: Sequence[int], *, trials: int = 1, seconds: float = 8.0, **how: Any
+) -> None:
     """A suite with levels: latency grows with the number of sessions, and breaks beyond four."""
     begin = BEGIN + 60
     for level in levels:

@@ -44,6 +44,7 @@ class Evidence:
         else:
             given = source
         self.tables = {name: given[name] if name in given else _empty(name) for name in TABLES}
+        self._recording = source if isinstance(source, Recording) else None
         self._values: dict[tuple[Any, ...], pd.Series] = {}
         self._knees: dict[str, Knee | None] = {}
 
@@ -61,6 +62,10 @@ class Evidence:
             found.update(str(suite) for suite in rows["suite"].unique())
         found -= {"run", "pipeline"}
         return [suite for suite in SUITES if suite in found] + sorted(found - set(SUITES))
+
+    def damage(self) -> list[str]:
+        """A line for each file of samples that could not be read."""
+        return list(dict.fromkeys(self._recording.damage)) if self._recording is not None else []
 
     @property
     def framerate(self) -> float | None:

@@ -87,7 +87,9 @@ def duration(value: Number) -> str:
     """The length of a phase or a run: seconds with one place, from a minute on minutes, from an hour on hours."""
     if not _known(value):
         return NO_DATA
-    if abs(value) < 59.95:
+    if value < 0:
+        return f"−{duration(-value)}"
+    if value < 59.95:
         return f"{value:.1f} s"
     whole = round(value)
     if whole < 3600:

@@ -56,7 +56,6 @@ def glass_to_glass_distribution(source: Source, suite: str, *, level: int | None
     scales.plain_ticks(top.yaxis, 4)
     x, y = scales.thinned(ordered)
     bottom.step(x, 100 * y, where="post", color=BLUE, label="_measured")
-    bottom.plot(x[-1:], [100.0], "o", color=BLUE, label=f"max  {formats.seconds(float(found.max()))}", zorder=3)
     for percent, colour, dash in _MARKS:
         value = evidence.percentile(percent, _G2G, suite, level=level)
         if value is not None:
@@ -64,6 +63,7 @@ def glass_to_glass_distribution(source: Source, suite: str, *, level: int | None
                 one.axvline(
                     value * factor, color=colour, linestyle=dash, label=f"p{percent:g}  {formats.seconds(value)}"
                 )
+    bottom.plot(x[-1:], [100.0], "o", color=BLUE, label=f"max  {formats.seconds(float(found.max()))}", zorder=3)
     for one in (top, bottom):
         scales.limits(one, evidence, _G2G, suite, factor, vertical=True)
     bottom.set_ylim(0, 103)

@@ -10,6 +10,7 @@ from vdibench.metrics import Statistic, percentile_bounds
 from vdibench.metrics.pacing import totals
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
+from vdibench.slo import LEVELED
 
 __all__ = ["density_table", "input_table", "latency_table", "levels_table", "pacing_table"]
 
@@ -18,29 +19,31 @@ _LATENCY = ["n", "p50", "p95", "p95 bounds (95 %)", "p99", "max"]
 
 
 def latency_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
-    """Glass-to-glass latency, one row a suite that measured it; the display is not included."""
+    """Glass-to-glass latency, one row a suite and level that measured it; the display is not included."""
     evidence = Evidence.of(source)
     rows = [
-        [formats.clean(suite), *_statistics(evidence.values(_G2G, suite), "frame")]
+        [where, *_statistics(found, "frame")]
         for suite in _listed(suites)
-        if len(evidence.values(_G2G, suite))
+        for where, level in _places(evidence, suite)
+        if len(found := evidence.values(_G2G, suite, level=level))
     ]
-    return pd.DataFrame(rows, columns=["suite", *_LATENCY])
+    return pd.DataFrame(rows, columns=["where", *_LATENCY])
 
 
 def input_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
-    """Input-to-photon latency, one row a suite and kind of input; the display is not included."""
+    """Input-to-photon latency, one row a suite, level and kind of input; the display is not included."""
     evidence = Evidence.of(source)
     rows = []
     for suite in _listed(suites):
         sent = evidence.rows("inputs", suite)
-        for kind in ("key", "click"):
-            mine = sent[sent["kind"] == kind]
-            found = evidence.values(f"{kind}_to_photon_seconds", suite)
-            if len(mine):
-                lost = f"{formats.count(len(mine) - len(found))} of {formats.count(len(mine))}"
-                rows.append([formats.clean(suite), kind, *_statistics(found, "event"), lost])
-    return pd.DataFrame(rows, columns=["suite", "input", *_LATENCY, "never seen"])
+        for where, level in _places(evidence, suite):
+            for kind in ("key", "click"):
+                mine = sent[(sent["kind"] == kind) & (sent["level"] == level)]
+                found = evidence.values(f"{kind}_to_photon_seconds", suite, level=level)
+                if len(mine):
+                    lost = f"{formats.count(len(mine) - len(found))} of {formats.count(len(mine))}"
+                    rows.append([where, kind, *_statistics(found, "event"), lost])
+    return pd.DataFrame(rows, columns=["where", "input", *_LATENCY, "never seen"])
 
 
 def levels_table(source: Source, suite: str) -> pd.DataFrame:
@@ -68,8 +71,7 @@ def pacing_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
     evidence = Evidence.of(source)
     rows = []
     for suite in _listed(suites):
-        several = len(evidence.levels(suite)) > 1
-        for level in evidence.levels(suite):
+        for where, level in _places(evidence, suite):
             rate = evidence.values("frames_per_second", suite, level=level)
             gaps = evidence.values("frame_interval_seconds", suite, level=level)
             if rate.empty and gaps.empty:
@@ -77,7 +79,7 @@ def pacing_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
             frozen = _frozen(evidence, suite, level)
             rows.append(
                 [
-                    formats.clean(suite) + (f", {formats.counted(level, 'session')}" if several else ""),
+                    where,
                     formats.quantity(Statistic("p", 50.0).of(rate), "1/second"),
                     formats.quantity(Statistic("p", 5.0).of(rate), "1/second"),
                     formats.count(len(rate)),
@@ -117,6 +119,15 @@ def density_table(source: Source, suite: str = "gpu_density") -> pd.DataFrame:
         )
     columns = ["sessions", "good sessions, by trial", "level", "frames", "p95 glass to glass"]
     return pd.DataFrame(rows, columns=[*columns, "CPU per desktop, mean", "CPU of the measuring side, mean"])
+
+
+def _places(evidence: Evidence, suite: str) -> list[tuple[str, int]]:
+    """Where samples were taken, in words, and the level: the suite alone where it has one level of one session."""
+    levels = evidence.levels(suite)
+    name = formats.clean(suite)
+    if levels == [1] and suite not in LEVELED:
+        return [(name, 1)]
+    return [(f"{name}, {formats.counted(level, 'session')}", level) for level in levels]
 
 
 def _statistics(found: pd.Series, noun: str) -> list[str]:

@@ -48,7 +48,7 @@ def measured_table(source: Source) -> pd.DataFrame:
         ["memory", _memory(host)],
         ["system", _joined(host.get("distribution"), host.get("kernel"), host.get("virtualisation"))],
         ["clock", _clock(run)],
-        ["load before the run", f"{formats.plain(host.get('load_average_1m'))} (1 min average)"],
+        ["load before the run", _before(host)],
         ["started", formats.instant(run.started_unix_seconds)],
         ["lasted", _lasted(run)],
         ["git commit", formats.clean(run.git_commit) or formats.NO_DATA],
@@ -202,8 +202,13 @@ def _cores(host: Mapping[str, Any]) -> str:
     if usable is None and total is None:
         return ""
     if usable is None or usable == total:
-        return f"{formats.plain(total)} cores"
-    return f"{formats.plain(usable)} of {formats.plain(total)} cores usable"
+        return f"{total:g} cores"
+    return f"{usable:g} of {total:g} cores usable" if total is not None else f"{usable:g} cores usable"
+
+
+def _before(host: Mapping[str, Any]) -> str:
+    load = host.get("load_average_1m")
+    return f"{load:.2f} runnable tasks (1 min average)" if load is not None else formats.NO_DATA
 
 
 def _memory(host: Mapping[str, Any]) -> str:
@@ -267,7 +272,7 @@ def _load(evidence: Evidence, suite: str) -> list[list[str]]:
     busy = host.loc[host["resource"] == "cpu_cores", "value"]
     if len(busy):
         peak = Statistic("max").of(busy)
-        share = f" of {formats.plain(usable)} usable" if usable else ""
+        share = f" of {usable:g} usable" if usable else ""
         rows.append(["busiest second of the host", formats.cores(peak) + share, "desktops and measuring side share it"])
     load = host.loc[host["resource"] == "load_average_1m", "value"]
     if len(load):

@@ -107,6 +107,7 @@ def resources_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["suite", "of", "resource", "readings", "mean", "p95", "max"])
 
 
+_GPU = ("gpu_utilization_ratio", "gpu_encoder_utilization_ratio", "gpu_memory_bytes")
 _ORDER = ("one desktop", "measuring side", "whole host", "GPU")
 
 
@@ -120,11 +121,10 @@ def _absent(evidence: Evidence, suite: str, present: set[str]) -> list[list[str]
     """GPU figures that were not read: not applicable without a GPU in the profile, no data with one."""
     gpu = bool(evidence.run.context.get("gpu")) if evidence.run is not None else False
     word = formats.NO_DATA if gpu else formats.NOT_APPLICABLE
-    return [
-        [formats.clean(suite), _ORDER[3], _UNITS[resource][0], "0" if gpu else "", word, word, word]
-        for resource in ("gpu_utilization_ratio", "gpu_encoder_utilization_ratio", "gpu_memory_bytes")
-        if resource not in present
-    ]
+    missing = [resource for resource in _GPU if resource not in present]
+    if len(missing) == len(_GPU):
+        return [[formats.clean(suite), _ORDER[3], "all", "0" if gpu else "", word, word, word]]
+    return [[formats.clean(suite), _ORDER[3], _UNITS[one][0], "0", word, word, word] for one in missing]
 
 
 def _durations(found: list[float]) -> list[str]:

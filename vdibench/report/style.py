@@ -152,9 +152,7 @@ def _columns(labels: Sequence[str]) -> int:
     """As many columns as fit: a label takes about 6.8 pixels a character beside its handle and the gap."""
     widths = [50 + 6.8 * len(label) for label in labels]
     for columns in range(len(labels), 1, -1):
-        rows = -(-len(labels) // columns)
-        filled = [max(widths[start : start + rows]) for start in range(0, len(widths), rows)]
-        if sum(filled) < WIDTH_PIXELS - 20:
+        if sum(float(part.max()) for part in np.array_split(widths, columns)) < WIDTH_PIXELS - 20:
             return columns
     return 1
 

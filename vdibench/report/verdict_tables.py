@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from vdibench.records import ObjectiveResult, Outcome, SuiteVerdict, Verdict
@@ -11,6 +13,8 @@ from vdibench.slo import CHECK_PREFIX
 
 __all__ = ["checks_table", "objectives_table", "reasons_table", "verdict_table"]
 
+# Observed and expected stand beside the reason, with units: there it need not repeat them in base units.
+_COMPARISON = re.compile(r"^[-+.\de]+ is (not )?[<>]=? [-+.\de]+ ")
 _OBJECTIVES = ["suite", "objective", "expectation", "observed", "samples", "outcome", "reason"]
 _CHECKS = ["check", "outcome", "finding", "evidence", "remedy"]
 
@@ -100,7 +104,7 @@ def _objective_row(suite: str, result: ObjectiveResult) -> list[str]:
 
 
 def _judgement(result: ObjectiveResult) -> list[str]:
-    return [formats.outcome_word(result.outcome), formats.clean(result.reason)]
+    return [formats.outcome_word(result.outcome), _COMPARISON.sub("", formats.clean(result.reason))]
 
 
 def _check_name(result: ObjectiveResult) -> str:
