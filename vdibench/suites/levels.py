@@ -70,7 +70,7 @@ async def measure_level(
                 *([_presses(sessions, plan.inputs)] if step == "watch" and plan.inputs else []),
             )
     finally:
-        recorder.move(phase="probe")
+        recorder.move(phase="warmup")
         await asyncio.gather(*(session.leave() for session in sessions))
     return failures
 

@@ -33,7 +33,7 @@ from vdibench.suites.recorder import Place, Recorder
 from vdibench.targets import OpenTarget, clock_bound_seconds, open_target, parse_target
 from vdibench.telemetry import MeasuringClaim, Sampler, host_facts, versions
 
-__all__ = ["Measurement", "create_run"]
+__all__ = ["Measurement", "create_run", "recorded"]
 
 T = TypeVar("T")
 
@@ -61,6 +61,12 @@ def create_run(suite: str, parameters: RunParameters, objectives: Objectives) ->
         objectives=objectives.text,
     )
     return RunFolder.create(results_folder(parameters.results), run)
+
+
+def recorded(parameters: RunParameters) -> dict[str, Any]:
+    """Parameters as a run remembers them: what was measured, not where on this disk it is kept."""
+    values = dataclasses.asdict(parameters)
+    return {name: value for name, value in values.items() if name not in {"run", "results"}}
 
 
 class Measurement:
@@ -94,7 +100,7 @@ class Measurement:
             self.folder = create_run(suite, parameters, self.objectives)
         atexit.register(self.close)
         try:
-            self.folder.update(parameters={suite: dataclasses.asdict(parameters)})
+            self.folder.update(parameters={suite: recorded(parameters)})
             self.progress = Progress(self.folder, suite, planned_seconds)
             self._claim = self._stack.enter_context(MeasuringClaim(self.folder.path.name))
             if wanted is not None and desktops:

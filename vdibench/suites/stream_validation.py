@@ -70,6 +70,8 @@ class StreamValidation:
         """The same desktop through coturn, relay-only, over each transport that the desktop names."""
 
         async def probe() -> list[Check]:
+            # A probe: what these sessions show does not count among the desktop's own starts.
+            self.measurement.recorder.move(phase="probe")
             return await checks.relay(self.measurement, self.desktop, self._connected(), wanted=self.parameters.relay)
 
         return self._step("relay", probe)
@@ -110,7 +112,7 @@ class StreamValidation:
             recorder.move(phase="steady")
             self.measurement.progress.say(f"watching for {self.parameters.steady_seconds:g} s")
             await session.watch(self.parameters.steady_seconds)
-            recorder.move(phase="probe")
+            recorder.move(phase="warmup")
             return checks.frame_rate(self.measurement, self.parameters.framerate)
 
         return self._step("frame rate", watch)
@@ -131,7 +133,7 @@ class StreamValidation:
             if self.desktop.owned and session.picture.marker_seen and self.parameters.inputs:
                 recorder.move(phase="steady", trial=1)
                 await press_many(session, self.parameters.inputs)
-                recorder.move(phase="probe", trial=0)
+                recorder.move(phase="warmup", trial=0)
             return checks.input_echo(self.measurement, self.desktop, self.parameters.inputs)
 
         return self._step("input", press)
@@ -187,7 +189,7 @@ class StreamValidation:
                 measurement.check(failed)
                 raise
             finally:
-                measurement.recorder.move(phase="probe")
+                measurement.recorder.move(phase="warmup", trial=0)
 
         try:
             found = measurement.run(guarded())
