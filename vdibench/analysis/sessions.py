@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from vdibench.metrics import REGISTRY, Direction, Metric, Statistic, Tables, sessions, values
+from vdibench.metrics import REGISTRY, Direction, Metric, Statistic, Tables, chosen, sessions, values
 from vdibench.slo import Expectation, Objectives
 
 __all__ = ["Criterion", "criteria", "good_sessions", "jain_index", "worst_session"]
@@ -47,16 +47,22 @@ def good_sessions(
     if not expectations:
         raise ValueError("a session is good by expectations: give at least one")
     found = {}
-    for session in sessions(tables, suite, level, trial):
+    for session, own in _by_session(tables, suite, level, trial).items():
         found[session] = all(
-            _keeps(
-                expectation,
-                values(metric, tables, suite=suite, level=level, trial=trial, session=session),
-                framerate,
-            )
+            _keeps(expectation, values(metric, own, suite=suite, session=session), framerate)
             for metric, expectation in expectations
         )
     return found
+
+
+def _by_session(tables: Tables, suite: str, level: int, trial: int) -> dict[str, dict[str, pd.DataFrame]]:
+    """The tables of each session: a statistic of one then does not search the rows of all."""
+    rows = {name: chosen(table, suite=suite, level=level, trial=trial, phase=None) for name, table in tables.items()}
+    groups = {name: dict(iter(table.groupby("session"))) for name, table in rows.items()}
+    return {
+        session: {name: group.get(session, rows[name].iloc[:0]) for name, group in groups.items()}
+        for session in sessions(tables, suite, level, trial)
+    }
 
 
 def jain_index(shares: Iterable[float]) -> float | None:

@@ -6,7 +6,7 @@ A *stream* is what one session delivered in one trial of one level: the unit tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import pandas as pd
 
@@ -46,8 +46,9 @@ def chosen(
 
 def streams(rows: pd.DataFrame) -> Iterator[tuple[Stream, pd.DataFrame]]:
     """The rows of each stream."""
-    for key, group in rows.groupby(_STREAM, sort=True, observed=True):
-        yield _stream(key), group
+    for key, group in rows.groupby(_STREAM, sort=True):
+        level, trial, session = cast("tuple[int, int, str]", key)
+        yield Stream(int(level), int(trial), session), group
 
 
 def windows(frames: pd.DataFrame, network: pd.DataFrame) -> dict[Stream, tuple[float, float]]:
@@ -57,14 +58,9 @@ def windows(frames: pd.DataFrame, network: pd.DataFrame) -> dict[Stream, tuple[f
     """
     spans: dict[Stream, tuple[float, float]] = {}
     for rows, column in ((frames, "arrival_unix_seconds"), (network, "unix_seconds")):
-        ends = rows.groupby(_STREAM, observed=True)[column].agg(["min", "max"])
-        for key, low, high in zip(ends.index, ends["min"], ends["max"], strict=True):
-            stream = _stream(key)
+        for stream, group in streams(rows):
+            instants = group[column].to_numpy()
+            low, high = float(instants.min()), float(instants.max())
             first, last = spans.get(stream, (low, high))
-            spans[stream] = (min(first, float(low)), max(last, float(high)))
+            spans[stream] = (min(first, low), max(last, high))
     return spans
-
-
-def _stream(key: Any) -> Stream:
-    level, trial, session = key
-    return Stream(int(level), int(trial), str(session))

@@ -66,7 +66,7 @@ class Journal:
                 for suite, part in _by_suite(columns).items():
                     self._extend((table, suite), part)
                 self._buffered += count
-            self._start()
+                self._start()
             if self._buffered >= FLUSH_ROWS:
                 self._wake.set()
         if self._failure is not None:

@@ -76,3 +76,22 @@ def test_rows_reach_the_disk_without_a_flush(run, rows, tmp_path: Path) -> None:
         raise AssertionError("the rows were still in memory after ten seconds")
     folder.close()
     assert len(list((folder.path / "samples").glob("*.parquet"))) == 1
+
+
+def test_threads_of_one_process_share_a_folder(run, rows, tmp_path: Path) -> None:
+    barrier = threading.Barrier(4)
+
+    def append(number: int) -> None:
+        barrier.wait(timeout=30)
+        for first in range(0, 500, 5):
+            folder.append("frames", rows(5, first, session=f"desktop-{number}"))
+            if first % 100 == 0:
+                folder.flush()
+
+    with RunFolder.create(tmp_path, run) as folder, ThreadPoolExecutor(4) as pool:
+        list(pool.map(append, range(4)))
+    assert [thread.name for thread in threading.enumerate() if thread.name == "vdibench-store"] == []
+    frames = Recording.open(folder.path).table("frames")
+    for _, mine in frames.groupby("session"):
+        assert mine["rtp_timestamp"].tolist() == list(range(500))
+    assert len(frames) == 2000
