@@ -73,7 +73,9 @@ def test_notebooks_are_committed_without_outputs(root: Path, committed: list[Pat
             assert cell.get("execution_count") is None, path
 
 
-def test_relative_links_lead_somewhere(root: Path, committed: list[Path]) -> None:
+def test_relative_links_lead_to_what_is_committed(root: Path, committed: list[Path]) -> None:
+    there = {root, *((root / path) for path in committed)}
+    there |= {folder for path in there for folder in path.parents}
     broken = []
     for path in committed:
         if path.suffix != ".md":
@@ -81,9 +83,15 @@ def test_relative_links_lead_somewhere(root: Path, committed: list[Path]) -> Non
         prose = re.sub(r"^```.*?^```", "", (root / path).read_text(), flags=re.M | re.S)
         for link in re.findall(r"\]\(([^)\s]+)\)", prose):
             target = link.partition("#")[0]
-            if target and not re.match(r"[a-z]+:", link) and not (root / path.parent / target).exists():
+            if target and not re.match(r"[a-z]+:", link) and (root / path.parent / target).resolve() not in there:
                 broken.append(f"{path}: {link}")
     assert broken == []
+
+
+def test_every_test_folder_is_described(root: Path, committed: list[Path]) -> None:
+    folders = {path.parts[1] for path in committed if path.parts[0] == "tests" and len(path.parts) > 2}
+    described = set(re.findall(r"^\| `(\w+)/`", (root / "tests" / "README.md").read_text(), flags=re.M))
+    assert folders <= described
 
 
 def test_ci_runs_what_everybody_runs(root: Path) -> None:
