@@ -171,7 +171,7 @@ def _unauthorised(endpoint: Endpoint) -> AuthenticationError:
 
 def _unreachable(endpoint: Endpoint, error: BaseException) -> VdibenchError:
     url = endpoint.url
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return UsageError(f"{url!r} is not a URL", "give one such as https://desktop.example.com")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return TargetUnavailable(

@@ -47,9 +47,11 @@ class InputProbe:
         self._held: set[InputKind] = set()
         self._unanswered: set[InputKind] = set()
         self._turn = asyncio.Lock()
+        self._seen = asyncio.Event()
 
     def saw(self, marker: Marker, decoded_unix_seconds: float) -> None:
         """Take a decoded frame's patches; called in the event loop, in order."""
+        self._seen.set()
         for kind, white in ((InputKind.KEY, marker.key_patch), (InputKind.CLICK, marker.click_patch)):
             before = self._patches.get(kind)
             self._patches[kind] = white
@@ -67,6 +69,9 @@ class InputProbe:
         :raises ConnectionError: the channel is closed.
         """
         async with self._turn:
+            # Before the first marker nobody knows what the patch changes from.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._seen.wait(), TIMEOUT_SECONDS)
             await self._settle(kind)
             answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
             sent = time.time()

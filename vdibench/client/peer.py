@@ -8,6 +8,7 @@ is replaced (frames complete on the marker bit, audio is counted and not decoded
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -122,9 +123,13 @@ class MediaPeer:
             raise TargetUnavailable(
                 f"the desktop offers no H.264 video ({', '.join(codecs)})", "set SELKIES_ENCODER=h264enc there"
             )
+        work = asyncio.get_running_loop().create_task(self._answer(offer))
         try:
-            await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-            return await self._answer(offer)
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # A cancelled aioice leaves its queries to STUN and TURN running: gathering ends by itself in 5 s at most.
+            await asyncio.wait({work})
+            raise
         except Exception as error:  # aiortc checks an SDP with assertions, index and value errors alike
             raise ProtocolViolation(
                 f"the desktop's offer cannot be answered ({type(error).__name__}: {error})",
@@ -132,6 +137,7 @@ class MediaPeer:
             ) from error
 
     async def _answer(self, offer: str) -> str:
+        await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         retransmissions = {int(number) for number in re.findall(r"^a=rtpmap:(\d+) rtx/", offer, re.MULTILINE)}
         names = dict(re.findall(r"^a=rtpmap:(\d+) ([^\s/]+)/", offer, re.MULTILINE))
         tapped: set[str] = set()

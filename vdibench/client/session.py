@@ -204,7 +204,11 @@ class DesktopSession:
                     self._signalling.ask_again()
                 elif isinstance(event, OfferReceived):
                     self._reached("offered")
-                    self._signalling.answer(await self._peer.answer(event.sdp))
+                    answer = await self._peer.answer(event.sdp)
+                    if "a=candidate:" not in answer:
+                        self._step = _RELAYED_ICE if self.options.relay_only else _ICE
+                        raise self._stuck("for want of an own address")
+                    self._signalling.answer(answer)
                     offered.set()
             await self._flush()
         said = message.extra if message.type is aiohttp.WSMsgType.CLOSE else ""
