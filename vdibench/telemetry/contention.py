@@ -4,7 +4,8 @@ While it measures, a process holds an abstract Unix socket ``\\0vdibench/measuri
 user of the machine can see in /proc/net/unix and which vanishes with its holder, however it ends. A newcomer
 first binds its own name, then lists the others and knocks at each: of two claims that overlap by however little,
 the later one lists the earlier, and the earlier hears the knock. Nobody polls, so no overlap is too short. Claims
-of one run name (a runner and its kernels) are not contention.
+of one run (a runner and its kernels) are not contention. Runs of one name in two results folders are two runs: where
+the folder is known, a hash of its path follows the name (``<run>@<hash>``).
 
 Linux; within one network namespace. Elsewhere a claim does nothing and says so.
 """
@@ -12,6 +13,7 @@ Linux; within one network namespace. Elsewhere a claim does nothing and says so.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import selectors
@@ -30,7 +32,8 @@ __all__ = ["MeasuringClaim", "OtherClaim", "others"]
 
 _PREFIX = "vdibench/measuring/"
 _SOCKETS = Path("/proc/net/unix")
-_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+~-]{0,79}")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+~-]{0,71}")
+_IDENTITY = re.compile(rf"({_RUN_NAME.pattern})(@[0-9a-f]{{8}})?")
 _LISTENING = "00010000"
 _KNOCK_SECONDS = 1.0
 _DRAIN_SECONDS = 0.2
@@ -39,7 +42,11 @@ _LINE_BYTES = 128
 
 @dataclass(frozen=True, slots=True)
 class OtherClaim:
-    """A process that measures now, ours or another user's."""
+    """A process that measures now, ours or another user's.
+
+    :param run: name of its run.
+    :param address: name of its socket, without the leading NUL.
+    """
 
     run: str
     pid: int
@@ -61,28 +68,32 @@ def others(run_name: str = "") -> tuple[OtherClaim, ...]:
         if len(fields) < 8 or fields[3] != _LISTENING or not fields[7].startswith("@" + _PREFIX):
             continue
         address = fields[7][1:]
-        run, _, process = address.removeprefix(_PREFIX).rpartition("/")
+        identity, _, process = address.removeprefix(_PREFIX).rpartition("/")
         pid = process.partition(".")[0]
         # Anybody may bind any name: only what a claim could have written is believed.
-        if _RUN_NAME.fullmatch(run) and pid.isdecimal() and run != run_name:
-            found.add(OtherClaim(run, int(pid), address))
+        match = _IDENTITY.fullmatch(identity)
+        if match is not None and pid.isdecimal() and match[1] != run_name:
+            found.add(OtherClaim(match[1], int(pid), address))
     return tuple(sorted(found, key=lambda claim: (claim.run, claim.pid, claim.address)))
 
 
 class MeasuringClaim:
     """Says "this run measures here" while it is entered, and collects the names of the others.
 
-    :param run_name: name of the run: letters, digits and ``._:+~-``, up to 80.
+    :param run_name: name of the run: letters, digits and ``._:+~-``, up to 72.
+    :param folder: the run's folder; tells it from a run of the same name and second in another results folder.
     :raises VdibenchError: when the name has another form.
     """
 
-    def __init__(self, run_name: str) -> None:
+    def __init__(self, run_name: str, folder: Path | None = None) -> None:
         if not _RUN_NAME.fullmatch(run_name):
             raise VdibenchError(
                 f"the run name {run_name[:90]!r} cannot be announced to other runs",
-                "use up to 80 letters, digits and ._:+~-",
+                "use up to 72 letters, digits and ._:+~-",
             )
         self.run_name = run_name
+        key = "" if folder is None else "@" + hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:8]
+        self._identity = run_name + key
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._listener: socket.socket | None = None
@@ -117,9 +128,10 @@ class MeasuringClaim:
         )
         self._thread.start()
         # Only now: whoever binds after this listing will find us, whoever bound before is in it.
-        for claim in others(self.run_name):
-            if self._knock(claim):
-                self._record(claim.run)
+        for claim in others():
+            identity = claim.address.removeprefix(_PREFIX).rpartition("/")[0]
+            if identity != self._identity and self._knock(claim):
+                self._record(identity)
         return self
 
     def __exit__(
@@ -136,7 +148,7 @@ class MeasuringClaim:
             for attempt in count():
                 # Another PID namespace may hold the same number, and one process may hold two claims.
                 suffix = f".{attempt}" if attempt else ""
-                address = f"\0{_PREFIX}{self.run_name}/{os.getpid()}{suffix}"
+                address = f"\0{_PREFIX}{self._identity}/{os.getpid()}{suffix}"
                 try:
                     listener.bind(address.encode())
                     break
@@ -158,7 +170,7 @@ class MeasuringClaim:
             door.settimeout(_KNOCK_SECONDS)
             try:
                 door.connect(b"\0" + claim.address.encode())
-                door.sendall(self.run_name.encode() + b"\n")
+                door.sendall(self._identity.encode() + b"\n")
                 return bool(door.recv(_LINE_BYTES))
             except (TimeoutError, BlockingIOError):
                 return True
@@ -192,11 +204,11 @@ class MeasuringClaim:
                 # Recorded before the reply: a guest that lost patience has counted us already.
                 with contextlib.suppress(OSError):
                     name = guest.recv(_LINE_BYTES).decode("ascii", "replace").strip()
-                    if _RUN_NAME.fullmatch(name):
-                        self._record(name)
-                    guest.sendall(self.run_name.encode() + b"\n")
+                    self._record(name)
+                    guest.sendall(self._identity.encode() + b"\n")
 
-    def _record(self, run: str) -> None:
-        if run != self.run_name:
+    def _record(self, identity: str) -> None:
+        match = _IDENTITY.fullmatch(identity)
+        if match is not None and identity != self._identity:
             with self._lock:
-                self._seen.add(run)
+                self._seen.add(match[1])

@@ -151,6 +151,18 @@ def test_the_processes_of_one_run_are_not_contention(claimant, run_name):
     assert mine(claim.contended_by + again.contended_by, run_name) == []
 
 
+def test_runs_of_one_name_in_two_results_folders_are_two_runs(run_name, tmp_path):
+    with (
+        MeasuringClaim(run_name("twin"), tmp_path / "a" / "run") as one,
+        MeasuringClaim(run_name("twin"), tmp_path / "b" / "run") as two,
+    ):
+        with MeasuringClaim(run_name("twin"), tmp_path / "a" / ".." / "a" / "run") as kernel_of_one:
+            pass
+        assert {other.run for other in others()} >= {run_name("twin")}
+    assert mine(one.contended_by, run_name) == mine(two.contended_by, run_name) == [run_name("twin")]
+    assert mine(kernel_of_one.contended_by, run_name) == [run_name("twin")]
+
+
 def test_a_claim_ends_with_a_process_that_is_killed(claimant, run_name):
     victim = claimant()
     victim.tell(f"{run_name('victim')} -")
@@ -192,7 +204,7 @@ def test_what_a_stranger_sends_or_binds_is_not_believed(run_name):
     assert not [name for name in claim.contended_by if "script" in name]
 
 
-@pytest.mark.parametrize("name", ["", "with space", "a/b", "x" * 81, "-dash", "new\nline"])
+@pytest.mark.parametrize("name", ["", "with space", "a/b", "x" * 73, "-dash", "new\nline"])
 def test_a_name_that_cannot_be_announced_is_refused(name):
     with pytest.raises(VdibenchError, match="cannot be announced"):
         MeasuringClaim(name)
