@@ -112,6 +112,7 @@ def test_text_shows_bars_without_fonts(start_desk, make_screen, look, tmp_path) 
         eye = look(server)
         eye.hide_fonts(tmp_path)
         eye = start_desk("--workload", "text", server=server)
+        eye.settle()
         assert longest_ink(eye.picture(0, 128, 1280, 592)) >= 24
 
 
