@@ -42,7 +42,7 @@ lint: setup ## style, types, import contracts, no outputs in notebooks
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 lock: ## write requirements.lock anew (UPGRADE=1: newest versions)
 	@$(PYTHON) scripts/lock.py $(if $(UPGRADE),--upgrade)
