@@ -14,6 +14,7 @@ from vdibench.errors import ParameterError, VdibenchError
 from vdibench.records import EXIT_CODES, Outcome, Phase, RunState, SuiteVerdict, Verdict
 from vdibench.report import write_report
 from vdibench.store import Recording, RunFolder
+from vdibench.suites import graduation
 from vdibench.suites.catalogue import Suite, choose, profile_of
 from vdibench.suites.execution import NotebookFailed, NotebookRun, execute_notebook
 from vdibench.suites.failure import INTERRUPTED, Failure, read_failure
@@ -113,6 +114,8 @@ def plan_pipeline(options: PipelineOptions) -> Plan:
         given = base | {name: value for name, value in options.given.items() if name in suite.parameter_names}
         parameters = suite.build(profile, given)
         load_objectives(parameters.objectives)
+        if isinstance(parameters, graduation.Parameters):
+            graduation.graduate(parameters)  # refuses, before anything is started
         steps.append((suite, parameters))
     return Plan(tuple(steps))
 

@@ -1,0 +1,78 @@
+"""Running ``vdibench`` as a person does: the installed command, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+__all__ = ["VDIBENCH", "command_lines", "living", "short_run", "start", "vdibench"]
+
+VDIBENCH = Path(sys.executable).with_name("vdibench")
+
+# One desktop, small and short: for tests that are not about the numbers.
+SHORT = {
+    "width": "640",
+    "height": "360",
+    "framerate": "30",
+    "warmup_seconds": "0.5",
+    "steady_seconds": "4.0",
+    "inputs": "4",
+    "starts": "1",
+}
+
+
+def short_run(**changes: str) -> list[str]:
+    """``-p`` options of a short notebook 02."""
+    return [word for name, value in (SHORT | changes).items() for word in ("-p", name, value)]
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if name != "VDIBENCH_PASSWORD"}
+    return clean | dict(extra or {})
+
+
+def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start ``vdibench`` and return at once."""
+    return subprocess.Popen(
+        [str(VDIBENCH), *arguments],
+        cwd=cwd,
+        env=_environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def vdibench(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run ``vdibench`` to its end."""
+    return subprocess.run(
+        [str(VDIBENCH), *arguments],
+        cwd=cwd,
+        env=_environment(env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def command_lines() -> set[str]:
+    """The command lines of every process that can be read."""
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        found.add(" ".join(process.info["cmdline"] or ()))
+    return found
+
+
+def living(mark: str) -> list[str]:
+    """Processes whose command line names ``mark``."""
+    return [line for line in command_lines() if mark in line]
