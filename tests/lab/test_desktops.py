@@ -8,6 +8,8 @@ import json
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +18,7 @@ import aioice.turn
 import psutil
 import pytest
 
+import vdibench.desk
 from vdibench.errors import LabError
 from vdibench.lab import Lab, LabSpec
 from vdibench.lab.traces import marked_processes, read_mark
@@ -211,3 +214,13 @@ def test_home_of_the_user_is_not_touched(lab: Lab) -> None:
             environment = psutil.Process(pid).environ()
             for name in ("HOME", "TMPDIR", "XDG_RUNTIME_DIR"):
                 assert Path(environment[name]).is_relative_to(lab.directory)
+
+
+def test_a_guest_runs_on_the_desktop(lab: Lab) -> None:
+    environment = lab.environment("desktop-1")
+    desk = Path(vdibench.desk.__file__).with_name("desk.py")
+    command = [sys.executable, str(desk), "--duration", "0.1"]
+    subprocess.run(command, env=environment, check=True, timeout=30)
+    assert environment["DISPLAY"] == lab.status().desktops[1].screen
+    with pytest.raises(LabError, match="has no 'desktop-7': choose from desktop-0, desktop-1"):
+        lab.environment("desktop-7")

@@ -30,6 +30,7 @@ from vdibench.lab.spec import LabSpec, checked_name
 from vdibench.lab.status import STATE_FILE, LabStatus, desktop_record, lab_status
 from vdibench.lab.supervisor import SPEC_FILE
 from vdibench.lab.traces import (
+    MARK_VARIABLE,
     ROLE_VARIABLE,
     kill_marked,
     marked_processes,
@@ -181,6 +182,24 @@ class Lab:
                 line = line.replace(secret, "***")
             found.append(line)
         return tuple(found)
+
+    def environment(self, desktop_id: str) -> dict[str, str]:
+        """Variables with which a program runs on a desktop's screen and sound; it ends with the lab.
+
+        :raises LabError: there is no such desktop.
+        """
+        screens = {entry["id"]: entry["screen"] for entry in self._document["desktops"]}
+        if desktop_id not in screens:
+            raise LabError(f"the lab {self.name!r} has no {desktop_id!r}", f"choose from {', '.join(screens)}")
+        directory = self.directory / desktop_id
+        return {
+            **os.environ,
+            "DISPLAY": screens[desktop_id],
+            "XAUTHORITY": str(directory / "xauthority"),
+            "PULSE_SERVER": f"unix:{directory / 'pulse' / 'native'}",
+            MARK_VARIABLE: self._mark,
+            ROLE_VARIABLE: "guest",
+        }
 
     def down(self) -> None:
         """End every process and remove every file of it; does nothing when it is down already.

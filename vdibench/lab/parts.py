@@ -39,6 +39,8 @@ _INHERITED = (
     "PYTHONHOME",
     "PYTHONPATH",
     "TZ",
+    # By this a test session finds whatever it has started.
+    "VDIBENCH_TEST_SESSION",
     "VIRTUAL_ENV",
 )
 _LOG_LINES = 5
@@ -56,11 +58,7 @@ class PartFailed(Exception):
 
 def base_environment(mark: str) -> dict[str, str]:
     """The environment of every process of a lab, before its own variables."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _INHERITED or (name.startswith("VDIBENCH_") and name != ROLE_VARIABLE)
-    }
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {MARK_VARIABLE: mark}
 
 
@@ -104,10 +102,9 @@ class Part:
             if task.done():
                 return task.result()
         finally:
-            for pending in (task, exit_):
-                pending.cancel()
-            with contextlib.suppress(BaseException):
-                await asyncio.gather(task, exit_, return_exceptions=True)
+            # Not awaited: a cancellation of ours that fell into such an await would be lost.
+            task.cancel()
+            exit_.cancel()
         raise PartFailed(f"{self.owner}: {self.name} {how_it_ended(self.exit_code)}{self._said()}", self.remedy)
 
     def late(self, seconds: float) -> PartFailed:

@@ -72,6 +72,8 @@ def labs_root() -> Path:
 
     :raises LabError: it could not be trusted, or socket paths in it would be too long.
     """
+    if sys.platform == "win32":
+        raise LabError("labs need Linux", "run the lab on Linux, or point vdibench at a URL")
     candidates = []
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and _usable(Path(runtime)):

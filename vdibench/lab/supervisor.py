@@ -43,7 +43,7 @@ __all__ = ["SPEC_FILE", "main"]
 
 SPEC_FILE = "spec.json"
 
-_TERM_SECONDS, _KILL_SECONDS = 0.5, 5.0
+_CANCEL_SECONDS, _TERM_SECONDS, _KILL_SECONDS = 0.5, 0.5, 5.0
 _OWNER_POLL_SECONDS = 0.5
 
 
@@ -116,8 +116,8 @@ class Supervisor:
         stop.cancel()
         if not task.done():
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, PartFailed, LabError):
-                await task
+            # Taking down needs nothing of it: do not let it hold that up.
+            await asyncio.wait((task,), timeout=_CANCEL_SECONDS)
             return
         task.result()
 

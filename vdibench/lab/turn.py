@@ -104,7 +104,8 @@ async def await_binding(port: int) -> None:
         while True:
             try:
                 probe.send(request)
-                answer = await asyncio.wait_for(loop.sock_recv(probe, 2048), _RETRY_SECONDS)
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    answer = await loop.sock_recv(probe, 2048)
             except ConnectionRefusedError:
                 await asyncio.sleep(_RETRY_SECONDS / 5)
                 continue
