@@ -5,6 +5,7 @@ Exit codes: 0 pass, 99 objective missed, 98 no or too little data, 97 invalid ru
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -14,25 +15,41 @@ from typing import NoReturn
 import click
 
 from vdibench import __version__
-from vdibench.commands.lab import lab
-from vdibench.commands.preflight import preflight
-from vdibench.commands.report import report, runs, verdict
-from vdibench.commands.run import run
 from vdibench.errors import VdibenchError
 
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
 
+# Command -> the module of vdibench.commands that has it. Imported when asked for: analysis and WebRTC take a second
+# to load, and `vdibench lab down` needs neither.
+_COMMANDS = {
+    "run": "run",
+    "watch": "watch",
+    "preflight": "preflight",
+    "lab": "lab",
+    "report": "report",
+    "verdict": "report",
+    "runs": "report",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"vdibench.commands.{module}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="vdibench")
 def cli() -> None:
     """Validate and benchmark GPU virtual desktops: does one work, how many fit, what may be shipped."""
-
-
-for _command in (run, preflight, lab, report, verdict, runs):
-    cli.add_command(_command)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -99,15 +100,20 @@ def server(tmp_path: Path) -> Iterator[Path]:
                 child.kill()
 
 
+def await_address(runtime: Path) -> str:
+    """Where the server listens, once it has said so."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for info in runtime.glob("jpserver-*.json"):
+            return str(json.loads(info.read_text())["url"]).rstrip("/")
+        time.sleep(0.1)
+    pytest.fail("the Jupyter server does not say where it listens")
+
+
 @pytest.fixture
 async def kernel(server: Path) -> AsyncIterator[Kernel]:
     """One kernel of the server."""
-    url = ""
-    async with asyncio.timeout(60):
-        while not url:
-            for info in server.glob("jpserver-*.json"):
-                url = json.loads(info.read_text())["url"].rstrip("/")
-            await asyncio.sleep(0.1)
+    url = await asyncio.to_thread(await_address, server)
     headers = {"Authorization": f"token {TOKEN}"}
     async with aiohttp.ClientSession(headers=headers) as client:
         async with client.post(f"{url}/api/kernels", json={"name": "python3"}) as reply:

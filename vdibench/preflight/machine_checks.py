@@ -49,7 +49,7 @@ _CLOCK_STEP_SECONDS = 0.001
 
 def check_python(context: HostContext) -> Check:
     """The interpreter is one that vdibench supports."""
-    version, evidence = platform.python_version(), sys.executable
+    version, evidence = platform.python_version(), "the interpreter of this process"
     if sys.version_info[:2] < _PYTHON:
         wanted = ".".join(map(str, _PYTHON))
         return failed("python", f"Python {version}", evidence, f"make the environment with Python {wanted} or newer")
