@@ -10,27 +10,23 @@ from pathlib import Path
 import click
 import pytest
 
-from vdibench import cli
+from vdibench.cli import cli
 
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", flags=re.M | re.S)
 PLACEHOLDERS = re.compile(r"[\[\]<>|]|\.\.\.")
 
 
-def root_command() -> click.Group:
-    commands = [value for value in vars(cli).values() if isinstance(value, click.Group) and value.name]
-    tops = [c for c in commands if not any(c in g.commands.values() for g in commands)]
-    assert len(tops) == 1, tops
-    return tops[0]
-
-
 def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None, name
             yield from walk(child, (*path, name))
 
 
-TREE = dict(walk(root_command()))
+TREE = dict(walk(cli))
 
 
 def documented_lines(root: Path, committed: list[Path]) -> list[tuple[Path, list[str]]]:

@@ -102,7 +102,7 @@ class Measurement:
         try:
             self.folder.update(parameters={suite: recorded(parameters)})
             self.progress = Progress(self.folder, suite, planned_seconds)
-            self._claim = self._stack.enter_context(MeasuringClaim(self.folder.path.name))
+            self._claim = self._stack.enter_context(MeasuringClaim(self.folder.path.name, self.folder.path))
             if wanted is not None and desktops:
                 self.progress.say("starting the desktops")
                 address, began = parse_target(parameters.target), time.monotonic()
