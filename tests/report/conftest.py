@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from vdibench.analysis import criteria, knee
 from vdibench.records import Check, Outcome, Phase, Run, RunState
-from vdibench.slo import LEVELED, evaluate, load
+from vdibench.slo import evaluate, load
 from vdibench.store import Recording, RunFolder
 
 BEGIN = 1_760_000_000.0
@@ -336,9 +337,15 @@ def full_run(root: Path, *, levels: Sequence[int] = (1, 2, 4, 8), seconds: float
     return folder.path
 
 
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with everything in it, to read; a test that writes takes ``own_full``."""
+    return full_run(tmp_path_factory.mktemp("full"))
+
+
 @pytest.fixture
-def full(results: Path) -> Path:
-    return full_run(results)
+def own_full(full: Path, results: Path) -> Path:
+    return Path(shutil.copytree(full, results / full.name))
 
 
 @pytest.fixture
@@ -358,7 +365,7 @@ def make(results: Path) -> Callable[..., Path]:
         with RunFolder.create(results, described(**run)) as folder:
             for part in parts:
                 part.fill(folder)
-            suite = parts[0].suite if parts else "stream_validation"
+            suite = parts[0].suite if parts else str(run.get("suite", "stream_validation"))
             if resource_rows is not None:
                 folder.append("resources", resource_rows)
             if checks:
@@ -373,4 +380,31 @@ def make(results: Path) -> Callable[..., Path]:
     return build
 
 
-__all__ = ["LEVELED", "LONG_NAME", "Part", "full_run", "resources"]
+@pytest.fixture
+def build() -> Callable[..., Path]:
+    """:func:`full_run`."""
+    return full_run
+
+
+@pytest.fixture
+def part() -> type[Part]:
+    """:class:`Part`."""
+    return Part
+
+
+@pytest.fixture
+def used() -> Callable[..., pd.DataFrame]:
+    """:func:`resources`."""
+    return resources
+
+
+@pytest.fixture
+def long_name() -> str:
+    """A session name of 40 characters."""
+    return LONG_NAME
+
+
+@pytest.fixture
+def described_run() -> Callable[..., Run]:
+    """:func:`described`."""
+    return described

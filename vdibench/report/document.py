@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 import vdibench
 from vdibench.records import Outcome, Run, RunState, Verdict
@@ -112,6 +113,11 @@ def _word_style(cell: object) -> str:
     return _WORDS.get(str(cell), "")
 
 
+def _finalize(value: Any) -> Any:
+    """Every text that reaches the page loses control characters first, then is escaped."""
+    return formats.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _remove_stale(folder: Path, current: set[str]) -> None:
     """A report written again must not leave figures of an earlier one beside its own."""
     for path in folder.glob("*.png"):
@@ -125,6 +131,7 @@ def _template() -> jinja2.Template:
         loader=jinja2.PackageLoader("vdibench.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -15,9 +15,10 @@ import pandas as pd
 from vdibench.analysis import Knee, Level, criteria, knee, tried_levels
 from vdibench.errors import ObjectiveError
 from vdibench.metrics import REGISTRY, Statistic, chosen, levels, sessions, trials, values
-from vdibench.metrics.pacing import freezes
+from vdibench.metrics.pacing import freezes, totals
 from vdibench.metrics.windows import streams, windows
 from vdibench.records import TABLES, ObjectiveResult, Outcome, Run, Verdict
+from vdibench.report.starts import Start, starts
 from vdibench.slo import CHECK_PREFIX, SUITES, load
 from vdibench.store import Recording
 
@@ -43,10 +44,13 @@ class Evidence:
             self.run, self.verdict, given = source.run, source.verdict, source.tables
         else:
             given = source
-        self.tables = {name: given[name] if name in given else _empty(name) for name in TABLES}
+        self._damage: list[str] = []
+        self.tables = {name: self._dated(name, given[name]) if name in given else _empty(name) for name in TABLES}
         self._recording = source if isinstance(source, Recording) else None
         self._values: dict[tuple[Any, ...], pd.Series] = {}
         self._knees: dict[str, Knee | None] = {}
+        self._starts: dict[str, list[Start]] = {}
+        self._totals: dict[str, pd.DataFrame] = {}
 
     @classmethod
     def of(cls, source: Source) -> Evidence:
@@ -64,8 +68,9 @@ class Evidence:
         return [suite for suite in SUITES if suite in found] + sorted(found - set(SUITES))
 
     def damage(self) -> list[str]:
-        """A line for each file of samples that could not be read."""
-        return list(dict.fromkeys(self._recording.damage)) if self._recording is not None else []
+        """A line for each file of samples that could not be read, and for rows that say no instant."""
+        unread = self._recording.damage if self._recording is not None else []
+        return [*dict.fromkeys(unread), *self._damage]
 
     @property
     def framerate(self) -> float | None:
@@ -129,6 +134,18 @@ class Evidence:
         found = self._criteria(suite)
         return tried_levels(self.tables, found, suite=suite, framerate=self.framerate) if found is not None else ()
 
+    def starts(self, suite: str) -> list[Start]:
+        """Every start of a session, in order of time."""
+        if suite not in self._starts:
+            self._starts[suite] = starts(self.rows("milestones", suite, None))
+        return self._starts[suite]
+
+    def totals(self, suite: str) -> pd.DataFrame:
+        """Freezes and watched seconds of each stream, as :func:`vdibench.metrics.pacing.totals` gives them."""
+        if suite not in self._totals:
+            self._totals[suite] = totals(self.rows("frames", suite), self.rows("network", suite))
+        return self._totals[suite]
+
     def frozen_spans(self, suite: str) -> list[tuple[float, float]]:
         """Begin and end (Unix seconds) of every freeze, a stream that stopped included, in order of time."""
         frames, network = self.rows("frames", suite), self.rows("network", suite)
@@ -141,6 +158,15 @@ class Evidence:
             frozen = np.flatnonzero(freezes(np.diff(edges)))
             spans.extend((float(edges[index]), float(edges[index + 1])) for index in frozen)
         return sorted(spans)
+
+    def _dated(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows that say when they were taken: without, a row belongs to no window."""
+        column = _INSTANTS.get(name)
+        if column is None or rows[column].notna().all():
+            return rows
+        kept = rows[rows[column].notna()]
+        self._damage.append(f"{len(rows) - len(kept)} rows of {name} say no instant and were left out")
+        return kept
 
     def _criteria(self, suite: str) -> Any:
         if self.run is None or not self.run.objectives.strip():
@@ -166,4 +192,11 @@ def _empty(name: str) -> pd.DataFrame:
     return pd.DataFrame({column.name: pd.Series(dtype=_DTYPES[column.dtype]) for column in TABLES[name].columns})
 
 
+_INSTANTS = {
+    "frames": "arrival_unix_seconds",
+    "inputs": "sent_unix_seconds",
+    "milestones": "unix_seconds",
+    "network": "unix_seconds",
+    "resources": "unix_seconds",
+}
 _DTYPES = {"string": "object", "int64": "int64", "float64": "float64", "bool": "bool"}

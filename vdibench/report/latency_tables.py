@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from vdibench.metrics import Statistic, percentile_bounds
-from vdibench.metrics.pacing import totals
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
 from vdibench.slo import LEVELED
@@ -145,8 +144,8 @@ def _statistics(found: pd.Series, noun: str) -> list[str]:
 
 
 def _frozen(evidence: Evidence, suite: str, level: int) -> list[str]:
-    frames, network = evidence.rows("frames", suite), evidence.rows("network", suite)
-    found = totals(frames[frames["level"] == level], network[network["level"] == level])
+    found = evidence.totals(suite)
+    found = found[found["level"] == level]
     watched = float(found["seconds"].sum())
     if watched <= 0:
         return [formats.NO_DATA] * 3

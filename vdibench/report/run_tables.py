@@ -78,7 +78,8 @@ def phases_table(run: Run) -> pd.DataFrame:
         [formats.clean(phase.name), formats.duration(phase.seconds), formats.clean(phase.note)] for phase in run.phases
     ]
     if rows:
-        rows.append(["together", formats.duration(sum(phase.seconds for phase in run.phases)), ""])
+        known = [phase.seconds for phase in run.phases if isinstance(phase.seconds, int | float)]
+        rows.append(["together", formats.duration(sum(known)) if known else formats.NO_DATA, ""])
     return pd.DataFrame(rows, columns=["phase", "took", "note"])
 
 

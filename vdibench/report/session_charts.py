@@ -9,7 +9,7 @@ from vdibench.metrics import REGISTRY
 from vdibench.report import axes as scales
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
-from vdibench.report.starts import Start, starts
+from vdibench.report.starts import Start
 from vdibench.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Chart, chart, legend_above
 
 __all__ = ["resources_over_time", "session_ready_phases"]
@@ -37,7 +37,7 @@ _GPU = (
 def session_ready_phases(source: Source, suite: str) -> Chart | None:
     """A bar a session's start, made of its steps up to the first decoded frame; the slowest where there are many."""
     evidence = Evidence.of(source)
-    every = starts(evidence.rows("milestones", suite, None))
+    every = evidence.starts(suite)
     if not every:
         return None
     slowest = sorted(every, key=lambda start: (start.ready_seconds is None, start.seconds))[-_MOST_BARS:]

@@ -9,7 +9,6 @@ import pandas as pd
 from vdibench.metrics import Statistic
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
-from vdibench.report.starts import starts
 
 __all__ = ["network_table", "ready_table", "resources_table"]
 
@@ -30,7 +29,7 @@ def ready_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
     evidence = Evidence.of(source)
     rows: list[list[str]] = []
     for suite in (suites,) if isinstance(suites, str) else suites:
-        every = starts(evidence.rows("milestones", suite, None))
+        every = evidence.starts(suite)
         if not every:
             continue
         steps: dict[str, list[float]] = {}
