@@ -43,6 +43,8 @@ def test_down(lab: Lab) -> None:
         other.down()
         assert mine.remains() == []
         assert other.status().state == "gone"
+        # The supervisor was our child: its exit status is taken. (Whatever became an orphan is init's to take.)
+        assert not Path(f"/proc/{other.status().supervisor_pid}").exists()
     assert "desktop 1/2: X server ready" in lines
     assert lines[-1].startswith("lab ready: 2 desktops in ")
     assert lab.status().state == "running"

@@ -245,7 +245,7 @@ def _start_supervisor(claimed: Claim) -> tuple[int, int]:
                 pass_fds=given,
             )
         # It may outlive this process and any handle on it: _collect takes its exit status by its id.
-        _STARTED.add(process.pid)
+        _STARTED[claimed.mark] = process.pid
         process.returncode = 0
     except BaseException:
         os.close(owner_writer)
@@ -311,7 +311,7 @@ def _end(directory: Path, mark: str) -> None:
             break
         # The lab's end is only visible by looking; 10 ms is nothing against it.
         time.sleep(0.01)
-    _collect()
+    _collect(mark)
 
 
 def _held_or_swept(directory: Path, mark: str) -> bool:
@@ -322,16 +322,16 @@ def _held_or_swept(directory: Path, mark: str) -> bool:
     return directory.exists()
 
 
-def _collect() -> None:
-    """Take the exit status of supervisors that this process started, so that no zombie stays."""
-    for pid in list(_STARTED):
+def _collect(mark: str) -> None:
+    """Take the exit status of an ended lab's supervisor that this process started, so that no zombie stays."""
+    pid = _STARTED.pop(mark, None)
+    if pid is not None:
         with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG)[0] == 0:
-                continue
-        _STARTED.discard(pid)
+            os.waitpid(pid, 0)
 
 
-_STARTED: set[int] = set()
+# Supervisors that are children of this process, by the marks of their labs.
+_STARTED: dict[str, int] = {}
 
 
 def _state(directory: Path) -> dict[str, Any]:
