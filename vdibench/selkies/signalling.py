@@ -125,7 +125,7 @@ class Signalling:
         if self._peer and word == self._peer:
             return self._receive_json(rest)
         raise ProtocolViolation(
-            f"unexpected signalling frame {frame[:60]!r}",
+            f"unexpected signalling frame {frame[:40]!r}",
             "check that the server is Selkies 2.x in WebRTC mode",
         )
 
@@ -154,6 +154,7 @@ class Signalling:
 def close_reason(code: int | None, text: str = "") -> VdibenchError:
     """What the server meant by closing the WebSocket with ``code`` (RFC 6455 and Selkies' own 4xxx)."""
     said = f" ({text})" if text else ""
+    number = f" (code {code})" if code is not None else ""
     if code == 4001 and "token" in text.lower():
         return AuthenticationError(f"the desktop refused our token{said}", "ask for a valid client token")
     if code == 4001:
@@ -177,6 +178,6 @@ def close_reason(code: int | None, text: str = "") -> VdibenchError:
     if code == 1000:
         return StreamLost(f"the desktop ended the session{said}", "look into its log")
     return StreamLost(
-        f"the signalling connection broke{said or f' (code {code})'}",
+        f"the signalling connection broke{said or number}",
         "look into the desktop's log: it may have died",
     )
