@@ -71,6 +71,8 @@ async def measure_level(
             )
     finally:
         recorder.move(phase="warmup")
+        for session in sessions:
+            measurement.note_encoder(session)
         await asyncio.gather(*(session.leave() for session in sessions))
     return failures
 

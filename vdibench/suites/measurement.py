@@ -19,7 +19,9 @@ from typing import Any, Self, TypeVar
 from vdibench.analysis import Knee
 from vdibench.client import DesktopSession, SessionOptions
 from vdibench.errors import UsageError, VdibenchError
+from vdibench.metrics import Statistic, values
 from vdibench.records import Check, Desktop, Outcome, Phase, Run, RunState, SuiteVerdict
+from vdibench.report import formats
 from vdibench.selkies import Dialect, Role
 from vdibench.slo import Objectives, evaluate
 from vdibench.store import Recording, RunFolder
@@ -36,6 +38,10 @@ from vdibench.telemetry import MeasuringClaim, Sampler, host_facts, versions
 __all__ = ["Measurement", "create_run", "recorded"]
 
 T = TypeVar("T")
+
+# The client's own delay, each second's worst, in 95 of 100 seconds: beyond it arrival times say more of this host
+# than of the desktop.
+MAX_LOOP_LAG_SECONDS = 0.1
 
 
 def create_run(suite: str, parameters: RunParameters, objectives: Objectives) -> RunFolder:
@@ -176,6 +182,7 @@ class Measurement:
             self.folder.update(contention=others)
             self.invalid(f"{', '.join(others)} measured on this machine at the same time")
         recording = Recording.open(self.folder.path)
+        self._refuse_late_client(recording)
         self.verdict = evaluate(
             self.objectives,
             self.suite,
@@ -192,6 +199,19 @@ class Measurement:
         self._closed = True
         atexit.unregister(self.close)
         return self.verdict
+
+    def _refuse_late_client(self, recording: Recording) -> None:
+        # At one desktop nothing excuses a late loop; at more, the levels themselves show when this host is full.
+        lag = Statistic.parse("p(95)").of(values("event_loop_lag_seconds", recording.tables, suite=self.suite, level=1))
+        if lag is not None and lag > MAX_LOOP_LAG_SECONDS:
+            self.invalid(f"the measuring client was late by {formats.seconds(lag)} (p95): this machine is overloaded")
+
+    def note_encoder(self, session: DesktopSession) -> None:
+        """A desktop that should have a GPU and encodes in software makes every figure of it another one."""
+        message = session.messages.get("stream_info")
+        info = message.data.get("info", message.data) if message is not None and isinstance(message.data, dict) else {}
+        if session.desktop.gpu and info.get("hardware") is False:
+            self.invalid(f"{session.desktop.id} encodes in software ({info.get('encoder')}), not on its GPU")
 
     def close(self, error: BaseException | None = None) -> None:
         """End without a verdict on the objectives: samples stay, the run is marked, everything started is ended."""

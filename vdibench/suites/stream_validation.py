@@ -78,7 +78,13 @@ class StreamValidation:
 
     def check_encoder(self) -> Findings:
         """The encoder really in use: hardware, or software (a silent fall-back on a GPU desktop)."""
-        return self._step("encoder", lambda: checks.encoder(self._connected(), gpu=self.parameters.gpu))
+
+        async def look() -> list[Check]:
+            found = await checks.encoder(self._connected(), gpu=self.parameters.gpu)
+            self.measurement.note_encoder(self._connected())
+            return found
+
+        return self._step("encoder", look)
 
     def check_sps(self) -> Findings:
         """The sequence parameter set forbids reordering, so that no decoder holds frames back."""
