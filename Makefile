@@ -28,7 +28,7 @@ test: setup ## lint, then every test
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 notebooks: setup-report ## open the notebooks in JupyterLab
-	@exec $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+	@exec $(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 setup: ## install what is missing, for everything
 	@$(PYTHON) scripts/setup.py

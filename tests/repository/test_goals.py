@@ -77,3 +77,8 @@ def test_goals_prepare_what_they_need_and_hide_a_cluster(root: Path, goal: str) 
     assert done.stdout == "config= path=\n"
     plan = subprocess.run(["make", "-n", goal], cwd=root, env=env, capture_output=True, text=True, check=True).stdout
     assert re.search(r"scripts/(setup|lock)\.py", plan.splitlines()[0])
+
+
+def test_notebooks_open_for_root_too(root: Path) -> None:
+    plan = subprocess.run(["make", "-n", "notebooks"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert ("--allow-root" in plan) is (os.geteuid() == 0)
