@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -105,4 +106,8 @@ def _watch(options: WatchOptions, address: ListenAddress | None, *, as_json: boo
         async def run() -> None:
             await Monitor(options, gauge, outputs).run()
 
-        asyncio.run(run())
+        try:
+            asyncio.run(run())
+        except BrokenPipeError:
+            # The reader has gone (`| head`). click would end with 1, and Python complain at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,7 +91,7 @@ class TextLines(StateLines):
         if now.inputs_lost:
             parts.append(f"inputs lost {count(now.inputs_lost)}")
         if not now.trustworthy:
-            parts.append(f"this client is {seconds(now.event_loop_lag_seconds)} late: do not trust the latencies")
+            parts.append(f"client up to {seconds(now.event_loop_lag_seconds)} late: latencies may be as much too high")
         self._write(now.unix_seconds, " | ".join(parts))
 
 

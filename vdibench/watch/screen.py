@@ -22,6 +22,7 @@ __all__ = ["Screen"]
 
 _REFRESH_PER_SECOND = 2
 _HISTORY = 120
+_SPACIOUS = 100  # from here on, tiles have room for whole words
 _WIDE = 76  # below, the table's two halves stand one under the other
 
 
@@ -118,10 +119,11 @@ class Screen:
     def _tiles(self, now: Reading | None, minute: Reading) -> RenderableType:
         tiles = Table.grid(expand=True, padding=(0, 0))
         nominal = minute.nominal_frames_per_second
+        wide = self._console.width >= _SPACIOUS
         rate = _tile(
-            "frames per second",
+            "frames per second" if wide else "frames/s",
             plain(now.frames_per_second) if now else NO_DATA,
-            f"minute {plain(minute.frames_per_second)}" + (f" of {nominal:g}" if nominal is not None else ""),
+            f"minute {plain(minute.frames_per_second)}" + (f" of {nominal:g}" if wide and nominal is not None else ""),
             bad=bool(now and nominal and now.frames_per_second is not None and now.frames_per_second < 0.9 * nominal),
         )
         if not minute.glass_to_glass_samples:
@@ -137,7 +139,7 @@ class Screen:
         tiles.add_row(
             *(
                 _tile(
-                    f"glass-to-glass {name}" if self._console.width >= 100 else f"g2g {name}",
+                    f"glass-to-glass {name}" if wide else f"g2g {name}",
                     seconds(getattr(now, field)) if now else NO_DATA,
                     f"minute {seconds(getattr(minute, field))}",
                 )
