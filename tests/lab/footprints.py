@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -27,7 +26,8 @@ class Footprint:
     mark: str
     directory: Path
     pids: set[int] = field(default_factory=set)
-    displays: set[int] = field(default_factory=set)
+    displays: dict[int, tuple[int, int]] = field(default_factory=dict)
+    sockets: set[str] = field(default_factory=set)
     ports: set[int] = field(default_factory=set)
     paths: set[str] = field(default_factory=set)
 
@@ -38,7 +38,9 @@ class Footprint:
         found.pids = set(marked_processes(found.mark))
         state = directory / "state.json"
         screens = [desktop["screen"] for desktop in json.loads(state.read_text())["desktops"]]
-        found.displays = {int(screen[1:]) for screen in screens if screen}
+        # Other labs come and go on the same machine: inodes and times tell whose a socket is.
+        numbers = [int(screen[1:]) for screen in screens if screen]
+        found.displays = {number: _identity(_x_socket(number)) for number in numbers}
         for pid in found.pids:
             for link in Path(f"/proc/{pid}/fd").glob("*"):
                 try:
@@ -47,7 +49,8 @@ class Footprint:
                     continue
                 if target.startswith(("/dev/shm/", "/tmp/")):
                     found.paths.add(target.removesuffix(" (deleted)"))
-        found.ports = {port for port, inode in _leases().items() if inode in _sockets(found.pids)}
+        found.sockets = _sockets(found.pids)
+        found.ports = {port for port, inode in _leases().items() if inode in found.sockets}
         return found
 
     def remains(self) -> list[str]:
@@ -55,16 +58,17 @@ class Footprint:
         left = [f"process {pid}" for pid in marked_processes(self.mark)]
         left += [str(self.directory)] if self.directory.exists() else []
         left += [path for path in self.paths if Path(path).exists()]
-        for number in self.displays:
-            path = Path(f"/tmp/.X11-unix/X{number}")
-            # Another X server may have taken the number meanwhile: then somebody listens.
-            if path.exists() and not _answers(path):
+        for number, identity in self.displays.items():
+            path = _x_socket(number)
+            if path.exists() and _identity(path) == identity:
                 left.append(str(path))
             lock = Path(f"/tmp/.X{number}-lock")
             if lock.exists() and int(lock.read_text()) in self.pids:
                 left.append(str(lock))
-        left += [f"lease of port {port}" for port in self.ports & _leases().keys()]
-        left += [f"listener on {port}" for port in self.ports if _listens(port)]
+        for table in ("tcp", "tcp6", "udp", "udp6", "unix"):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                if self.sockets & set(line.split()):
+                    left.append(f"socket {line}")
         for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
             if int(line.split()[4]) in self.pids:
                 left.append(f"shared memory segment {line.split()[1]}")
@@ -106,15 +110,13 @@ def _sockets(pids: set[int]) -> set[str]:
     return found
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _x_socket(number: int) -> Path:
+    return Path(f"/tmp/.X11-unix/X{number}")
 
 
 class Owner:

@@ -33,8 +33,9 @@ def test_down(lab: Lab) -> None:
         mine, theirs = Footprint.of(other.directory), Footprint.of(lab.directory)
         assert mine.displays
         assert mine.ports
-        assert not mine.displays & theirs.displays
+        assert not mine.displays.keys() & theirs.displays.keys()
         assert not mine.ports & theirs.ports
+        assert not mine.sockets & theirs.sockets
         assert not mine.pids & theirs.pids
         assert not mine.paths & theirs.paths
         assert other.desktops[0].endpoint.credentials is None
