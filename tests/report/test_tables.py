@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from vdibench.report import NO_DATA, NOT_APPLICABLE, Evidence
 from vdibench.store import Recording
 
 SUITE = "stream_validation"
+CHARTS = {
+    name
+    for name, value in vars(report).items()
+    if getattr(value, "__annotations__", {}).get("return") == "Chart | None"
+}
 
 
 def frames(latencies: list[float]) -> dict[str, pd.DataFrame]:
@@ -255,3 +261,19 @@ def test_verdict_table_of_one_suite_keeps_reasons() -> None:
     assert rows[0]["observed"] == NO_DATA
     assert rows[0]["expectation"] == "p(95) < 50 ms"
     assert rows[1]["reason"] == "the load generator was saturated"
+
+
+def test_reference_page_names_every_figure_and_table() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "report.md").read_text()
+    named = set(re.findall(r"`(\w+)`", page))
+    offered = {
+        name
+        for name in report.__all__
+        if name.islower() and (name.endswith("_table") or name in CHARTS) and name != "runs_table"
+    }
+    assert len(offered) >= 25
+    assert offered <= named
+    assert {name for name in named if name.endswith("_table")} <= set(report.__all__)
+    code = re.findall(r"```python\n(.*?)```", page, re.S)
+    for block in code:
+        compile(block, "report.md", "exec")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,11 +103,18 @@ def test_empty_list_says_so(tmp_path: Path) -> None:
 def on_screen(table: pd.DataFrame) -> str:
     """What a real terminal would be sent."""
     reader, writer = pty.openpty()
-    try:
-        with os.fdopen(os.dup(writer), "w") as screen:
-            assert screen.isatty()
-            show(table, screen)
-        return os.read(reader, 1 << 16).decode()
-    finally:
-        os.close(writer)
-        os.close(reader)
+    parts: list[bytes] = []
+
+    def drain() -> None:
+        with contextlib.suppress(OSError):  # how a terminal says that its writer is gone
+            while part := os.read(reader, 4096):
+                parts.append(part)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    with os.fdopen(writer, "w") as screen:
+        assert screen.isatty()
+        show(table, screen)
+    thread.join()
+    os.close(reader)
+    return b"".join(parts).decode()

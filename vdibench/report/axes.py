@@ -76,5 +76,5 @@ def broken(series: pd.Series, origin: float) -> tuple[np.ndarray, np.ndarray]:
     if len(times) < 3:
         return times, numbers
     steps = np.diff(times)
-    gaps = np.flatnonzero(steps > max(5 * float(np.median(steps)), 2.5)) + 1
+    gaps = np.flatnonzero(steps > 2.5 * float(np.median(steps))) + 1
     return np.insert(times, gaps, times[gaps - 1]), np.insert(numbers, gaps, np.nan)

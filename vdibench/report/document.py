@@ -100,7 +100,8 @@ def _lead(verdict: Verdict) -> str:
         return f"Missed: {'; '.join(formats.clean(text) for text in named)}{more}."
     reasons = [reason for suite in verdict.suites if suite.outcome is verdict.outcome for reason in suite.reasons]
     if verdict.outcome is not Outcome.PASS and reasons:
-        return f"{_LEAD[verdict.outcome]} {formats.clean('; '.join(dict.fromkeys(reasons)))}."
+        said = formats.clean("; ".join(dict.fromkeys(reasons)))
+        return f"{_LEAD[verdict.outcome]} {said[:1].upper()}{said[1:]}."
     return _LEAD[verdict.outcome]
 
 

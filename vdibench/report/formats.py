@@ -199,9 +199,12 @@ def outcome_word(outcome: Outcome) -> str:
 
 
 def time_scale(values: Sequence[float]) -> tuple[float, str]:
-    """Factor and unit for an axis of seconds whose values mostly lie below one second, or above."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    return (1.0, "s") if largest >= 2.0 else (1e3, "ms")
+    """Factor and unit for an axis of seconds: milliseconds unless a quarter of the values exceeds one second.
+
+    One outlier does not choose the unit in which the others are read.
+    """
+    known = sorted(abs(value) for value in values if math.isfinite(value))
+    return (1.0, "s") if known and known[len(known) * 3 // 4] >= 1.0 else (1e3, "ms")
 
 
 def shorten(text: str, limit: int) -> str:

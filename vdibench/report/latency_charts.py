@@ -39,7 +39,7 @@ def glass_to_glass_distribution(source: Source, suite: str, *, level: int | None
     found = evidence.values(_G2G, suite, level=level)
     if found.empty:
         return None
-    at = f" · {level} sessions" if level is not None else ""
+    at = f" · {formats.counted(level, 'session')}" if level is not None else ""
     factor, unit = formats.time_scale(found.tolist())
     ordered = np.sort(found.to_numpy()) * factor
     figure, (top, bottom) = chart(

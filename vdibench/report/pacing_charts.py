@@ -29,9 +29,9 @@ def frame_intervals(source: Source, suite: str, *, level: int | None = None) -> 
         return None
     factor, unit = formats.time_scale(every.tolist())
     figure, (axes,) = chart(
-        f"Frame intervals · {suite}" + (f" · {level} sessions" if level is not None else ""),
-        "last packet of a complete frame → last packet of the next, at the client; display not included · "
-        f"n = {formats.count(len(every))} intervals, {formats.count(len(frozen))} of them freezes · {unit}",
+        f"Frame intervals · {suite}" + (f" · {formats.counted(level, 'session')}" if level is not None else ""),
+        "last packet of a complete frame → last packet of the next; display not included · "
+        f"n = {formats.count(len(every))} intervals, {formats.counted(len(frozen), 'freeze')} among them · {unit}",
         f"{REGISTRY['frame_interval_seconds'].boundary} {formats.count(len(every))} intervals, in {unit}. "
         f"Freezes: {REGISTRY['freezes_per_minute'].boundary.partition(': ')[2]}",
         height=340,

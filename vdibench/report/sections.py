@@ -329,7 +329,7 @@ def _absent(evidence: Evidence, table: str, what: str) -> str:
     meant = [suite for suite in evidence.suites if table in SUITES.get(suite, frozenset())]
     if not meant:
         ran = ", ".join(evidence.suites) or "none"
-        return f"{what}: no suite that does so ran (ran: {ran})."
+        return f"{what}: no suite that measures it ran (ran: {ran})."
     return f"{what}: {', '.join(meant)} left no sample of it."
 
 

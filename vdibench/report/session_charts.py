@@ -143,4 +143,4 @@ def _line(axes: Axes, series: pd.Series, origin: float, colour: str, dash: str, 
 
 def _name(start: Start, *, places: bool) -> str:
     name = formats.shorten(start.session, 26)
-    return f"{name} · {start.level} sessions, trial {start.trial}" if places else name
+    return f"{name} · {formats.counted(start.level, 'session')}, trial {start.trial}" if places else name
