@@ -17,14 +17,15 @@ from rich.console import Console
 
 from vdibench.cli import cli
 from vdibench.client import CandidatePair, FrameRecord, InputRecord, NetworkRecord
-from vdibench.errors import UsageError
+from vdibench.errors import AuthenticationError, TargetUnavailable, UsageError, VdibenchError
 from vdibench.metrics.pacing import freezes
+from vdibench.selkies import close_reason
 from vdibench.watch import Down, Gauge, ListenAddress, Reading, Screen, SessionFacts, TextLines, parse_listen
 from vdibench.watch.distribution import Distribution
 from vdibench.watch.facts import clock_bound_seconds
 from vdibench.watch.freezes import FreezeCounter
 from vdibench.watch.gauge import Counters
-from vdibench.watch.monitor import retry_seconds
+from vdibench.watch.monitor import retry_seconds, worth_another_try
 from vdibench.watch.reading import to_json
 from vdibench.watch.sparkline import sparkline
 
@@ -188,6 +189,37 @@ def test_retries_back_off_to_half_a_minute() -> None:
         if failures % 12 >= 5:
             assert delay >= 15
     assert len({retry_seconds(8) for _ in range(10)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("error", "first", "later"),
+    [
+        (TargetUnavailable("nothing answers"), True, True),
+        (close_reason(1001), True, True),
+        (close_reason(4001, "Superseded by a new controller connection."), False, False),
+        (AuthenticationError("wrong password"), False, True),
+        (UsageError("cannot read the CA file"), False, False),
+        (VdibenchError("the client failed"), False, False),
+    ],
+)
+def test_only_what_time_may_heal_is_tried_again(error: VdibenchError, first: bool, later: bool) -> None:
+    assert worth_another_try(error, pictured=False) is first
+    assert worth_another_try(error, pictured=True) is later
+
+
+def test_time_that_runs_out_without_a_picture_is_no_data(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        arguments = ["watch", url, "--json", "--reconnect", "--duration", "0.3"]
+        with pytest.raises(TargetUnavailable, match="connection refused"):
+            cli.main(arguments, standalone_mode=False)
+    down, summary = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert down["kind"] == "down"
+    assert 1 <= down["retry_seconds"] <= 2
+    assert summary["kind"] == "summary"
+    assert summary["error"] == down["error"]
+    assert summary["glass_to_glass_p50_seconds"] is summary["frames_per_second"] is None
 
 
 @pytest.mark.parametrize(

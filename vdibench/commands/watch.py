@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from contextlib import ExitStack
@@ -82,6 +83,9 @@ def _watch(options: WatchOptions, address: ListenAddress | None, *, as_json: boo
 
     from vdibench.watch import Exposition, Gauge, JsonLines, Monitor, Screen, StateLines, TextLines, serve
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A pipe on Windows knows no arrows; a log with a question mark is better than none.
+        sys.stdout.reconfigure(errors="replace")
     gauge = Gauge()
     outputs: list[Output] = []
     with ExitStack() as stack:

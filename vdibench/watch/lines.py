@@ -103,7 +103,7 @@ def facts_text(facts: SessionFacts) -> str:
     path = f"{facts.candidate_pair or 'path unknown'}{' through a relay' if facts.relay else ''}"
     ready = f"first picture after {seconds(facts.session_ready_seconds)}"
     return f"{facts.url} as {facts.role}: " + ", ".join(
-        (facts.dialect, codec, encoder_text(facts), f"{size}{rate}", path, ready)
+        (facts.dialect, codec, encoder_text(facts), f"{size}{rate}", clean(path), ready)
     )
 
 
@@ -124,6 +124,8 @@ def clock_note(clock_bound_seconds: float | None) -> str:
 
 def summary_lines(summary: Summary) -> list[str]:
     """The whole watch in a few lines."""
+    if not summary.frames:
+        return [f"no picture in {duration(summary.seconds)}, {count(summary.reconnects)} reconnects"]
     lines = [
         f"watched {duration(summary.watched_seconds)} of {duration(summary.seconds)}, "
         f"{count(summary.reconnects)} reconnects, {count(summary.frames)} frames "

@@ -25,7 +25,7 @@ from vdibench.watch.options import WatchOptions
 from vdibench.watch.reading import Down, Reading, SessionFacts, Summary
 from vdibench.watch.signals import stopped_by_signals
 
-__all__ = ["Monitor", "Output", "retry_seconds"]
+__all__ = ["Monitor", "Output", "retry_seconds", "worth_another_try"]
 
 _LONGEST_RETRY_SECONDS = 30.0
 # A connection that held so long was a good one: the next failure starts from the shortest delay again.
@@ -117,7 +117,7 @@ class Monitor:
                 await self._connection()
                 return
             except VdibenchError as error:
-                if not self._worth_another_try(error):
+                if not self._options.reconnect or not worth_another_try(error, pictured=self._pictured_at is not None):
                     raise
                 self._failure = error
                 held = self._pictured_at is not None and self._now() - max(began, self._pictured_at) > _HELD_SECONDS
@@ -129,14 +129,6 @@ class Monitor:
             self._arm()
             await asyncio.sleep(delay)
             self._reconnects += 1
-
-    def _worth_another_try(self, error: VdibenchError) -> bool:
-        if not self._options.reconnect or error.cause.startswith(_SUPERSEDED):
-            return False
-        if isinstance(error, AuthenticationError):
-            # At first it is a mistake of the caller's; later the desktop's password changes with a new pod.
-            return self._pictured_at is not None
-        return isinstance(error, TargetUnavailable)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -263,6 +255,16 @@ def retry_seconds(failures: int) -> float:
     watchers of a host that came back do not all come at once."""
     most = min(_LONGEST_RETRY_SECONDS, 2.0 ** (failures + 1))
     return random.uniform(max(1.0, most / 2), most)
+
+
+def worth_another_try(error: VdibenchError, *, pictured: bool) -> bool:
+    """Whether time may heal ``error``; ``pictured`` says that there was a picture before."""
+    if error.cause.startswith(_SUPERSEDED):
+        return False
+    if isinstance(error, AuthenticationError):
+        # At first it is a mistake of the caller's; later the desktop's password changes with a new pod.
+        return pictured
+    return isinstance(error, TargetUnavailable)
 
 
 async def _send_input(session: DesktopSession) -> None:
