@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from vdibench.report.formats import NO_DATA, bits_per_second, clean, count, plain, ratio, seconds, shorten
+from vdibench.report.formats import NO_DATA, bits_per_second, clean, count, duration, plain, ratio, seconds, shorten
 from vdibench.watch.lines import clock_note, encoder_text, summary_lines
 from vdibench.watch.reading import Down, Reading, SessionFacts, Summary
 from vdibench.watch.sparkline import sparkline
@@ -210,7 +210,7 @@ def _rows(now: Reading | None, minute: Reading) -> list[tuple[str, str, str]]:
         row("bitrate", bits_per_second(last.bitrate_bits_per_second), bits_per_second(minute.bitrate_bits_per_second)),
         row("loss", ratio(last.packets_lost_ratio), ratio(minute.packets_lost_ratio)),
         row("jitter", seconds(last.jitter_seconds), seconds(minute.jitter_seconds)),
-        row("freezes", count(last.freezes), f"{count(minute.freezes)} ({seconds(minute.frozen_seconds)})"),
+        row("freezes", count(last.freezes), f"{count(minute.freezes)} ({duration(minute.frozen_seconds)})"),
         row("NACK / PLI", _pair(last), _pair(minute)),
         row("decode p95", seconds(last.decode_p95_seconds), seconds(minute.decode_p95_seconds)),
         row("audio packets/s", plain(last.audio_packets_per_second), plain(minute.audio_packets_per_second)),
@@ -240,5 +240,7 @@ def _warnings(now: Reading | None) -> list[str]:
         found.append(f"the picture has stood still for {seconds(now.frozen_for_seconds)}")
     if not now.trustworthy:
         backlog = f", {count(now.decoder_backlog_frames)} frames wait" if now.decoder_backlog_frames else ""
-        found.append(f"this client is {seconds(now.event_loop_lag_seconds)} late{backlog}: do not trust the latencies")
+        found.append(
+            f"this client is up to {seconds(now.event_loop_lag_seconds)} late{backlog}: latencies may be as much too high"
+        )
     return found
