@@ -239,8 +239,7 @@ def _warnings(now: Reading | None) -> list[str]:
     if now.frozen_for_seconds:
         found.append(f"the picture has stood still for {seconds(now.frozen_for_seconds)}")
     if not now.trustworthy:
+        late = seconds(now.event_loop_lag_seconds)
         backlog = f", {count(now.decoder_backlog_frames)} frames wait" if now.decoder_backlog_frames else ""
-        found.append(
-            f"this client is up to {seconds(now.event_loop_lag_seconds)} late{backlog}: latencies may be as much too high"
-        )
+        found.append(f"this client is up to {late} late{backlog}: latencies may be as much too high")
     return found
