@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
 import sys
-from typing import Any
 
 import click
 from rich.console import Console
@@ -60,7 +58,7 @@ def up(name: str, desktops: int, size: str, framerate: int, bitrate: int, worklo
 @_name
 def down(name: str) -> None:
     """End a lab: no process and no file of it stays."""
-    Lab.find(name).down()
+    Lab.take_down(name)
     print(f"lab {name} is down")
 
 
@@ -73,9 +71,9 @@ def status(name: str, as_json: bool) -> None:
     _print_status(found, as_json=as_json)
     if not found and not as_json:
         print("no lab is up")
-    dead = [desktop.id for item in found for desktop in item.desktops if desktop.state != "running"]
-    if dead:
-        raise LabError(f"{', '.join(dead)} failed", "see the log lines above; take the lab down and up again")
+    failures = [f"lab {item.name}: {item.failure}" for item in found if item.failure]
+    if failures:
+        raise LabError("; ".join(failures), "see the log lines above; take the lab down and up again")
 
 
 @lab.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -83,15 +81,16 @@ def status(name: str, as_json: bool) -> None:
 @click.option("--desktop", default=0, show_default=True, type=click.IntRange(0), help="Which desktop, from 0.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
-    """Run COMMAND with the lab's environment: URL, user and password of a desktop, never in arguments.
+    """Run COMMAND on a desktop's screen and sound, with its address and credentials, never in arguments.
 
-    Sets VDIBENCH_URL, VDIBENCH_USER and VDIBENCH_PASSWORD.
+    Sets DISPLAY, XAUTHORITY and PULSE_SERVER for programs that are to be seen there, and VDIBENCH_URL, VDIBENCH_USER and
+    VDIBENCH_PASSWORD for those that watch. What still runs when the lab goes down is ended with it.
     """
     found = Lab.find(name)
     if desktop >= len(found.desktops):
         raise UsageError(f"lab {name!r} has {len(found.desktops)} desktops", "count from 0")
     endpoint = found.desktops[desktop].endpoint
-    environment = os.environ | {"VDIBENCH_URL": endpoint.url}
+    environment = os.environ | found.environment(f"desktop-{desktop}") | {"VDIBENCH_URL": endpoint.url}
     if endpoint.credentials is not None:
         environment |= {"VDIBENCH_USER": endpoint.credentials.user, "VDIBENCH_PASSWORD": endpoint.credentials.password}
     try:
@@ -102,7 +101,7 @@ def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
 
 def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
     if as_json:
-        json.dump([_jsonable(item) for item in found], sys.stdout)
+        json.dump([item.to_json() for item in found], sys.stdout)
         print()
         return
     for item in found:
@@ -120,7 +119,3 @@ def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
             for part in desktop.parts:
                 for line in part.log:
                     print(f"{desktop.id} {part.name}: {line}")
-
-
-def _jsonable(item: LabStatus) -> dict[str, Any]:
-    return dataclasses.asdict(item)
