@@ -34,6 +34,11 @@ __all__ = [
 ]
 
 
+def _one_line(text: str) -> str:
+    """Without line breaks and control characters: a server's words must not steer a terminal."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 class VdibenchError(Exception):
     """Root of the tree.
 
@@ -44,8 +49,8 @@ class VdibenchError(Exception):
     exit_code = 1
 
     def __init__(self, cause: str, remedy: str = "") -> None:
-        self.cause = " ".join(cause.split())
-        self.remedy = " ".join(remedy.split())
+        self.cause = _one_line(cause)
+        self.remedy = _one_line(remedy)
         super().__init__(f"{self.cause}: {self.remedy}" if self.remedy else self.cause)
 
     def _render_traceback_(self) -> list[str]:

@@ -32,7 +32,13 @@ def lab() -> None:
 @click.option("--size", default="1920x1080", show_default=True, metavar="WxH", help="Picture size in pixels.")
 @click.option("--framerate", default=60, show_default=True, type=click.IntRange(8, 240), help="Frames per second.")
 @click.option("--bitrate", default=8_000_000, show_default=True, type=click.IntRange(100_000), help="Bits per second.")
-@click.option("--workload", default="text", show_default=True, type=click.Choice([*Workload]), help="What is shown.")
+@click.option(
+    "--workload",
+    default="text",
+    show_default=True,
+    type=click.Choice([item.value for item in Workload]),
+    help="What is shown.",
+)
 @_json
 def up(name: str, desktops: int, size: str, framerate: int, bitrate: int, workload: str, as_json: bool) -> None:
     """Start desktops that stay until `vdibench lab down`."""
@@ -83,8 +89,8 @@ def status(name: str, as_json: bool) -> None:
 def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
     """Run COMMAND on a desktop's screen and sound, with its address and credentials, never in arguments.
 
-    Sets DISPLAY, XAUTHORITY and PULSE_SERVER for programs that are to be seen there, and VDIBENCH_URL, VDIBENCH_USER and
-    VDIBENCH_PASSWORD for those that watch. What still runs when the lab goes down is ended with it.
+    Sets DISPLAY, XAUTHORITY and PULSE_SERVER for programs that are to be seen there, and VDIBENCH_URL,
+    VDIBENCH_USER and VDIBENCH_PASSWORD for those that watch. What still runs when the lab goes down ends with it.
     """
     found = Lab.find(name)
     if desktop >= len(found.desktops):
@@ -108,7 +114,7 @@ def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
         turn = "none" if item.turn is None else f"{item.turn[0]}:{item.turn[1]}"
         table = Table(title=f"lab {item.name}: {item.state}, TURN {turn}", title_justify="left")
         for heading in ("desktop", "state", "URL", "display", "workload", "parts"):
-            table.add_column(heading)
+            table.add_column(heading, no_wrap=heading == "URL")
         for desktop in item.desktops:
             parts = ", ".join(
                 part.name if part.state == "running" else f"{part.name} {part.state}" for part in desktop.parts

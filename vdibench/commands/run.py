@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vdibench.commands.values import duration_seconds, parameter_file, parameter
 from vdibench.report import final_line, show, verdict_table
 from vdibench.store import Recording
 from vdibench.suites import PipelineOptions, ProgressReading, plan_pipeline, run_pipeline
+from vdibench.targets import PASSWORD_VARIABLE, password_from
 
 __all__ = ["run"]
 
@@ -24,7 +26,15 @@ __all__ = ["run"]
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (repeatable).")
 @click.option("-f", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file.")
 @click.option("--objectives", default="", help="Objectives: a name or a YAML file; by default the profile's.")
-@click.option("--user", default="", help="User of a URL's desktop; its password comes from VDIBENCH_PASSWORD.")
+@click.option(
+    "--user",
+    default="",
+    envvar="VDIBENCH_USER",
+    help="User of a URL's desktop; the password comes from VDIBENCH_PASSWORD or --password-file.",
+)
+@click.option("--password-file", default="", metavar="FILE", help="File whose first line is the password.")
+@click.option("--ca-file", default="", metavar="FILE", help="PEM file of an own certificate authority.")
+@click.option("--insecure", is_flag=True, help="Accept any certificate.")
 @click.option("--take-control", is_flag=True, help="Of a URL's desktop: evict its user and send input.")
 @click.option("--results", default="results", type=click.Path(path_type=Path), show_default=True, help="Runs' folder.")
 @click.option("--timeout", default="", metavar="DURATION", help="For the whole run: 90, 15m, 2h.")
@@ -39,6 +49,9 @@ def run(
     files: tuple[Path, ...],
     objectives: str,
     user: str,
+    password_file: str,
+    ca_file: str,
+    insecure: bool,
     take_control: bool,
     results: Path,
     timeout: str,
@@ -49,7 +62,12 @@ def run(
     """Run NOTEBOOKs (numbers such as 02, or names; all but graduation by default) and judge what they measured."""
     given = {name: value for path in files for name, value in parameter_file(path).items()}
     given |= parameter_values(pairs)
-    given |= ({"user": user} if user else {}) | ({"take_control": True} if take_control else {})
+    for name, value in (("user", user), ("ca_file", ca_file), ("insecure", insecure), ("take_control", take_control)):
+        if value and target.startswith("url:"):
+            given[name] = value
+    if password_file:
+        # The kernels inherit the environment; a password is never an argument nor a parameter.
+        os.environ[PASSWORD_VARIABLE] = password_from(password_file)
     options = PipelineOptions(
         notebooks=notebooks,
         target=target,

@@ -19,7 +19,12 @@ __all__ = ["watch"]
 
 @click.command()
 @click.argument("url")
-@click.option("--user", default="", help="User; the password comes from VDIBENCH_PASSWORD or --password-file.")
+@click.option(
+    "--user",
+    default="",
+    envvar="VDIBENCH_USER",
+    help="User; the password comes from VDIBENCH_PASSWORD or --password-file.",
+)
 @click.option("--password-file", default="", metavar="FILE", help="File whose first line is the password.")
 @click.option("--ca-file", default="", metavar="FILE", help="PEM file of an own certificate authority.")
 @click.option("--insecure", is_flag=True, help="Accept any certificate.")

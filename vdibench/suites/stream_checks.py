@@ -104,6 +104,17 @@ async def relay(measurement: Measurement, desktop: Desktop, session: DesktopSess
 
 async def encoder(session: DesktopSession, *, gpu: bool) -> list[Check]:
     """What the server says it encodes with, about a second after capture began."""
+    if not session.desktop.owned:
+        # Selkies 2.1 tells controllers only.
+        return [
+            Check(
+                "encoder",
+                Outcome.NOT_APPLICABLE,
+                "a viewer is not told which encoder is in use",
+                "",
+                "use take_control to see it",
+            )
+        ]
     for _ in range(int(_STREAM_INFO_SECONDS / 0.1)):
         if "stream_info" in session.messages:
             break

@@ -2,7 +2,7 @@
 
 from vdibench.targets.address import TargetAddress, parse_target
 from vdibench.targets.clock import UNKNOWN_CLOCK_SECONDS, clock_bound_seconds, is_here
-from vdibench.targets.credentials import PASSWORD_VARIABLE, credentials
+from vdibench.targets.credentials import PASSWORD_VARIABLE, credentials, password_from
 from vdibench.targets.opening import OpenTarget, Wanted, open_target
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "is_here",
     "open_target",
     "parse_target",
+    "password_from",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from vdibench.errors import UsageError
 from vdibench.records import Credentials
 
-__all__ = ["PASSWORD_VARIABLE", "credentials"]
+__all__ = ["PASSWORD_VARIABLE", "credentials", "password_from"]
 
 PASSWORD_VARIABLE = "VDIBENCH_PASSWORD"
 
@@ -18,16 +18,7 @@ def credentials(user: str, password_file: str = "") -> Credentials | None:
 
     :raises UsageError: a user without a password, or a password file that cannot be read.
     """
-    if password_file:
-        try:
-            # One line, as `docker secret` and systemd credentials leave it.
-            password = Path(password_file).read_text().split("\n", 1)[0]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"cannot read the password file {password_file}: {error}", "check path and mode"
-            ) from error
-    else:
-        password = os.environ.get(PASSWORD_VARIABLE, "")
+    password = password_from(password_file) if password_file else os.environ.get(PASSWORD_VARIABLE, "")
     if not user and not password:
         return None
     if not user:
@@ -35,3 +26,14 @@ def credentials(user: str, password_file: str = "") -> Credentials | None:
     if not password:
         raise UsageError(f"no password for user {user!r}", f"set {PASSWORD_VARIABLE} or give --password-file")
     return Credentials(user, password)
+
+
+def password_from(file: str) -> str:
+    """The password in a file: its first line, as secret mounts and systemd credentials have it.
+
+    :raises UsageError: it cannot be read.
+    """
+    try:
+        return Path(file).read_text().split("\n", 1)[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read password file {file}: {error}", "check path and mode") from error
