@@ -69,12 +69,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
     "undecodable video": ({"undecodable": True}, TargetUnavailable, "no decodable frame", "encoder"),
 }
 
-HANGS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "HTTP": ({"answer_http": False}, "did not answer HTTP", "firewall"),
-    "signalling": ({"silent_signalling": True}, "did not signal", "log"),
-    "its own peer": ({"peer_not_found": 1000}, "did not signal", "log"),
-    "ICE": ({"deaf_to_answer": True}, "did not connect by ICE", "TURN"),
-    "the data channel": ({"channels": ("pointer",)}, "did not open the data channel", "SCTP"),
+# The time limit leaves a busy machine room for the steps before the one that hangs.
+HANGS: dict[str, tuple[float, dict[str, Any], str, str]] = {
+    "HTTP": (0.5, {"answer_http": False}, "did not answer HTTP", "firewall"),
+    "signalling": (0.7, {"silent_signalling": True}, "did not signal", "log"),
+    "its own peer": (0.7, {"peer_not_found": 1000}, "did not signal", "log"),
+    "ICE": (1.5, {"deaf_to_answer": True}, "did not connect by ICE", "TURN"),
+    "the data channel": (2.0, {"channels": ("pointer",)}, "did not open the data channel", "SCTP"),
 }
 
 
@@ -83,7 +84,7 @@ async def refusal(desktop: Any, samples: Any, options: SessionOptions = QUICK) -
     with pytest.raises(VdibenchError) as caught:
         async with DesktopSession(desktop, samples, options) as session:
             await session.first_frame()
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 5.0
     error = caught.value
     assert error.cause
     assert error.remedy
@@ -106,12 +107,12 @@ async def test_refusal(name: str, stand_in: Callable[..., StandIn], desktop: Any
 
 @pytest.mark.parametrize("name", HANGS)
 async def test_what_hangs_is_named(name: str, stand_in: Callable[..., StandIn], desktop: Any, samples: Any) -> None:
-    behaviour, cause, remedy = HANGS[name]
+    limit, behaviour, cause, remedy = HANGS[name]
     server = stand_in(**behaviour)
-    error = await refusal(desktop(server.url), samples, SessionOptions(connect_timeout_seconds=0.7))
+    error = await refusal(desktop(server.url), samples, SessionOptions(connect_timeout_seconds=limit))
     assert type(error) is TargetUnavailable
     assert cause in error.cause
-    assert error.cause.endswith("within 0.7 s")
+    assert error.cause.endswith(f"within {limit:g} s")
     assert remedy in error.remedy
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,8 @@ __all__ = ["InputKind", "InputProbe"]
 HOLD_SECONDS = 0.05
 TIMEOUT_SECONDS = 2.0
 SETTLE_SECONDS = 2.0
+# Two frames at 60 Hz and one at 30 Hz.
+DITHER_SECONDS = 1 / 30
 
 
 class InputKind(StrEnum):
@@ -73,6 +76,9 @@ class InputProbe:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._seen.wait(), TIMEOUT_SECONDS)
             await self._settle(kind)
+            # An event on the heels of the frame that answered the one before would always meet the same phase of
+            # the desktop's capture clock.
+            await asyncio.sleep(random.uniform(0, DITHER_SECONDS))
             answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
             sent = time.time()
             self._outstanding = (kind, sent, answer)

@@ -44,6 +44,11 @@ def picture(
     return luma
 
 
+def test_the_example_of_the_reference() -> None:
+    drawn = np.packbits(bits(7, 1_700_000_000_000_000)).tobytes()
+    assert drawn.hex() == "a5010007060a24181e40000000004e7a"
+
+
 @pytest.mark.parametrize("cell", range(8, 33))
 @pytest.mark.parametrize(("black", "white"), [(16, 235), (0, 255), (30, 210)])
 def test_every_cell_size(cell: int, black: int, white: int) -> None:
