@@ -224,7 +224,7 @@ def test_strange_values_in_the_run(make: Callable[..., Path]) -> None:
     found = page(path)
     assert "INVALID" in found.said("header")
     assert "20250101T000000Z-other-smoke" in found.said("quality")
-    assert "agree within 400 µs" in found.said("measured")
+    assert "agree within 400 µs" in found.said("latency")
     assert "not: [valid" in found.said("settings")
 
 

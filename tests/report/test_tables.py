@@ -277,3 +277,39 @@ def test_reference_page_names_every_figure_and_table() -> None:
     code = re.findall(r"```python\n(.*?)```", page, re.S)
     for block in code:
         compile(block, "report.md", "exec")
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [
+        (0.0, "no offset"),
+        (0.0004, "agree within 400 µs"),
+        (86_400.0, "were not compared"),
+        (None, "no data"),
+        ("odd", "no data"),
+    ],
+)
+def test_clock_is_told(make: Callable[..., Path], bound: object, words: str) -> None:
+    table = report.measured_table(Recording.open(make(context={"clock_bound_seconds": bound})))
+    assert words in dict(table.to_numpy().tolist())["clock"]
+
+
+def test_frame_rate_asked_for_is_the_suites_own(make: Callable[..., Path]) -> None:
+    parameters = {SUITE: {"framerate": 30}, "gpu_density": {}}
+    evidence = Evidence.of(Recording.open(make(parameters=parameters, context={"framerate": 60})))
+    assert evidence.framerate(SUITE) == 30
+    assert evidence.framerate("gpu_density") == 60
+    assert Evidence.of({}).framerate(SUITE) is None
+
+
+def test_unchecked_certificates_are_said_aloud(make: Callable[..., Path]) -> None:
+    for insecure in (True, False):
+        table = report.measured_table(Recording.open(make(parameters={SUITE: {"insecure": insecure}})))
+        assert ("certificates" in set(table[""])) is insecure
+
+
+def test_failed_sessions_are_part_of_the_quality(make: Callable[..., Path], part: Callable[..., object]) -> None:
+    recording = Recording.open(make([part(SUITE, seconds=3)], facts={"failure": "the stream ended"}))
+    table = report.quality_table(recording)
+    (row,) = table[table["what"] == "sessions that failed"].to_dict("records")
+    assert (row["value"], row["note"]) == ("1", "the stream ended")

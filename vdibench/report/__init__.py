@@ -16,13 +16,13 @@ from vdibench.report.latency_charts import (
 )
 from vdibench.report.latency_tables import density_table, input_table, latency_table, levels_table, pacing_table
 from vdibench.report.pacing_charts import frame_intervals, frame_rate
+from vdibench.report.quality_tables import quality_table
 from vdibench.report.run_tables import (
     command,
     facts_table,
     measured_table,
     parameters_table,
     phases_table,
-    quality_table,
     versions_table,
 )
 from vdibench.report.session_charts import resources_over_time, session_ready_phases

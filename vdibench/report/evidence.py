@@ -72,11 +72,16 @@ class Evidence:
         unread = self._recording.damage if self._recording is not None else []
         return [*dict.fromkeys(unread), *self._damage]
 
-    @property
-    def framerate(self) -> float | None:
-        """Frames per second that were asked for."""
-        value = self.run.context.get("framerate") if self.run is not None else None
-        return float(value) if isinstance(value, int | float) and value > 0 else None
+    def framerate(self, suite: str) -> float | None:
+        """Frames per second that a suite asked for, or else the run."""
+        if self.run is None:
+            return None
+        own = self.run.parameters.get(suite)
+        for given in (own if isinstance(own, Mapping) else {}, self.run.context):
+            value = given.get("framerate")
+            if isinstance(value, int | float) and value > 0:
+                return float(value)
+        return None
 
     def rows(self, table: str, suite: str, phase: str | None = "steady") -> pd.DataFrame:
         """Rows of one suite and phase (None: all)."""
@@ -122,7 +127,7 @@ class Evidence:
         if suite not in self._knees:
             found = self._criteria(suite)
             self._knees[suite] = (
-                knee(self.tables, found, suite=suite, framerate=self.framerate) if found is not None else None
+                knee(self.tables, found, suite=suite, framerate=self.framerate(suite)) if found is not None else None
             )
         return self._knees[suite]
 
@@ -132,7 +137,9 @@ class Evidence:
         if decided is not None:
             return decided.levels
         found = self._criteria(suite)
-        return tried_levels(self.tables, found, suite=suite, framerate=self.framerate) if found is not None else ()
+        return (
+            tried_levels(self.tables, found, suite=suite, framerate=self.framerate(suite)) if found is not None else ()
+        )
 
     def starts(self, suite: str) -> list[Start]:
         """Every start of a session, in order of time."""

@@ -59,13 +59,14 @@ def frame_intervals(source: Source, suite: str, *, level: int | None = None) -> 
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
-    if evidence.framerate is not None:
-        nominal = 1 / evidence.framerate
+    asked = evidence.framerate(suite)
+    if asked is not None:
+        nominal = 1 / asked
         axes.axvline(
             nominal * factor,
             color=GREY,
             linestyle="--",
-            label=f"{evidence.framerate:g} frames/s ({formats.seconds(nominal)})",
+            label=f"{asked:g} frames/s ({formats.seconds(nominal)})",
         )
     scales.limits(axes, evidence, "frame_interval_seconds", suite, factor, vertical=True)
     if wide:
@@ -104,8 +105,9 @@ def frame_rate(source: Source, suite: str) -> Chart | None:
                 axes.plot(x, y, color=PALETTE[index], linewidth=1.4, marker=marker, markersize=4, label=label)
     else:
         _range(axes, found, origin, len(names))
-    if evidence.framerate is not None:
-        limit_line(axes, evidence.framerate, f"asked for: {evidence.framerate:g} /s", colour=GREY)
+    asked = evidence.framerate(suite)
+    if asked is not None:
+        limit_line(axes, asked, f"asked for: {asked:g} /s", colour=GREY)
     scales.limits(axes, evidence, "frames_per_second", suite, 1.0)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("frames/s")

@@ -1,4 +1,4 @@
-"""Tables about the run itself: what was measured where, how well, with what, and how long it took. Pure."""
+"""Tables about the run itself: what was measured where, with what, and how long it took. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 import pandas as pd
 
-from vdibench.metrics import Statistic
 from vdibench.records import Run
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
 
 __all__ = [
+    "clock_text",
     "command",
     "facts_table",
     "measured_table",
     "parameters_table",
     "phases_table",
-    "quality_table",
     "versions_table",
 ]
 
 _PAIR = ["", "value"]
 _MOST_VALUES = 6
+_NOT_COMPARED_SECONDS = 3600.0
 
 
 def measured_table(source: Source) -> pd.DataFrame:
@@ -38,21 +38,25 @@ def measured_table(source: Source) -> pd.DataFrame:
         ["target", formats.clean(run.target)],
         ["profile", formats.clean(run.profile)],
         ["dialect", _known(run.context.get("dialect")) or _fact(evidence, "dialect")],
-        ["encoder asked for", _known(run.context.get("encoder")) or formats.NO_DATA],
         ["encoder in use", _encoder(evidence)],
         ["video codec", _fact(evidence, "video.codec", "stream.codec")],
         ["picture asked for", _picture(run)],
+        ["picture decoded", _fact(evidence, "picture.size")],
         ["path", _fact(evidence, "ice.pair")],
         ["GPU", _gpu(run)],
         ["processor", _joined(host.get("cpu_model"), _cores(host))],
         ["memory", _memory(host)],
         ["system", _joined(host.get("distribution"), host.get("kernel"), host.get("virtualisation"))],
-        ["clock", _clock(run)],
+        ["clock", _joined(run.host.get("clock_source"), clock_text(run))],
         ["load before the run", _before(host)],
         ["started", formats.instant(run.started_unix_seconds)],
         ["lasted", _lasted(run)],
         ["git commit", formats.clean(run.git_commit) or formats.NO_DATA],
     ]
+    if encoder := _known(run.context.get("encoder")):
+        rows.insert(3, ["encoder asked for", encoder])
+    if any(values.get("insecure") for values in run.parameters.values() if isinstance(values, Mapping)):
+        rows.insert(2, ["certificates", "not checked: any was accepted (insecure)"])
     return pd.DataFrame(rows, columns=_PAIR)
 
 
@@ -77,9 +81,9 @@ def phases_table(run: Run) -> pd.DataFrame:
     rows = [
         [formats.clean(phase.name), formats.duration(phase.seconds), formats.clean(phase.note)] for phase in run.phases
     ]
-    if rows:
-        known = [phase.seconds for phase in run.phases if isinstance(phase.seconds, int | float)]
-        rows.append(["together", formats.duration(sum(known)) if known else formats.NO_DATA, ""])
+    if rows and run.ended_unix_seconds is not None:
+        whole = formats.duration(run.ended_unix_seconds - run.started_unix_seconds)
+        rows.append(["from start to end of the run", whole, "phases may lie inside each other or before the start"])
     return pd.DataFrame(rows, columns=["phase", "took", "note"])
 
 
@@ -93,35 +97,6 @@ def facts_table(source: Source) -> pd.DataFrame:
         more = f" and {len(names) - _MOST_VALUES} more" if len(names) > _MOST_VALUES else ""
         rows.append([formats.clean(suite), formats.clean(key), formats.clean(value), who + more])
     return pd.DataFrame(rows, columns=["suite", "fact", "value", "said by"])
-
-
-def quality_table(source: Source) -> pd.DataFrame:
-    """How well the measuring went: what it may have added to the numbers and what it left out."""
-    evidence = Evidence.of(source)
-    rows = []
-    for suite in evidence.suites:
-        name = formats.clean(suite)
-        frames = evidence.rows("frames", suite, None)
-        lag = evidence.values("event_loop_lag_seconds", suite)
-        if len(lag):
-            spread = _spread(lag)
-            rows.append([name, "event loop lag of the client", spread, "may be added to any latency"])
-        decode = evidence.values("decode_seconds", suite)
-        if len(decode):
-            rows.append([name, "last packet → decoded", _spread(decode), "is part of glass to glass"])
-        if len(frames):
-            steady = frames["phase"] == "steady"
-            rows.append(
-                [
-                    name,
-                    "frames counted",
-                    f"{formats.count(int(steady.sum()))} of {formats.count(len(frames))}",
-                    f"{formats.count(int((~steady).sum()))} while warming up, kept but not counted",
-                ]
-            )
-            rows.append([name, "frames used for glass to glass", *_marked(frames[steady])])
-        rows.extend([name, *row] for row in _load(evidence, suite))
-    return pd.DataFrame(rows, columns=["suite", "what", "value", "note"])
 
 
 def command(run: Run) -> str:
@@ -218,16 +193,16 @@ def _memory(host: Mapping[str, Any]) -> str:
     return f"{text}, limited to {formats.data(limit)}" if limit else text
 
 
-def _clock(run: Run) -> str:
-    source = _known(run.host.get("clock_source"))
+def clock_text(run: Run) -> str:
+    """How far the clocks of desktop and client may be apart: what one-way values may be wrong by."""
     bound = run.context.get("clock_bound_seconds")
-    if bound is None:
-        text = "offset between desktop and client: no data"
-    elif float(bound) == 0:
-        text = "desktop and client share this host's clock: no offset"
-    else:
-        text = f"desktop and client agree within {formats.seconds(float(bound))}"
-    return _joined(source, text)
+    if not isinstance(bound, int | float):
+        return "offset between desktop and client: no data"
+    if bound == 0:
+        return "desktop and client share this host's clock: no offset"
+    if bound >= _NOT_COMPARED_SECONDS:
+        return "the clocks of desktop and client were not compared: a one-way latency may be wrong by any amount"
+    return f"desktop and client agree within {formats.seconds(float(bound))}"
 
 
 def _lasted(run: Run) -> str:
@@ -244,43 +219,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return formats.clean(value)
-
-
-def _spread(found: pd.Series) -> str:
-    numbers = [formats.seconds(Statistic("p", percent).of(found)) for percent in (50.0, 95.0)]
-    return f"p50 {numbers[0]}, p95 {numbers[1]}, max {formats.seconds(Statistic('max').of(found))}, n = {len(found):,}"
-
-
-def _marked(frames: pd.DataFrame) -> list[str]:
-    decoded = frames["decoded_unix_seconds"].notna()
-    read = frames["marker_unix_seconds"].notna()
-    repeated = read & frames["marker_repeated"]
-    used = read & ~repeated
-    notes = [
-        f"{formats.count(int((~frames['complete']).sum()))} incomplete",
-        f"{formats.count(int((~decoded).sum()))} not decoded",
-        f"{formats.count(int((decoded & ~read).sum()))} without a readable marker",
-        f"{formats.count(int(repeated.sum()))} showed an earlier marker again",
-    ]
-    return [f"{formats.count(int(used.sum()))} of {formats.count(len(frames))}", ", ".join(notes)]
-
-
-def _load(evidence: Evidence, suite: str) -> list[list[str]]:
-    readings = evidence.rows("resources", suite)
-    host = readings[readings["session"] == "host"]
-    rows = []
-    usable = evidence.run.host.get("cpu_cores_usable") if evidence.run is not None else None
-    busy = host.loc[host["resource"] == "cpu_cores", "value"]
-    if len(busy):
-        peak = Statistic("max").of(busy)
-        share = f" of {usable:g} usable" if usable else ""
-        rows.append(["busiest second of the host", formats.cores(peak) + share, "desktops and measuring side share it"])
-    load = host.loc[host["resource"] == "load_average_1m", "value"]
-    if len(load):
-        rows.append(["load average, 1 min, largest", formats.plain(Statistic("max").of(load)), "runnable tasks"])
-    stolen = host.loc[host["resource"] == "cpu_steal_cores", "value"]
-    if len(stolen):
-        rows.append(
-            ["stolen by the hypervisor, most", formats.cores(Statistic("max").of(stolen)), "a neighbour's work"]
-        )
-    return rows

@@ -23,6 +23,7 @@ from vdibench.report import (
     verdict_tables,
 )
 from vdibench.report import latency_tables as latency
+from vdibench.report.absence import no_latency, no_rows, no_suite
 from vdibench.report.evidence import Evidence
 from vdibench.report.style import Chart
 from vdibench.slo import LEVELED, SUITES
@@ -129,8 +130,11 @@ def _latency(evidence: Evidence) -> Section:
     section.say(
         f"{REGISTRY['glass_to_glass_seconds'].boundary} What happens after the picture was decoded is not measured."
     )
+    if evidence.run is not None:
+        clock = run_tables.clock_text(evidence.run)
+        section.say(f"Clock: {clock}.")
     found = latency.latency_table(evidence, evidence.suites)
-    section.tabulate(found, "Glass to glass", missing=_no_latency(evidence))
+    section.tabulate(found, "Glass to glass", missing=no_latency(evidence))
     for suite, level in _shown(evidence, "glass_to_glass_seconds"):
         chart = latency_charts.glass_to_glass_distribution(evidence, suite, level=level)
         section.draw(chart, f"{suite}-glass-to-glass")
@@ -140,7 +144,7 @@ def _latency(evidence: Evidence) -> Section:
     section.tabulate(
         latency.input_table(evidence, evidence.suites),
         "Input to photon",
-        missing=_absent(
+        missing=no_rows(
             evidence, "inputs", "No key was pressed and nothing clicked, so there is no input-to-photon latency"
         ),
     )
@@ -158,7 +162,7 @@ def _under_load(evidence: Evidence) -> Section:
         section.draw(latency_charts.latency_by_level(evidence, suite), f"{suite}-by-level")
         section.draw(latency_charts.glass_to_glass_over_time(evidence, suite), f"{suite}-over-time")
     if not any(block.table is not None for block in section.blocks):
-        section.lack(_suite_missing(evidence, "latency_under_load"))
+        section.lack(no_suite(evidence, "latency_under_load"))
     return section
 
 
@@ -166,7 +170,7 @@ def _pacing(evidence: Evidence) -> Section:
     section = Section("Frame pacing", "pacing")
     section.tabulate(
         latency.pacing_table(evidence, evidence.suites),
-        missing=_absent(evidence, "frames", "No frame was received in a steady window, so nothing is known of pacing"),
+        missing=no_rows(evidence, "frames", "No frame was received in a steady window, so nothing is known of pacing"),
     )
     for suite, level in _shown(evidence, "frame_interval_seconds"):
         section.draw(pacing_charts.frame_intervals(evidence, suite, level=level), f"{suite}-intervals")
@@ -180,7 +184,7 @@ def _density(evidence: Evidence) -> Section:
     suite = "gpu_density"
     table = latency.density_table(evidence, suite)
     if table.empty:
-        section.lack(_suite_missing(evidence, suite))
+        section.lack(no_suite(evidence, suite))
         return section
     found = evidence.knee(suite)
     text = density_charts.knee_text(found)
@@ -200,7 +204,7 @@ def _ready(evidence: Evidence) -> Section:
     section = Section("Session ready", "ready")
     section.tabulate_suites(
         session_tables.ready_table(evidence, evidence.suites),
-        missing=_absent(evidence, "milestones", "No session was started, so there are no steps to show"),
+        missing=no_rows(evidence, "milestones", "No session was started, so there are no steps to show"),
     )
     for suite in evidence.suites:
         section.draw(session_charts.session_ready_phases(evidence, suite), f"{suite}-session-ready")
@@ -211,7 +215,7 @@ def _network(evidence: Evidence) -> Section:
     section = Section("Network", "network")
     section.tabulate(
         session_tables.network_table(evidence, evidence.suites),
-        missing=_absent(evidence, "network", "The counters of no video stream were read in a steady window"),
+        missing=no_rows(evidence, "network", "The counters of no video stream were read in a steady window"),
     )
     return section
 
@@ -220,7 +224,7 @@ def _resources(evidence: Evidence) -> Section:
     section = Section("Resources", "resources")
     section.tabulate_suites(
         session_tables.resources_table(evidence, evidence.suites),
-        missing=_absent(
+        missing=no_rows(
             evidence,
             "resources",
             "Nothing was read of processors and memory (they can be read only of desktops on the measuring host)",
@@ -247,7 +251,7 @@ def _quality(evidence: Evidence) -> Section:
         if one.outcome == "invalid":
             section.lack(f"{formats.clean(one.suite)} is invalid: {'; '.join(map(formats.clean, one.reasons))}")
     section.tabulate_suites(
-        run_tables.quality_table(evidence), missing="Nothing was measured, so nothing can be said of how well."
+        quality_tables.quality_table(evidence), missing="Nothing was measured, so nothing can be said of how well."
     )
     return section
 
@@ -302,39 +306,3 @@ def _shown(evidence: Evidence, metric: str) -> Iterator[tuple[str, int | None]]:
         yield from ((suite, None) for suite in single)
     elif found:
         yield found[0], min(evidence.levels(found[0]))
-
-
-def _no_latency(evidence: Evidence) -> str:
-    frames = evidence.tables["frames"]
-    if frames.empty:
-        return _absent(evidence, "frames", "No frame was received, so there is no glass-to-glass latency")
-    steady = frames[frames["phase"] == "steady"]
-    if steady.empty:
-        return (
-            f"All {formats.counted(len(frames), 'frame')} came while warming up; the run ended before a steady window."
-        )
-    if steady["decoded_unix_seconds"].isna().all():
-        return f"{formats.counted(len(steady), 'frame')} came and none was decoded: no data of glass-to-glass latency."
-    return (
-        f"{formats.counted(len(steady), 'frame')} came, but no marker was read from them: glass-to-glass latency needs "
-        "the desk inside the desktop and is never estimated without it."
-    )
-
-
-def _absent(evidence: Evidence, table: str, what: str) -> str:
-    """Why a table has no steady rows, as a sentence."""
-    rows = evidence.tables[table]
-    if len(rows) and table != "milestones":
-        return f"{what}: all {formats.counted(len(rows), 'row')} came while warming up."
-    meant = [suite for suite in evidence.suites if table in SUITES.get(suite, frozenset())]
-    if not meant:
-        ran = ", ".join(evidence.suites) or "none"
-        return f"{what}: no suite that measures it ran (ran: {ran})."
-    return f"{what}: {', '.join(meant)} left no sample of it."
-
-
-def _suite_missing(evidence: Evidence, suite: str) -> str:
-    if suite in evidence.suites:
-        return f"{suite} ran and left no sample of a steady window: no data."
-    ran = ", ".join(evidence.suites) or "none"
-    return f"{suite} did not run (ran: {ran})."
