@@ -17,6 +17,7 @@ from vdibench.report import (
     formats,
     latency_charts,
     pacing_charts,
+    quality_tables,
     run_tables,
     session_charts,
     session_tables,
