@@ -313,3 +313,10 @@ def test_failed_sessions_are_part_of_the_quality(make: Callable[..., Path], part
     table = report.quality_table(recording)
     (row,) = table[table["what"] == "sessions that failed"].to_dict("records")
     assert (row["value"], row["note"]) == ("1", "the stream ended")
+
+
+def test_path_leaves_out_ports(make: Callable[..., Path]) -> None:
+    pairs = {"ice.pair": "host 192.0.2.2:50339 → host [2001:db8::1]:40875"}
+    table = report.measured_table(Recording.open(make(facts=pairs)))
+    path = dict(table.to_numpy().tolist())["path"]
+    assert path == "host 192.0.2.2 → host [2001:db8::1] (1 connection)"

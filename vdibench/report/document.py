@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import textwrap
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -37,7 +38,8 @@ _STATES = {
 # Columns whose cells are numbers with units: set to the right, kept on one line.
 _STATISTICS = frozenset(("n", "p50", "p95", "p99", "max", "mean", "observed", "samples", "took", "value"))
 _AMOUNTS = frozenset(("readings", "sessions", "trials", "frames", "freezes", "frozen", "packets lost", "loss"))
-_COUNTERS = frozenset(("NACKs", "PLIs", "never seen", "seconds watched"))
+_COUNTERS = frozenset(("NACKs", "PLIs", "never seen", "seconds watched", "freezes per minute", "audio packets, p50"))
+_LONGEST_LEAD = 320
 _WORDS = {formats.outcome_word(outcome): str(outcome).replace(" ", "-") for outcome in Outcome}
 
 
@@ -98,9 +100,12 @@ def _lead(verdict: Verdict) -> str:
                 )
         more = f"; and {len(missed) - 4} more" if len(missed) > 4 else ""
         return f"Missed: {'; '.join(formats.clean(text) for text in named)}{more}."
-    reasons = [reason for suite in verdict.suites if suite.outcome is verdict.outcome for reason in suite.reasons]
+    decided = [suite for suite in verdict.suites if suite.outcome is verdict.outcome and suite.reasons]
+    # What is said of the whole run repeats what its suites say, where they say anything.
+    own = [suite for suite in decided if suite.suite != "run"] or decided
+    reasons = [reason for suite in own for reason in suite.reasons]
     if verdict.outcome is not Outcome.PASS and reasons:
-        said = formats.clean("; ".join(dict.fromkeys(reasons)))
+        said = textwrap.shorten(formats.clean("; ".join(dict.fromkeys(reasons))), _LONGEST_LEAD, placeholder=" …")
         return f"{_LEAD[verdict.outcome]} {said[:1].upper()}{said[1:]}."
     return _LEAD[verdict.outcome]
 

@@ -233,4 +233,4 @@ def _edges(ordered: np.ndarray) -> np.ndarray:
 
 
 def _caption(samples: int, what: str, unit: str, metric: str) -> str:
-    return f"{REGISTRY[metric].boundary} {formats.count(samples)} {what}, in {unit}; outliers are kept."
+    return f"{REGISTRY[metric].boundary} n = {formats.count(samples)} {what}, in {unit}; outliers are kept."

@@ -32,7 +32,7 @@ def frame_intervals(source: Source, suite: str, *, level: int | None = None) -> 
         f"Frame intervals · {suite}" + (f" · {formats.counted(level, 'session')}" if level is not None else ""),
         "last packet of a complete frame → last packet of the next; display not included · "
         f"n = {formats.count(len(every))} intervals, {formats.counted(len(frozen), 'freeze')} among them · {unit}",
-        f"{REGISTRY['frame_interval_seconds'].boundary} {formats.count(len(every))} intervals, in {unit}. "
+        f"{REGISTRY['frame_interval_seconds'].boundary} n = {formats.count(len(every))} intervals, in {unit}. "
         f"Freezes: {REGISTRY['freezes_per_minute'].boundary.partition(': ')[2]}",
         height=340,
     )
@@ -49,12 +49,14 @@ def frame_intervals(source: Source, suite: str, *, level: int | None = None) -> 
         edges = np.linspace(min(low, 0.0), high, 91)
     else:
         edges = np.linspace(low - 1, high + 1, 21)
+    parts = [(usual, BLUE, "interval"), (frozen, RED, "freeze")]
+    present = [part for part in parts if len(part[0])]
     axes.hist(
-        [usual * factor, frozen * factor],
+        [found * factor for found, _, _ in present],
         bins=edges.tolist(),
         stacked=True,
-        color=[BLUE, RED],
-        label=[f"interval ({formats.count(len(usual))})", f"freeze ({formats.count(len(frozen))})"],
+        color=[colour for _, colour, _ in present],
+        label=[f"{name} ({formats.count(len(found))})" for found, _, name in present],
     )
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
@@ -91,7 +93,7 @@ def frame_rate(source: Source, suite: str) -> Chart | None:
         f"Frame rate · {suite}",
         "complete frames whose last packet arrived within one second, at the client; display not included · "
         f"n = {formats.count(len(found))} seconds of sessions · frames/s",
-        f"{REGISTRY['frames_per_second'].boundary} {formats.count(len(found))} seconds, in frames per second.",
+        f"{REGISTRY['frames_per_second'].boundary} n = {formats.count(len(found))} seconds, in frames per second.",
         height=320,
     )
     names = evidence.sessions(suite)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
 
 _PAIR = ["", "value"]
 _MOST_VALUES = 6
+_PORT = re.compile(r"(?<=[\d\]]):\d+\b")
 _NOT_COMPARED_SECONDS = 3600.0
 
 
@@ -42,7 +45,7 @@ def measured_table(source: Source) -> pd.DataFrame:
         ["video codec", _fact(evidence, "video.codec", "stream.codec")],
         ["picture asked for", _picture(run)],
         ["picture decoded", _fact(evidence, "picture.size")],
-        ["path", _fact(evidence, "ice.pair")],
+        ["path", _paths(evidence)],
         ["GPU", _gpu(run)],
         ["processor", _joined(host.get("cpu_model"), _cores(host))],
         ["memory", _memory(host)],
@@ -143,6 +146,14 @@ def _encoder(evidence: Evidence) -> str:
     }
     kinds = sorted({words.get(value, value) for value in said})
     return f"{name} ({' and '.join(kinds) if kinds else 'hardware or software: no data'})"
+
+
+def _paths(evidence: Evidence) -> str:
+    """The kinds of candidate pairs in use, without ports: every session has others."""
+    facts = evidence.tables["facts"]
+    pairs = [_PORT.sub("", formats.clean(pair)) for pair in facts.loc[facts["key"] == "ice.pair", "value"]]
+    counted = Counter(pairs).most_common(_MOST_VALUES)
+    return "; ".join(f"{pair} ({formats.counted(count, 'connection')})" for pair, count in counted) or formats.NO_DATA
 
 
 def _picture(run: Run) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from vdibench.metrics import REGISTRY
+from vdibench.records import Outcome
 from vdibench.report import (
     density_charts,
     formats,
@@ -249,7 +250,7 @@ def _quality(evidence: Evidence) -> Section:
     for line in evidence.damage():
         section.lack(formats.clean(line))
     for one in verdict.suites if verdict is not None else ():
-        if one.outcome == "invalid":
+        if one.outcome is Outcome.INVALID and one.suite != "run":
             section.lack(f"{formats.clean(one.suite)} is invalid: {'; '.join(map(formats.clean, one.reasons))}")
     section.tabulate_suites(
         quality_tables.quality_table(evidence), missing="Nothing was measured, so nothing can be said of how well."

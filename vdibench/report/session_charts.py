@@ -48,7 +48,7 @@ def session_ready_phases(source: Source, suite: str) -> Chart | None:
         f"Session ready, by step · {suite}",
         "session started → first decoded frame; display not included · "
         f"n = {formats.counted(len(every), 'start')}{some}, {formats.count(failed)} never ready · s",
-        f"{REGISTRY['session_phase_seconds'].boundary} {formats.counted(len(every), 'start')}, in seconds.",
+        f"{REGISTRY['session_phase_seconds'].boundary} n = {formats.counted(len(every), 'start')}, in seconds.",
         height=158 + 26 * len(shown),
     )
     places = len({(start.level, start.trial) for start in every}) > 1
@@ -90,7 +90,7 @@ def resources_over_time(source: Source, suite: str) -> Chart | None:
         f"read beside the stream on this host · n = {formats.count(readings)} readings · cores, GiB"
         + (", %" if gpus else ""),
         f"{REGISTRY['desktop_cpu_cores'].boundary} {REGISTRY['desktop_memory_bytes'].boundary} "
-        f"{formats.count(readings)} readings; desktops are summed; what was not read is left out, not drawn as zero.",
+        f"n = {formats.count(readings)} readings; desktops are summed; what was not read is left out, never zero.",
         height=100 + 150 * len(panels) + 60,
         ratios=[1.0] * len(panels),
     )
