@@ -34,7 +34,8 @@ def density_curve(source: Source, suite: str = "gpu_density") -> Chart | None:
         "display not included in glass-to-glass",
         "Share of sessions that kept every objective in one trial (a dot a trial), and p95 of glass-to-glass latency "
         f"(marker drawn → frame decoded; the display is not included), by sessions running together. "
-        f"n = {count} trials, {formats.count(frames)} frames; per cent and milliseconds. {knee_text(found).capitalize()}.",
+        f"n = {count} trials, {formats.count(frames)} frames; per cent and milliseconds. "
+        f"{knee_text(found).capitalize()}.",
         height=470 if shown else 320,
         ratios=(1.0, 1.0) if shown else (1.0,),
     )
