@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def run(
         given=given,
         without_notebooks=without_notebooks,
         timeout_seconds=duration_seconds(timeout) if timeout else None,
+        command=shlex.join(["vdibench", *sys.argv[1:]]),
     )
     if dry_run:
         return _show_plan(options, as_json=as_json)

@@ -38,6 +38,7 @@ class PipelineOptions:
     :param given: parameters from the command line, for every suite that has them.
     :param without_notebooks: run the suites in this process, without Jupyter.
     :param timeout_seconds: for the whole run; None for none.
+    :param command: as it was typed, for the report's "how to repeat".
     """
 
     notebooks: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class PipelineOptions:
     given: Mapping[str, Any] = field(default_factory=dict)
     without_notebooks: bool = False
     timeout_seconds: float | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def run_pipeline(options: PipelineOptions, *, show: Show, done: Callable[[str], 
     plan = plan_pipeline(options)
     first = _describing(plan)
     folder = create_run(plan.name, first, load_objectives(first.objectives))
-    folder.update(phases=_set_up_phases())
+    folder.update(phases=_set_up_phases(), context={"command": options.command} if options.command else {})
     deadline = None if options.timeout_seconds is None else time.monotonic() + options.timeout_seconds
     runner = _Runner(folder, plan, deadline, show, done, options.without_notebooks)
     failure: Failure | None = None
