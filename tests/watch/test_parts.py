@@ -251,7 +251,7 @@ def test_address_that_is_none(text: str) -> None:
         (["desktop.example.com"], "is not the URL of a desktop"),
         (["http://localhost:1", "--user", "u"], "no password for user 'u'"),
         (["http://localhost:1", "--listen", "x"], "'x' is not an address to listen at"),
-        (["http://localhost:1", "--password-file", "/nonexistent"], "cannot read the password file"),
+        (["http://localhost:1", "--password-file", "/nonexistent"], "cannot read password file"),
         (["https://localhost:1", "--ca-file", "/nonexistent"], "cannot read the CA file"),
         (["http://localhost:1", "--listen", "nobody.invalid:9464"], "cannot listen at nobody.invalid:9464"),
     ],

@@ -113,13 +113,10 @@ def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
     for item in found:
         turn = "none" if item.turn is None else f"{item.turn[0]}:{item.turn[1]}"
         table = Table(title=f"lab {item.name}: {item.state}, TURN {turn}", title_justify="left")
-        for heading in ("desktop", "state", "URL", "display", "workload", "parts"):
-            table.add_column(heading, no_wrap=heading == "URL")
+        for heading in ("desktop", "state", "URL", "display", "workload"):
+            table.add_column(heading, no_wrap=True)
         for desktop in item.desktops:
-            parts = ", ".join(
-                part.name if part.state == "running" else f"{part.name} {part.state}" for part in desktop.parts
-            )
-            table.add_row(desktop.id, desktop.state, desktop.url, str(desktop.display), str(desktop.workload), parts)
+            table.add_row(desktop.id, desktop.state, desktop.url, str(desktop.display), str(desktop.workload))
         Console().print(table)
         for desktop in item.desktops:
             for part in desktop.parts:

@@ -65,7 +65,7 @@ def execute_notebook(run: NotebookRun, *, deadline: float | None, tick: Callable
     parameters = run.executed.with_suffix(".parameters.yaml")
     parameters.write_text(yaml.safe_dump(dict(run.parameters), sort_keys=False))
     command = [
-        *(sys.executable, "-m", "papermill", str(run.source), str(run.executed)),
+        *(sys.executable, "-m", "vdibench.tether", str(os.getpid()), "papermill", str(run.source), str(run.executed)),
         *("-f", str(parameters), "-k", KERNEL, "--no-progress-bar", "--no-log-output", "--log-level", "WARNING"),
     ]
     # Connection files and history stay out of the user's home, and go with us.

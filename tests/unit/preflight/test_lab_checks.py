@@ -46,12 +46,13 @@ def test_the_x_server_check_without_x_server_says_so(context, path_without):
 
 
 def test_an_x_server_answers_and_is_gone_afterwards(context):
+    before = set(psutil.Process().children(recursive=True))
     found = checks.check_x_server(context)
     assert found.outcome is Outcome.PASS
     assert "640x360x24" in found.finding
     number = found.evidence.partition(":")[2].partition(",")[0]
     assert not Path(f"/tmp/.X11-unix/X{number}").exists()
-    children = psutil.Process().children(recursive=True)
+    children = set(psutil.Process().children(recursive=True)) - before
     assert not [child for child in children if child.name() == "Xvfb"]
 
 
