@@ -96,7 +96,7 @@ def check_results_folder(context: HostContext) -> Check:
     finding = f"{mebibytes(free)} free, a synced write takes {synced * 1000:.1f} ms"
     if free < _DISK_BYTES:
         return failed("results_folder", finding, str(existing), remedy)
-    return passed("results_folder", finding, str(existing))
+    return passed("results_folder", finding, "a file written, synced and removed there")
 
 
 def check_shared_memory(context: HostContext) -> Check:

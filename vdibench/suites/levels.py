@@ -44,6 +44,7 @@ async def measure_level(
     """
     recorder = measurement.recorder
     recorder.move(level=len(desktops), trial=trial, phase="warmup")
+    recorder.watched = frozenset(desktop.id for desktop in desktops)
     sessions = [measurement.session(desktop) for desktop in desktops]
     failures: dict[str, VdibenchError] = {}
 

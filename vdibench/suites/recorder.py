@@ -39,11 +39,14 @@ class Recorder:
 
     ``place`` is replaced as a whole when a suite moves on, so that a row never gets half of an old and half of a new
     place.
+
+    :ivar watched: ids of the desktops that take part in the level; empty when all do.
     """
 
     def __init__(self, folder: RunFolder, place: Place) -> None:
         self._folder = folder
         self.place = place
+        self.watched: frozenset[str] = frozenset()
         self.facts: dict[tuple[str, str], str] = {}
         self._milestones: dict[str, dict[str, float]] = {}
 
@@ -85,13 +88,21 @@ class Recorder:
         self._append("facts", session, {"key": key, "value": value})
 
     def resources(self, rows: list[dict[str, Any]]) -> None:
-        """Readings of the sampler."""
-        place = self.place
-        self._folder.append("resources", [{**row, **place.columns(row["session"])} for row in rows])
+        """Readings of the sampler. A desktop that nobody watches at this level idles beside it: its rows are probes."""
+        place, watched = self.place, self.watched
+        beside = dataclasses.replace(place, phase="probe")
+        self._folder.append(
+            "resources",
+            [{**row, **(beside if _idles(row["session"], watched) else place).columns(row["session"])} for row in rows],
+        )
 
     def check(self, check: Check, session: str = "desktop-0") -> None:
         """One manual check."""
         self._append("checks", session, {**_fields(check), "outcome": str(check.outcome)})
+
+
+def _idles(scope: str, watched: frozenset[str]) -> bool:
+    return scope.startswith("desktop-") and bool(watched) and scope not in watched
 
 
 def _fields(record: Any) -> dict[str, Any]:
