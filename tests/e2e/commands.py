@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+import pytest
 
-__all__ = ["VDIBENCH", "command_lines", "living", "short_run", "start", "vdibench"]
+from vdibench.store import Recording
+
+__all__ = ["VDIBENCH", "await_steady", "command_lines", "living", "short_run", "start", "vdibench"]
 
 VDIBENCH = Path(sys.executable).with_name("vdibench")
 
@@ -76,3 +80,17 @@ def command_lines() -> set[str]:
 def living(mark: str) -> list[str]:
     """Processes whose command line names ``mark``."""
     return [line for line in command_lines() if mark in line]
+
+
+def await_steady(results: Path, process: subprocess.Popen[str], rows: int = 20) -> Path:
+    """Wait until a run has steady frames on the disk; its folder."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        folders = [path for path in results.glob("*") if (path / "run.json").exists()] if results.exists() else []
+        for folder in folders:
+            frames = Recording.open(folder).table("frames")
+            if (frames.phase == "steady").sum() > rows:
+                return folder
+        time.sleep(0.2)
+    pytest.fail("no steady samples within 90 s")

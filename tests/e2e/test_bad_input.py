@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,7 +18,7 @@ from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Display, Outcome
 from vdibench.store import Recording, resolve
 
-from .commands import short_run, start, vdibench
+from .commands import await_steady, short_run, start, vdibench
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -110,7 +111,7 @@ def test_a_server_that_dies_in_mid_stream_keeps_what_was_measured(tmp_path: Path
         )  # fmt: skip
         victim = next(part for part in lab.status().desktops[0].parts if part.name == "selkies")
         try:
-            await_samples(tmp_path / "results", process)
+            await_steady(tmp_path / "results", process)
             psutil.Process(victim.pid).kill()
             out, err = process.communicate(timeout=60)
         finally:
@@ -124,23 +125,6 @@ def test_a_server_that_dies_in_mid_stream_keeps_what_was_measured(tmp_path: Path
     assert len(steady) > 20
     assert recording.verdict.outcome is Outcome.NO_DATA
     assert recording.path("report.html").exists()
-
-
-def await_samples(results: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until steady frames are on the disk."""
-    import time
-
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            frames = Recording.open(resolve(results, "latest")).table("frames")
-            if len(frames[frames.phase == "steady"]) > 20:
-                return
-        except Exception as error:  # the folder is being made: whatever is not there yet will be
-            last = error
-            del last
-        time.sleep(0.2)
-    pytest.fail(f"no steady samples: {process.poll()}")
 
 
 CALLS = {
@@ -170,3 +154,32 @@ def test_call(call: str, tmp_path: Path) -> None:
     assert told in line
     assert ": " in line.removeprefix("vdibench: error: "), "no remedy"
     assert done.returncode == code
+
+
+STANDIN = Path(__file__).resolve().parents[1] / "protocol" / "standin.py"
+
+
+@pytest.fixture
+def standin() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A stand-in desktop of its own process, for faults that a real one does not produce on demand."""
+    process = subprocess.Popen([sys.executable, str(STANDIN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_desktop_that_never_sends_video(tmp_path: Path, standin: tuple[str, subprocess.Popen[str]]) -> None:
+    url, process = standin
+    assert process.stdin is not None
+    process.stdin.write('{"video": false}\n')
+    process.stdin.flush()
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "changed"
+    done = run_url(url, tmp_path)
+    assert done.returncode == 98
+    assert "sends no video within 10 s: check" in error_line(done)
+    recording = Recording.open(resolve(tmp_path / "results", "latest"))
+    assert "channel_open" in set(recording.table("milestones").event)

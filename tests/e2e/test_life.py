@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,23 +14,9 @@ from vdibench.lab import Lab
 from vdibench.records import Outcome, RunState
 from vdibench.store import Recording, resolve
 
-from .commands import living, short_run, start, vdibench
+from .commands import await_steady, living, short_run, start, vdibench
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def await_steady(results: Path, process: subprocess.Popen[str], rows: int = 20) -> Path:
-    """Wait until a run has steady frames on the disk; its folder."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
-        folders = [path for path in results.glob("*") if (path / "run.json").exists()] if results.exists() else []
-        for folder in folders:
-            frames = Recording.open(folder).table("frames")
-            if (frames.phase == "steady").sum() > rows:
-                return folder
-        time.sleep(0.2)
-    pytest.fail("no steady samples within 90 s")
 
 
 def await_gone(mark: str, seconds: float = 30) -> None:

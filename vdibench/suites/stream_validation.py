@@ -189,10 +189,13 @@ class StreamValidation:
         async def guarded() -> list[Check]:
             try:
                 return await work()
-            except VdibenchError as error:
-                # What ends the walk is a finding too; it stays with the samples.
-                failed = Check(name.replace(" ", "_"), Outcome.FAIL, error.cause, "the session", error.remedy)
-                measurement.check(failed)
+            except BaseException as error:
+                if isinstance(error, VdibenchError):
+                    # What ends the walk is a finding too; it stays with the samples.
+                    finding = Check(name.replace(" ", "_"), Outcome.FAIL, error.cause, "the session", error.remedy)
+                    measurement.check(finding)
+                if self._session is not None:
+                    await self._session.leave()
                 raise
             finally:
                 measurement.recorder.move(phase="warmup", trial=0)
