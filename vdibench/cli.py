@@ -60,6 +60,9 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> None:
     """Run the command line and exit with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    # A terminal that goes away (a dropped ssh) ends a command as Ctrl-C does, unless nohup asked for the contrary.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _terminate)
     code: int
     try:
         result = cli.main(prog_name="vdibench", standalone_mode=False)

@@ -102,12 +102,11 @@ def test_password_in_the_url(tmp_path: Path) -> None:
     assert "secret-word" not in done.stderr
 
 
-@pytest.mark.parametrize("notebooks", [True, False], ids=["papermill", "in-process"])
-def test_a_server_that_dies_in_mid_stream_keeps_what_was_measured(tmp_path: Path, notebooks: bool) -> None:
+def test_a_server_that_dies_in_mid_stream_keeps_what_was_measured(tmp_path: Path) -> None:
     with Lab.up(LabSpec(desktops=(DesktopSpec(display=Display(640, 360, 30)),)), owned=True) as lab:
         process = start(
             "run", "02", "--target", f"lab:{lab.name}", *short_run(steady_seconds="60.0"),
-            *([] if notebooks else ["--without-notebooks"]), cwd=tmp_path,
+            cwd=tmp_path,
         )  # fmt: skip
         victim = next(part for part in lab.status().desktops[0].parts if part.name == "selkies")
         try:

@@ -68,9 +68,8 @@ ENDINGS = {
     ("mode", "ending"),
     [
         ("papermill", "interrupt"),
-        ("papermill", "terminate"),
         ("papermill", "kill"),
-        ("in-process", "interrupt"),
+        ("in-process", "terminate"),
         ("in-process", "kill"),
     ],
 )

@@ -24,8 +24,7 @@ async def turn_credentials(lab: Lab) -> set[str]:
         return {server.credential for server in await http.ice_servers() if server.credential}
 
 
-@pytest.mark.parametrize("mode", ["papermill", "in-process"])
-def test_no_secret_is_written_or_said(tmp_path: Path, lab: Lab, mode: str) -> None:
+def test_no_secret_is_written_or_said(tmp_path: Path, lab: Lab) -> None:
     credentials = lab.desktops[0].endpoint.credentials
     assert credentials is not None
     turn = asyncio.run(turn_credentials(lab))
@@ -44,7 +43,7 @@ def test_no_secret_is_written_or_said(tmp_path: Path, lab: Lab, mode: str) -> No
     looking.start()
     process = start(
         "run", "02", "--target", f"lab:{lab.name}", *short_run(),
-        *(["--without-notebooks"] if mode == "in-process" else []), cwd=tmp_path,
+        cwd=tmp_path,
     )  # fmt: skip
     try:
         out, err = process.communicate(timeout=150)

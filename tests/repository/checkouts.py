@@ -80,7 +80,10 @@ class Checkout:
 
     def environment(self, **changes: str) -> dict[str, str]:
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.root / "wheels")}
-        return {**os.environ, **pip, **changes}
+        # pip that is cut off leaves its work behind: in the test's own place.
+        scratch = self.root.parent / "scratch"
+        scratch.mkdir(exist_ok=True)
+        return {**os.environ, **pip, "TMPDIR": str(scratch), **changes}
 
     def prepare(self, purpose: str = "report", **changes: str) -> subprocess.CompletedProcess[str]:
         """Run set-up to its end; `changes` go into its environment."""

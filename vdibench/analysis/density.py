@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vdibench.analysis.sessions import Criterion, good_sessions
+from vdibench.analysis.sessions import Criterion, failed, good_sessions
 from vdibench.metrics import STEADY, Tables
 
 __all__ = ["GOOD_SHARE", "Knee", "Level", "Trial", "knee", "tried_levels"]
@@ -27,7 +27,7 @@ class Trial:
     :param good: sessions that kept every expectation.
     :param sessions: how many there should have been; one that left no sample counts as not good.
     :param bad_sessions: names of those that did not keep them, as far as they left a sample.
-    :param measured: False when no session left a steady sample: then nothing is decided.
+    :param measured: False when no session left a steady sample or failed: then nothing is decided.
     """
 
     trial: int
@@ -124,7 +124,8 @@ def _trial(
     trial: int,
     framerate: float | None,
 ) -> Trial:
-    if part is None or not any((part[table]["phase"] == STEADY).any() for table in ("frames", "network")):
+    steady = part is not None and any((part[table]["phase"] == STEADY).any() for table in ("frames", "network"))
+    if part is None or not (steady or failed(part["milestones"])):
         return Trial(trial, 0, level, (), measured=False)
     verdicts = good_sessions(part, expectations, suite=suite, level=level, trial=trial, framerate=framerate)
     bad = tuple(session for session, good in verdicts.items() if not good)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from vdibench.metrics import REGISTRY, Direction, Metric, Statistic, Tables, chosen, sessions, values
+from vdibench.metrics import FAILED, REGISTRY, Direction, Metric, Statistic, Tables, chosen, sessions, values
 from vdibench.slo import Expectation, Objectives
 
-__all__ = ["Criterion", "criteria", "good_sessions", "jain_index", "worst_session"]
+__all__ = ["Criterion", "criteria", "failed", "good_sessions", "jain_index", "worst_session"]
 
 # What one session must keep: a metric of its own samples, and what is expected of them.
 Criterion = tuple[str, Expectation]
@@ -39,7 +39,9 @@ def good_sessions(
     trial: int,
     framerate: float | None = None,
 ) -> dict[str, bool]:
-    """For each session of one trial, whether it kept every expectation. One without samples is not good.
+    """For each session of one trial, whether it kept every expectation.
+
+    One without samples, or that was ended by a failure, is not good.
 
     :param framerate: frames per second asked for: the ``target`` of expectations.
     :raises ValueError: no expectation was given; everything would be good.
@@ -48,11 +50,17 @@ def good_sessions(
         raise ValueError("a session is good by expectations: give at least one")
     found = {}
     for session, own in _by_session(tables, suite, level, trial).items():
-        found[session] = all(
+        # What a session showed before it broke says nothing of one that lasts.
+        found[session] = not failed(own["milestones"]) and all(
             _keeps(expectation, values(metric, own, suite=suite, session=session), framerate)
             for metric, expectation in expectations
         )
     return found
+
+
+def failed(milestones: pd.DataFrame) -> bool:
+    """Whether a session was ended by a failure."""
+    return bool((milestones["event"] == FAILED).any())
 
 
 def _by_session(tables: Tables, suite: str, level: int, trial: int) -> dict[str, dict[str, pd.DataFrame]]:

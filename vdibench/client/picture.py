@@ -13,7 +13,10 @@ from vdibench.client.h264 import SequenceParameters, find_sps, parse_sps
 from vdibench.client.marker import Marker
 from vdibench.client.sink import FrameRecord, SampleSink
 
-__all__ = ["PictureStream"]
+__all__ = ["STALE_SECONDS", "PictureStream"]
+
+# A desk draws dozens of markers a second; a resize hides them for a frame or two.
+STALE_SECONDS = 1.0
 
 
 class PictureStream:
@@ -50,6 +53,7 @@ class PictureStream:
         self._decoder: FrameDecoder | None = None
         self._last_marker = math.nan
         self.last_arrival = math.inf
+        self._last_marked = math.inf
 
     def add(self, frame: AssembledFrame) -> None:
         """Take a frame; called in the loop."""
@@ -135,7 +139,12 @@ class PictureStream:
             self.first_frame.set()
         if marker is not None:
             self.marker_seen = True
+            self._last_marked = self._loop.time()
             self._on_marker(marker, frame.decoded_unix_seconds)
+
+    def marker_is_stale(self) -> bool:
+        """Whether frames still come but the marker, seen before, has been away for :data:`STALE_SECONDS`."""
+        return self.marker_seen and self.last_arrival - self._last_marked > STALE_SECONDS
 
     async def close(self) -> None:
         """Decode what waits, then end the decoder's thread."""

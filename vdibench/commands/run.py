@@ -104,10 +104,14 @@ def run(
             )
         )
         return result.exit_code
-    show(verdict_table(Recording.open(result.folder).verdict))
+    if result.measured:
+        show(verdict_table(Recording.open(result.folder).verdict))
     if result.failure is not None:
         print(f"vdibench: error: {result.failure.message}", file=sys.stderr)
-    print(final_line(result.verdict, _relative(report)))
+    if result.measured:
+        print(final_line(result.verdict, _relative(report)))
+    else:
+        print(f"read: {_relative(result.folder / 'notebooks')}")
     return result.exit_code
 
 

@@ -26,6 +26,7 @@ from vdibench.lab.files import write_private
 from vdibench.lab.parts import base_environment, tail
 from vdibench.lab.places import Claim, claim, is_held, lab_directories, labs_root, sweep_stale
 from vdibench.lab.requirements import MissingPart, missing
+from vdibench.lab.server import RTC_FILE
 from vdibench.lab.spec import LabSpec, checked_name
 from vdibench.lab.status import STATE_FILE, LabStatus, desktop_record, lab_status
 from vdibench.lab.supervisor import SPEC_FILE
@@ -175,13 +176,22 @@ class Lab:
         :param part: ``xvfb``, ``pulseaudio``, ``selkies`` or ``desk``; ``coturn`` of ``turn``.
         """
         log = self.directory / desktop_id / f"{part}.log"
-        secrets = [*self._document["secrets"], *(entry["password"] for entry in self._document["desktops"])]
         found = []
         for line in tail(log, lines):
-            for secret in filter(None, secrets):
+            for secret in self.secrets:
                 line = line.replace(secret, "***")
             found.append(line)
         return tuple(found)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not reach files or output: the TURN secret, passwords, and the credentials minted until now."""
+        known = [*self._document["secrets"], *(entry["password"] for entry in self._document["desktops"])]
+        for desktop in self.desktops:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                minted = json.loads((self.directory / desktop.id / RTC_FILE).read_text())["iceServers"]
+                known += [entry.get("credential", "") for entry in minted]
+        return tuple(dict.fromkeys(secret for secret in known if secret))
 
     def environment(self, desktop_id: str) -> dict[str, str]:
         """Variables with which a program runs on a desktop's screen and sound; it ends with the lab.

@@ -15,11 +15,12 @@ from vdibench.lab.parts import PartFailed
 from vdibench.lab.spec import DesktopSpec
 from vdibench.lab.turn import HOST
 
-__all__ = ["ENCODER", "SINK", "USER", "SelkiesServer"]
+__all__ = ["ENCODER", "RTC_FILE", "SINK", "USER", "SelkiesServer"]
 
 ENCODER = "h264enc"
 USER = "lab"
 SINK = "output"
+RTC_FILE = "rtc/rtc.json"  # in a desktop's directory
 
 _RETRY_SECONDS = 0.02
 
@@ -35,7 +36,7 @@ class SelkiesServer:
     def __init__(self, id_: str, directory: Path, *, port: int, password: str) -> None:
         self.id = id_
         self.port = port
-        self.rtc_file = directory / "rtc" / "rtc.json"
+        self.rtc_file = directory / RTC_FILE
         self._directory = directory
         self._password = password
 

@@ -4,7 +4,7 @@
 """
 
 from vdibench.metrics.metric import Direction, Metric, Provenance, Registry
-from vdibench.metrics.milestones import attempts, phases
+from vdibench.metrics.milestones import FAILED, attempts, phases
 from vdibench.metrics.reducers import levels, sessions, trials, values
 from vdibench.metrics.registry import REGISTRY
 from vdibench.metrics.statistics import AGGREGATIONS, PERCENTILE_METHOD, Statistic, percentile_bounds
@@ -12,6 +12,7 @@ from vdibench.metrics.windows import STEADY, Tables, chosen
 
 __all__ = [
     "AGGREGATIONS",
+    "FAILED",
     "PERCENTILE_METHOD",
     "REGISTRY",
     "STEADY",

@@ -11,20 +11,23 @@ import pandas as pd
 
 from vdibench.metrics.windows import Stream, streams
 
-__all__ = ["FIRST_FRAME", "STARTED", "attempts", "phases"]
+__all__ = ["FAILED", "FIRST_FRAME", "STARTED", "attempts", "phases"]
 
 STARTED = "started"
 FIRST_FRAME = "first_frame"
+FAILED = "failed"
 
 
 def attempts(milestones: pd.DataFrame) -> pd.DataFrame:
-    """One row a start: ``level trial session started_unix_seconds ready_seconds`` (NaN: never ready)."""
+    """One row a start: ``level trial session started_unix_seconds ready_seconds failed`` (NaN: never ready)."""
     rows = []
     for stream, attempt in _attempts(milestones):
         started = attempt["unix_seconds"].iloc[0]
         shown = attempt.loc[attempt["event"] == FIRST_FRAME, "unix_seconds"]
-        rows.append((*stream, started, shown.iloc[0] - started if len(shown) else float("nan")))
-    return pd.DataFrame(rows, columns=["level", "trial", "session", "started_unix_seconds", "ready_seconds"])
+        ready = shown.iloc[0] - started if len(shown) else float("nan")
+        rows.append((*stream, started, ready, bool((attempt["event"] == FAILED).any())))
+    columns = ["level", "trial", "session", "started_unix_seconds", "ready_seconds", "failed"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def phases(milestones: pd.DataFrame) -> pd.DataFrame:

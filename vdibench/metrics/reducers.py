@@ -121,7 +121,9 @@ def _ready(choose: _Choose) -> pd.Series:
 
 
 def _failure(choose: _Choose) -> pd.Series:
-    return _ready(choose).isna()
+    starts = milestones.attempts(choose("milestones"))
+    lost = starts["ready_seconds"].isna() | starts["failed"]
+    return pd.Series(lost.to_numpy(), index=starts["started_unix_seconds"].to_numpy())
 
 
 def _phases(choose: _Choose) -> pd.Series:

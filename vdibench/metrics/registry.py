@@ -142,7 +142,7 @@ _add(
     "session",
     _LOWER,
     "network",
-    "Video packets that never arrived, of all that were sent, over a session's steady window.",
+    "Video packets that did not arrive as first sent, of all that were sent, over a session's steady window.",
     w3c="inbound-rtp.packetsLost",
     provenance=_DERIVED,
 )
@@ -197,7 +197,7 @@ _add(
     "session",
     _LOWER,
     "milestones",
-    "From the start of a session to its end: 1 when no frame was decoded, else 0.",
+    "From the start of a session to its end: 1 when no frame was decoded or a failure ended it, else 0.",
     provenance=_DERIVED,
 )
 for _who, _what in (("desktop", "one desktop's processes"), ("client", "the measuring side's processes")):

@@ -87,7 +87,7 @@ _ALL = (
             "event",
             "string",
             "started, reachable, signalled, offered, ice_connected, connected, "
-            "channel_open, first_packet, first_frame, leaving, left",
+            "channel_open, first_packet, first_frame, failed, leaving, left",
         ),
         Column("unix_seconds", "float64", "when it happened"),
     ),

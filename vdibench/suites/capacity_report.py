@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from vdibench.records import RunState
 from vdibench.report import density_curve, density_table, latency_by_level, measured_table
 from vdibench.store import Recording, resolve
 from vdibench.suites.display import Figures, Judgement
@@ -42,7 +43,8 @@ class CapacityReport:
 
     def verdict(self) -> Judgement:
         """The stored run's verdict in force, every objective with it."""
-        return Judgement(self.recording.verdict)
+        running = self.recording.run.state is RunState.RUNNING
+        return Judgement(self.recording.verdict, note="this run is still being written" if running else "")
 
     def density(self) -> pd.DataFrame:
         """One row a level that was tried."""

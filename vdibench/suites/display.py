@@ -64,16 +64,21 @@ class Figures:
 class Judgement:
     """A verdict with every objective."""
 
-    def __init__(self, verdict: SuiteVerdict | Verdict) -> None:
+    def __init__(self, verdict: SuiteVerdict | Verdict, note: str = "") -> None:
         self.verdict = verdict
+        self._note = note
 
     def __repr__(self) -> str:
         return f"verdict: {self.verdict.outcome}"
 
     def _repr_html_(self) -> str:
-        reasons = self.verdict.reasons if isinstance(self.verdict, SuiteVerdict) else ()
+        if isinstance(self.verdict, SuiteVerdict):
+            reasons: tuple[str, ...] = self.verdict.reasons
+        else:
+            reasons = tuple(f"{suite.suite}: {suite.outcome}" for suite in self.verdict.suites)
         said = "".join(f"<p>{html.escape(reason)}</p>" for reason in reasons)
-        return f"<p><b>verdict: {self.verdict.outcome}</b></p>{said}{_table(objectives_table(self.verdict))}"
+        headline = html.escape(self._note) or f"verdict: {self.verdict.outcome}"
+        return f"<p><b>{headline}</b></p>{said}{_table(objectives_table(self.verdict))}"
 
 
 def _table(frame: pd.DataFrame) -> str:

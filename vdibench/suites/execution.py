@@ -61,9 +61,12 @@ def execute_notebook(run: NotebookRun, *, deadline: float | None, tick: Callable
     :raises NotebookFailed: a cell failed, or papermill itself.
     :raises TimeoutError: the deadline passed; the kernel was interrupted first.
     """
-    run.executed.parent.mkdir(parents=True, exist_ok=True)
     parameters = run.executed.with_suffix(".parameters.yaml")
-    parameters.write_text(yaml.safe_dump(dict(run.parameters), sort_keys=False))
+    try:
+        run.executed.parent.mkdir(parents=True, exist_ok=True)
+        parameters.write_text(yaml.safe_dump(dict(run.parameters), sort_keys=False))
+    except OSError as error:
+        raise NotebookFailed(f"cannot write {parameters.name}: {error.strerror}", "free room on the disk") from error
     command = [
         *(sys.executable, "-m", "vdibench.tether", str(os.getpid()), "papermill", str(run.source), str(run.executed)),
         *("-f", str(parameters), "-k", KERNEL, "--no-progress-bar", "--no-log-output", "--log-level", "WARNING"),

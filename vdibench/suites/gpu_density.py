@@ -70,7 +70,13 @@ class GpuDensity:
         for level in range(1, parameters.max_desktops + 1):
             for trial in range(parameters.trials):
                 self._attempted.append((level, trial))
-                measurement.run(measure_level(measurement, measurement.desktops[:level], parameters.plan, trial))
+                level_of = measure_level(measurement, measurement.desktops[:level], parameters.plan, trial)
+                failures = measurement.run(level_of)
+                if level == 1 and failures:
+                    # Not one desktop can be measured: nothing is known of how many fit.
+                    (error,) = failures.values()
+                    measurement.close(error)
+                    raise error
             found = self._find()
             if found is not None and found.upper is not None:
                 break

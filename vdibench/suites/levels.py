@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vdibench.client import DesktopSession, InputKind
-from vdibench.errors import VdibenchError
+from vdibench.errors import StreamLost, VdibenchError
 from vdibench.records import Desktop
 from vdibench.suites.measurement import Measurement
 
@@ -48,6 +49,11 @@ async def measure_level(
     sessions = [measurement.session(desktop) for desktop in desktops]
     failures: dict[str, VdibenchError] = {}
 
+    def fail(session: DesktopSession, error: VdibenchError) -> None:
+        failures[session.desktop.id] = error
+        recorder.milestone(session.desktop.id, "failed", time.time())
+        recorder.fact(session.desktop.id, f"failure.level-{len(desktops)}.trial-{trial}", str(error))
+
     async def guarded(session: DesktopSession, step: str) -> None:
         if session.desktop.id in failures:
             return
@@ -58,8 +64,7 @@ async def measure_level(
             else:
                 await session.watch(plan.warmup_seconds if step == "warm up" else plan.steady_seconds)
         except VdibenchError as error:
-            failures[session.desktop.id] = error
-            recorder.fact(session.desktop.id, "failure", str(error))
+            fail(session, error)
 
     try:
         for step in ("connect", "warm up", "watch"):
@@ -70,10 +75,13 @@ async def measure_level(
                 *(guarded(session, step) for session in sessions),
                 *([_presses(sessions, plan.inputs)] if step == "watch" and plan.inputs else []),
             )
+            for session in sessions:
+                if step == "watch" and session.desktop.id not in failures and session.picture.marker_is_stale():
+                    fail(session, StreamLost("the marker vanished from the picture", "check the desk in its log"))
     finally:
         recorder.move(phase="warmup")
         for session in sessions:
-            measurement.note_encoder(session)
+            measurement.note_session(session)
         await asyncio.gather(*(session.leave() for session in sessions))
     return failures
 

@@ -20,7 +20,7 @@ from vdibench.analysis import Knee
 from vdibench.client import DesktopSession, SessionOptions
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.metrics import Statistic, values
-from vdibench.records import Check, Desktop, Outcome, Phase, Run, RunState, SuiteVerdict
+from vdibench.records import Check, Desktop, ObjectiveResult, Outcome, Phase, Run, RunState, SuiteVerdict
 from vdibench.report import formats
 from vdibench.selkies import Dialect, Role
 from vdibench.slo import Objectives, evaluate
@@ -32,16 +32,28 @@ from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
 from vdibench.suites.provenance import git_commit
 from vdibench.suites.recorder import Place, Recorder
-from vdibench.targets import OpenTarget, clock_bound_seconds, open_target, parse_target
+from vdibench.suites.time_limit import TimeLimit
+from vdibench.targets import (
+    UNKNOWN_CLOCK_SECONDS,
+    OpenTarget,
+    clock_bound_seconds,
+    open_target,
+    parse_target,
+    peer_is_here,
+)
 from vdibench.telemetry import MeasuringClaim, Sampler, host_facts, versions
 
 __all__ = ["Measurement", "create_run", "recorded"]
 
 T = TypeVar("T")
 
-# The client's own delay, each second's worst, in 95 of 100 seconds: beyond it arrival times say more of this host
-# than of the desktop.
-MAX_LOOP_LAG_SECONDS = 0.1
+LOG_LINES = 200
+
+# The client's own delay: the event loop's worst of each second and the time from a frame's last packet to its
+# picture, in 95 of 100 cases. Beyond it, latencies say more of this host than of the desktop.
+MAX_LATE_SECONDS = 0.05
+# Measurements of this process that own their run: a new one of the same suite replaces the one before.
+_OPEN: dict[str, Measurement] = {}
 
 
 def create_run(suite: str, parameters: RunParameters, objectives: Objectives) -> RunFolder:
@@ -103,7 +115,11 @@ class Measurement:
         if parameters.run:
             self.folder = RunFolder.open(Path(parameters.run))
         else:
+            # Cells run again from the first: the desktops of the time before would disturb and be disturbed.
+            if (before := _OPEN.pop(suite, None)) is not None:
+                before.close(UsageError("replaced by a new measurement"))
             self.folder = create_run(suite, parameters, self.objectives)
+            _OPEN[suite] = self
         atexit.register(self.close)
         try:
             self.folder.update(parameters={suite: recorded(parameters)})
@@ -201,17 +217,28 @@ class Measurement:
         return self.verdict
 
     def _refuse_late_client(self, recording: Recording) -> None:
-        # At one desktop nothing excuses a late loop; at more, the levels themselves show when this host is full.
-        lag = Statistic.parse("p(95)").of(values("event_loop_lag_seconds", recording.tables, suite=self.suite, level=1))
-        if lag is not None and lag > MAX_LOOP_LAG_SECONDS:
-            self.invalid(f"the measuring client was late by {formats.seconds(lag)} (p95): this machine is overloaded")
+        # At one desktop nothing excuses it; at more, the levels themselves show when this host is full.
+        for metric, what in (("event_loop_lag_seconds", "event loop"), ("decode_seconds", "decoder")):
+            found = values(metric, recording.tables, suite=self.suite, level=1)
+            late = Statistic.parse("p(95)").of(found)
+            if late is not None and late > MAX_LATE_SECONDS:
+                self.invalid(
+                    f"the client's {what} was late by {formats.seconds(late)} (p95): this machine is overloaded"
+                )
+        drawn = values("glass_to_glass_seconds", recording.tables, suite=self.suite)
+        if (drawn < 0).any():
+            self.invalid("frames were decoded before they were drawn: the clocks of desktop and client differ")
 
-    def note_encoder(self, session: DesktopSession) -> None:
-        """A desktop that should have a GPU and encodes in software makes every figure of it another one."""
+    def note_session(self, session: DesktopSession) -> None:
+        """Hold what a session turned out to be against what was asked for: its encoder, and whose clock draws."""
         message = session.messages.get("stream_info")
         info = message.data.get("info", message.data) if message is not None and isinstance(message.data, dict) else {}
-        if session.desktop.gpu and info.get("hardware") is False:
-            self.invalid(f"{session.desktop.id} encodes in software ({info.get('encoder')}), not on its GPU")
+        # A viewer is not told, and a silent software fall-back must not look like a GPU.
+        if session.desktop.gpu and info.get("hardware") is not True:
+            self.invalid(f"{session.desktop.id}: encoder in use is {info.get('encoder', 'unknown')}, not the GPU's")
+        elsewhere = session.pair is not None and not peer_is_here(session.pair.remote_address)
+        if elsewhere and self.target is not None and self.target.address.kind == "url":
+            self.folder.update(context={"clock_bound_seconds": UNKNOWN_CLOCK_SECONDS})
 
     def close(self, error: BaseException | None = None) -> None:
         """End without a verdict on the objectives: samples stay, the run is marked, everything started is ended."""
@@ -220,20 +247,40 @@ class Measurement:
                 return
             self._closed = True
         atexit.unregister(self.close)
-        self._take_down()
         reason = _reason(error)
+        if error is not None:
+            self._keep_logs()
+        try:
+            self._take_down()
+        except VdibenchError as second:
+            reason = f"{reason}; {second}"
         write_failure(self.folder, self.suite, error, reason)
         self.folder.update(errors=(f"{self.suite}: {reason}",))
-        self.folder.write_verdict(
-            SuiteVerdict(self.suite, Outcome.NO_DATA, (), (reason,)),
-        )
+        self.folder.write_verdict(SuiteVerdict(self.suite, Outcome.NO_DATA, self._judged_so_far(), (reason,)))
         self._record_phase()
         if self._owns_run:
-            failed = error is not None and not isinstance(error, KeyboardInterrupt)
+            failed = error is not None and not isinstance(error, KeyboardInterrupt | TimeLimit)
             self.folder.finish(RunState.FAILED if failed else RunState.INTERRUPTED)
 
     def _take_down(self) -> None:
+        _OPEN.pop(self.suite, None)
         self._stack.close()
+
+    def _judged_so_far(self) -> tuple[ObjectiveResult, ...]:
+        recording = Recording.open(self.folder.path)
+        context = self.context(recording.run)
+        return evaluate(self.objectives, self.suite, recording.tables, context, checks=self.checks).objectives
+
+    def _keep_logs(self) -> None:
+        """The lab goes down with the measurement, and errors say "look into its log"."""
+        lab = self.target.lab if self.target is not None else None
+        if lab is None:
+            return
+        places = [(desktop.id, part) for desktop in self.desktops for part in ("xvfb", "pulseaudio", "selkies", "desk")]
+        for where, part in (*places, ("turn", "coturn")):
+            lines = lab.log_tail(where, part, LOG_LINES)
+            if lines:
+                self.folder.write_text(f"logs/{self.suite}-{where}-{part}.log", "\n".join(lines) + "\n")
 
     def _record_phase(self) -> None:
         self.folder.update(phases=(Phase(f"{self.suite}: total", time.monotonic() - self._began),))
@@ -261,4 +308,6 @@ def _reason(error: BaseException | None) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, TimeLimit):
+        return "the time limit passed"
     return f"failed: {error!r}" if error is not None else "ended before its verdict"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -95,7 +96,7 @@ def _validate(item: dataclasses.Field[Any], value: Any) -> None:
             f"parameter {item.name} is {value!r}", f"give a {wanted.__name__}: {item.metadata['help']}"
         )
     minimum = item.metadata.get("minimum")
-    if minimum is not None and value < minimum:
+    if minimum is not None and not (math.isfinite(value) and value >= minimum):
         raise ParameterError(f"parameter {item.name} is {value}", f"give at least {minimum}: {item.metadata['help']}")
     choices = item.metadata.get("choices")
     if choices and value not in choices:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vdibench.errors import ParameterError, VdibenchError
+from vdibench.lab import Lab
 from vdibench.records import EXIT_CODES, Outcome, Phase, RunState, SuiteVerdict, Verdict
 from vdibench.report import write_report
 from vdibench.store import Recording, RunFolder
@@ -22,7 +23,8 @@ from vdibench.suites.measurement import create_run
 from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives
 from vdibench.suites.progress import ProgressReading, read_progress
-from vdibench.targets import parse_target
+from vdibench.suites.time_limit import TimeLimit, time_limit
+from vdibench.targets import TargetAddress, parse_target
 
 __all__ = ["PipelineOptions", "PipelineResult", "Plan", "plan_pipeline", "run_pipeline"]
 
@@ -64,6 +66,11 @@ class Plan:
         return sum(suite.planned_seconds(parameters) + _KERNEL_SECONDS for suite, parameters in self.steps)
 
     @property
+    def measures(self) -> bool:
+        """Whether anything is measured; otherwise stored runs are only read."""
+        return any(suite.run is not None for suite, _ in self.steps)
+
+    @property
     def name(self) -> str:
         """Suite part of the run folder's name."""
         return self.steps[0][0].name if len(self.steps) == 1 else PIPELINE
@@ -81,11 +88,14 @@ class PipelineResult:
     verdict: Verdict
     report: Path | None
     failure: Failure | None
+    measured: bool = True
 
     @property
     def exit_code(self) -> int:
-        """The code for the shell: of what ended the run early, else of its verdict."""
-        return self.failure.exit_code if self.failure is not None else EXIT_CODES[self.verdict.outcome]
+        """The code for the shell: of what ended the run early, else of its verdict; 0 when it only read."""
+        if self.failure is not None:
+            return self.failure.exit_code
+        return EXIT_CODES[self.verdict.outcome] if self.measured else 0
 
 
 Show = Callable[[str, ProgressReading], None]
@@ -96,7 +106,7 @@ def plan_pipeline(options: PipelineOptions) -> Plan:
 
     :raises UsageError: unknown notebook, profile, parameter, target or objective.
     """
-    parse_target(options.target)
+    address = parse_target(options.target)
     suites = choose(options.notebooks)
     profile = profile_of(options.profile)
     unknown = set(options.given) - frozenset().union(*(suite.parameter_names for suite in suites))
@@ -114,12 +124,31 @@ def plan_pipeline(options: PipelineOptions) -> Plan:
     steps = []
     for suite in suites:
         given = base | {name: value for name, value in options.given.items() if name in suite.parameter_names}
+        if address.kind == "url" and "max_desktops" in suite.parameter_names:
+            given.setdefault("max_desktops", 1)  # a URL is one desktop, whatever the profile says of a lab
+        if suite.run is not None and given.pop("run", None) is not None:
+            raise ParameterError(f"{suite.notebook} writes a run of its own", "give run to notebook 06 alone")
         parameters = suite.build(profile, given)
+        if isinstance(parameters, DesktopParameters):
+            _check_desktop(address, parameters)
         load_objectives(parameters.objectives)
         if isinstance(parameters, graduation.Parameters):
             graduation.graduate(parameters)  # refuses, before anything is started
         steps.append((suite, parameters))
     return Plan(tuple(steps))
+
+
+def _check_desktop(address: TargetAddress, parameters: DesktopParameters) -> None:
+    """Credentials and what the target can be, before anything is started."""
+    parameters.wanted()
+    if address.kind == "lab" and address.name:
+        Lab.find(address.name)
+    if address.kind == "lab" and parameters.gpu:
+        raise ParameterError(
+            "lab desktops encode in software, and gpu is asked for", "measure a GPU desktop by url:URL"
+        )
+    if address.kind == "url" and getattr(parameters, "max_desktops", 1) > 1:
+        raise ParameterError(f"{address} is one desktop, and more are wanted", "leave max_desktops out, or use the lab")
 
 
 def _absolute(objectives: str) -> str:
@@ -149,7 +178,7 @@ def run_pipeline(options: PipelineOptions, *, show: Show, done: Callable[[str], 
             if failure is not None:
                 state = RunState.FAILED
                 break
-    except TimeoutError:
+    except (TimeoutError, TimeLimit):
         state = RunState.INTERRUPTED
         failure = Failure(plan.name, f"the time limit of {options.timeout_seconds:g} s passed: raise --timeout", 98)
     except KeyboardInterrupt:
@@ -161,7 +190,7 @@ def run_pipeline(options: PipelineOptions, *, show: Show, done: Callable[[str], 
         report = write_report(folder.path)
     except VdibenchError as error:
         failure = failure or Failure("report", str(error), error.exit_code)
-    return PipelineResult(folder.path, verdict, report, failure)
+    return PipelineResult(folder.path, verdict, report, failure, plan.measures)
 
 
 def _describing(plan: Plan) -> RunParameters:
@@ -193,12 +222,16 @@ class _Runner:
     def step(self, suite: Suite, parameters: RunParameters) -> Failure | None:
         """Run one suite; returns what ended it early."""
         began = time.monotonic()
-        values = _values(parameters) | {"run": str(self._folder.path.absolute())}
+        values = _values(parameters)
+        if self._plan.measures:
+            # Whoever only reads, in a run that measures, reads that run.
+            values["run"] = str(self._folder.path.absolute())
         failure: Failure | None = None
         try:
             if self._in_process:
                 if suite.run is not None:
-                    suite.run(type(parameters)(**values))
+                    with time_limit(self._deadline):
+                        suite.run(type(parameters)(**values))
             else:
                 execute_notebook(
                     NotebookRun(suite.path, self._folder.path / "notebooks" / suite.path.name, values),

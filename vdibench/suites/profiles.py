@@ -75,17 +75,23 @@ def load_profile(name: str, suites: Mapping[str, frozenset[str]]) -> Profile:
     path = Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else _find("profile", name)
     try:
         document = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f"cannot read the profile {path.name}: {error}", "correct the file") from error
     if not isinstance(document, dict) or document.get("schema") != PROFILE_SCHEMA:
         raise ParameterError(f"{path.name} is no profile", f"start it with 'schema: {PROFILE_SCHEMA}'")
     shared, specific = document.get("shared") or {}, document.get("suites") or {}
+    if not isinstance(shared, dict) or not _is_table(specific):
+        raise ParameterError(f"{path.name} is no profile", "'shared' and each of 'suites' hold 'name: value' lines")
     _known(path.name, document, ("schema", "shared", "suites"), "key")
     _known(path.name, shared, tuple(sorted(set().union(*suites.values()))), "parameter")
     _known(path.name, specific, tuple(suites), "suite")
     for suite, values in specific.items():
         _known(f"{path.name}, {suite}", values or {}, tuple(sorted(suites[suite])), "parameter")
     return Profile(path.stem, shared, {suite: values or {} for suite, values in specific.items()})
+
+
+def _is_table(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(values or {}, dict) for values in found.values())
 
 
 def _known(where: str, found: Mapping[str, Any], known: tuple[str, ...], what: str) -> None:

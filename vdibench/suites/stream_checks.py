@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from vdibench.client import DesktopSession, open_http
+from vdibench.errors import VdibenchError
 from vdibench.metrics import Statistic, values
 from vdibench.records import Check, Desktop, Outcome
 from vdibench.report import formats
@@ -83,11 +84,17 @@ async def relay(measurement: Measurement, desktop: Desktop, session: DesktopSess
     for transport in transports:
         # A name of its own keeps its samples apart; as a viewer it disturbs nobody.
         probe = dataclasses.replace(desktop, id=f"{desktop.id}-relay-{transport}", owned=False)
-        async with measurement.session(probe, relay_only=True, relay_transport=transport) as through:
-            await through.first_frame()
-            await through.watch(1.0)
-            pair = through.pair
-            steps = measurement.recorder.milestones(probe.id)
+        try:
+            async with measurement.session(probe, relay_only=True, relay_transport=transport) as through:
+                await through.first_frame()
+                await through.watch(1.0)
+                pair = through.pair
+                steps = measurement.recorder.milestones(probe.id)
+        except VdibenchError as error:
+            # One broken transport is a finding; the others, and the rest of the walk, are still worth looking at.
+            how = f"iceTransportPolicy relay, TURN over {transport}"
+            found.append(Check(f"relay_{transport}", Outcome.FAIL, error.cause, how, error.remedy))
+            continue
         relayed = pair is not None and pair.local_type == "relay"
         took = formats.seconds(steps["first_frame"] - steps["started"])
         found.append(
@@ -302,8 +309,14 @@ async def left(desktop: Desktop, steps: Mapping[str, float]) -> list[Check]:
             if not desktop.owned or not sessions:
                 break
             await asyncio.sleep(0.1)
-    evidence = "GET /api/sessions does not answer" if sessions is None else f"{len(sessions)} sessions listed after"
-    forgotten = sessions is None or not desktop.owned or not sessions
+    if sessions is None:
+        return [
+            Check("clean_leave", Outcome.NO_DATA, f"left within {formats.seconds(took)}", "GET /api/sessions fails")
+        ]
+    if not desktop.owned:
+        finding = f"left within {formats.seconds(took)}; whose the sessions are that stay is not ours to know"
+        return [Check("clean_leave", Outcome.NOT_APPLICABLE, finding, f"{len(sessions)} sessions listed after")]
+    evidence, forgotten = f"{len(sessions)} sessions listed after", not sessions
     return [
         Check(
             "clean_leave",

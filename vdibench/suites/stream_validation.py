@@ -81,7 +81,7 @@ class StreamValidation:
 
         async def look() -> list[Check]:
             found = await checks.encoder(self._connected(), gpu=self.parameters.gpu)
-            self.measurement.note_encoder(self._connected())
+            self.measurement.note_session(self._connected())
             return found
 
         return self._step("encoder", look)

@@ -1,7 +1,7 @@
 """Where desktops come from: a URL, or the lab on this machine."""
 
 from vdibench.targets.address import TargetAddress, parse_target
-from vdibench.targets.clock import UNKNOWN_CLOCK_SECONDS, clock_bound_seconds, is_here
+from vdibench.targets.clock import UNKNOWN_CLOCK_SECONDS, clock_bound_seconds, is_here, peer_is_here
 from vdibench.targets.credentials import PASSWORD_VARIABLE, credentials, password_from
 from vdibench.targets.opening import OpenTarget, Wanted, open_target
 
@@ -17,4 +17,5 @@ __all__ = [
     "open_target",
     "parse_target",
     "password_from",
+    "peer_is_here",
 ]

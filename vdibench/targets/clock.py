@@ -10,7 +10,7 @@ import psutil
 
 from vdibench.targets.address import TargetAddress
 
-__all__ = ["UNKNOWN_CLOCK_SECONDS", "clock_bound_seconds", "is_here"]
+__all__ = ["UNKNOWN_CLOCK_SECONDS", "clock_bound_seconds", "is_here", "peer_is_here"]
 
 # Two hosts whose clocks were not compared: any one-way figure may be wrong by this much, so none can pass.
 UNKNOWN_CLOCK_SECONDS = 86_400.0
@@ -21,6 +21,14 @@ def clock_bound_seconds(address: TargetAddress) -> float:
     if address.kind == "lab":
         return 0.0
     return 0.0 if is_here(urlsplit(address.name).hostname or "") else UNKNOWN_CLOCK_SECONDS
+
+
+def peer_is_here(address: str) -> bool:
+    """Whether the peer at ``address`` (``host:port`` of a candidate) is this host.
+
+    The page alone says too little: behind a port-forward it is on loopback while the picture comes from elsewhere.
+    """
+    return is_here(address.rpartition(":")[0])
 
 
 def is_here(host: str) -> bool:

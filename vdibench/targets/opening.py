@@ -76,6 +76,13 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
                 f"lab {address.name!r} has {len(lab.desktops)} desktops, and {wanted.desktops} are wanted",
                 f"start it with vdibench lab up --name {address.name} --desktops {wanted.desktops}",
             )
+        for desktop in lab.desktops[: wanted.desktops]:
+            if (desktop.display, desktop.workload) != (wanted.display, wanted.workload):
+                raise UsageError(
+                    f"lab {address.name!r} shows {desktop.workload} at {desktop.display}, and "
+                    f"{wanted.workload} at {wanted.display} is asked for",
+                    "set the parameters width, height, framerate and workload to what it shows",
+                )
         yield _of_lab(address, lab, wanted.desktops)
         return
     spec = DesktopSpec(display=wanted.display, workload=wanted.workload, bitrate_bps=wanted.bitrate_bps)
@@ -84,6 +91,4 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
 
 
 def _of_lab(address: TargetAddress, lab: Lab, count: int) -> OpenTarget:
-    desktops = lab.desktops[:count]
-    secrets = tuple(desktop.endpoint.credentials.password for desktop in desktops if desktop.endpoint.credentials)
-    return OpenTarget(address, desktops, secrets, lab)
+    return OpenTarget(address, lab.desktops[:count], lab.secrets, lab)

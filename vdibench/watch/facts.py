@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from vdibench import __version__
 from vdibench.client import CandidatePair, DesktopSession
-from vdibench.targets.clock import is_here
+from vdibench.targets.clock import is_here, peer_is_here
 from vdibench.watch.gauge import Gauge
 from vdibench.watch.reading import SessionFacts
 
@@ -54,13 +54,10 @@ def nominal_frames_per_second(session: DesktopSession) -> float | None:
 
 
 def clock_bound_seconds(url: str, pair: CandidatePair | None) -> float | None:
-    """0 when the desktop runs on this host, None when the two clocks were never compared. Asks the resolver.
-
-    The page alone says too little: behind a port-forward it is on loopback while the picture comes from elsewhere.
-    """
+    """0 when the desktop runs on this host, None when the two clocks were never compared. Asks the resolver."""
     if not is_here(urlsplit(url).hostname or ""):
         return None
-    if pair is not None and not is_here(pair.remote_address.rpartition(":")[0]):
+    if pair is not None and not peer_is_here(pair.remote_address):
         return None
     return 0.0
 
