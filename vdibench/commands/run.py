@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from vdibench.commands.options import access_options
 from vdibench.commands.values import duration_seconds, parameter_file, parameter_values
 from vdibench.report import final_line, show, verdict_table
 from vdibench.store import Recording
@@ -27,15 +28,7 @@ __all__ = ["run"]
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (repeatable).")
 @click.option("-f", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file.")
 @click.option("--objectives", default="", help="Objectives: a name or a YAML file; by default the profile's.")
-@click.option(
-    "--user",
-    default="",
-    envvar="VDIBENCH_USER",
-    help="User of a URL's desktop; the password comes from VDIBENCH_PASSWORD or --password-file.",
-)
-@click.option("--password-file", default="", metavar="FILE", help="File whose first line is the password.")
-@click.option("--ca-file", default="", metavar="FILE", help="PEM file of an own certificate authority.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@access_options
 @click.option("--take-control", is_flag=True, help="Of a URL's desktop: evict its user and send input.")
 @click.option("--results", default="results", type=click.Path(path_type=Path), show_default=True, help="Runs' folder.")
 @click.option("--timeout", default="", metavar="DURATION", help="For the whole run: 90, 15m, 2h.")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vdibench.commands.options import access_options
+
 if TYPE_CHECKING:
     from vdibench.watch import ListenAddress, Output, WatchOptions
 
@@ -19,15 +21,7 @@ __all__ = ["watch"]
 
 @click.command()
 @click.argument("url")
-@click.option(
-    "--user",
-    default="",
-    envvar="VDIBENCH_USER",
-    help="User; the password comes from VDIBENCH_PASSWORD or --password-file.",
-)
-@click.option("--password-file", default="", metavar="FILE", help="File whose first line is the password.")
-@click.option("--ca-file", default="", metavar="FILE", help="PEM file of an own certificate authority.")
-@click.option("--insecure", is_flag=True, help="Accept any certificate.")
+@access_options
 @click.option(
     "--take-control", is_flag=True, help="Join as controller, which may evict the user, instead of as viewer."
 )
