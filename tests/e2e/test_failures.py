@@ -17,7 +17,7 @@ from vdibench.suites import gpu_density, latency_under_load
 from vdibench.suites.measurement import Measurement
 
 pytestmark = pytest.mark.timeout(120)
-SMALL = {"width": 640, "height": 360, "framerate": 30, "warmup_seconds": 0.5, "steady_seconds": 4.0}
+SMALL = {"width": 640, "height": 360, "framerate": 30, "warmup_seconds": 0.5, "steady_seconds": 3.0}
 
 
 def kill_when_steady(measurement: Measurement, desktop: int, part: str, level: int) -> threading.Thread:
@@ -31,7 +31,7 @@ def kill_when_steady(measurement: Measurement, desktop: int, part: str, level: i
         while time.monotonic() < deadline:
             place = measurement.recorder.place
             if place.level == level and place.phase == "steady":
-                time.sleep(1.5)  # into the window, so that there are good samples from before
+                time.sleep(1.0)  # into the window, so that there are good samples from before
                 psutil.Process(victim.pid).kill()
                 return
             time.sleep(0.05)

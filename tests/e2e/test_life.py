@@ -70,7 +70,6 @@ ENDINGS = {
         ("papermill", "interrupt"),
         ("papermill", "kill"),
         ("in-process", "terminate"),
-        ("in-process", "kill"),
     ],
 )
 def test_an_ended_run_keeps_its_samples_and_leaves_nothing(tmp_path: Path, mode: str, ending: str) -> None:
@@ -116,7 +115,7 @@ def test_the_time_limit_ends_a_run(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_share_nothing_and_name_each_other(tmp_path: Path) -> None:
-    arguments = ("run", "02", "--without-notebooks", *short_run(steady_seconds="8.0"))
+    arguments = ("run", "02", "--without-notebooks", *short_run(steady_seconds="5.0"))
     homes = [tmp_path / "a", tmp_path / "b"]
     for home in homes:
         home.mkdir()

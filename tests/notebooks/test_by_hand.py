@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -101,13 +103,15 @@ def server(tmp_path: Path) -> Iterator[Path]:
 
 
 def await_address(runtime: Path) -> str:
-    """Where the server listens, once it has said so."""
+    """Where the server listens, once it does: it says where before it can be reached."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for info in runtime.glob("jpserver-*.json"):
-            return str(json.loads(info.read_text())["url"]).rstrip("/")
+            said = json.loads(info.read_text())
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", said["port"]), timeout=1):
+                return str(said["url"]).rstrip("/")
         time.sleep(0.1)
-    pytest.fail("the Jupyter server does not say where it listens")
+    pytest.fail("the Jupyter server cannot be reached")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ __all__ = ["NotebookFailed", "NotebookRun", "execute_notebook"]
 KERNEL = "python3"
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 25.0
+_SCRATCH = "vdibench-kernel-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def execute_notebook(run: NotebookRun, *, deadline: float | None, tick: Callable
         *("-f", str(parameters), "-k", KERNEL, "--no-progress-bar", "--no-log-output", "--log-level", "WARNING"),
     ]
     # Connection files and history stay out of the user's home, and go with us.
-    with tempfile.TemporaryDirectory(prefix="vdibench-kernel-") as scratch, run.log.open("wb") as log:
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-") as scratch, run.log.open("wb") as log:
         environment = os.environ | {
             "JUPYTER_RUNTIME_DIR": str(Path(scratch, "runtime")),
             "IPYTHONDIR": str(Path(scratch, "ipython")),
@@ -98,6 +101,14 @@ def execute_notebook(run: NotebookRun, *, deadline: float | None, tick: Callable
             _end(child)
     if child.returncode != 0:
         raise NotebookFailed(f"{run.source.name} failed: {_last_line(run.log)}", f"see {run.log}")
+
+
+def _sweep() -> None:
+    """Remove what a killed runner could not: its kernels' scratch folders."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*"):
+        pid = folder.name.removeprefix(_SCRATCH).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)  # another user's stays, and is theirs to sweep
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
