@@ -42,7 +42,7 @@ def test_no_secret_is_written_or_said(tmp_path: Path, lab: Lab) -> None:
     looking = threading.Thread(target=look)
     looking.start()
     process = start(
-        "run", "02", "--target", f"lab:{lab.name}", *short_run(),
+        "run", "02", "--target", f"lab:{lab.name}", *short_run(steady_seconds="2.0"),
         cwd=tmp_path,
     )  # fmt: skip
     try:
