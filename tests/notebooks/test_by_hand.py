@@ -194,7 +194,9 @@ def test_06_runs_from_the_reference_run_under_nbval(tmp_path: Path) -> None:
          f"--rootdir={tmp_path}", "-c", os.devnull, "--nbval-cell-timeout=60",
          str(SUITES["capacity_report"].path)],
         cwd=notebooks_folder(), capture_output=True, text=True, timeout=120, check=False,
-        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")},
+        # nbval leaves its kernel's connection file in the temporary folder.
+        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+                          "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

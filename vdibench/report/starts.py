@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vdibench.metrics import attempts, phases
-from vdibench.metrics.windows import streams
+from vdibench.metrics.windows import PROBE, streams
 
 __all__ = ["Start", "starts"]
 
@@ -34,9 +34,9 @@ class Start:
 
 
 def starts(milestones: pd.DataFrame) -> list[Start]:
-    """Every start in the rows of one suite, in order of time."""
+    """Every start in the rows of one suite, in order of time; probes (through the relay, say) are no starts of its."""
     found = []
-    for stream, rows in streams(milestones):
+    for stream, rows in streams(milestones[milestones["phase"] != PROBE]):
         ordered = rows.sort_values("unix_seconds", kind="stable")
         for _, one in ordered.groupby((ordered["event"] == "started").cumsum()):
             begun = attempts(one)
