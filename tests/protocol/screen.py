@@ -125,7 +125,7 @@ class ScreenTrack(MediaStreamTrack):
     async def recv(self) -> av.Packet:
         """The next picture, when it is due."""
         behaviour = self._behaviour
-        while not behaviour.video or self.sent == behaviour.stall_after:  # noqa: ASYNC110
+        while not behaviour.video or self.sent == behaviour.stall_after:  # noqa: ASYNC110  # set from another thread
             await asyncio.sleep(0.02)  # tests change behaviour from another thread
         now = time.monotonic()
         self._due = max(now, self._due + 1 / behaviour.fps)

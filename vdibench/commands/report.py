@@ -90,5 +90,6 @@ def prune_runs(results: Path, keep: int | None, older_than: str, dry_run: bool, 
 
 
 def _jsonable(entry: object) -> dict[str, object]:
+    # Of any of the store's frozen records: typeshed has no name for "a dataclass instance".
     fields = dataclasses.asdict(entry)  # type: ignore[call-overload]
     return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}

@@ -97,7 +97,7 @@ def _column(table: Table, column: Column, values: list[object] | None, count: in
                 f"column {column.name!r} of table {table.name} takes {column.dtype}, not {kind.__name__}",
                 f"convert it: {column.meaning}",
             )
-    if column.dtype == "int64" and (max(values) > _MAX or min(values) < _MIN):  # type: ignore[type-var, operator]
+    if column.dtype == "int64" and (max(values) > _MAX or min(values) < _MIN):  # type: ignore[type-var, operator]  # all int by now
         raise StoreError(f"a value of column {column.name!r} of table {table.name} exceeds 64 bits", column.meaning)
     return values
 

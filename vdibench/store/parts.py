@@ -65,7 +65,7 @@ def frame(table: str, rows: Rows) -> pd.DataFrame:
     known = table_named(table)
     columns, count = checked(known, rows)
     arrow = _arrow(known, columns) if count else arrow_schema(known).empty_table()
-    return arrow.to_pandas()  # type: ignore[no-any-return]
+    return arrow.to_pandas()  # type: ignore[no-any-return]  # pyarrow has no types
 
 
 def encode(table: Table, columns: Columns) -> bytes:
@@ -106,4 +106,4 @@ def _serialised(table: Table, rows: pa.Table) -> bytes:
     floats = {column.name: "BYTE_STREAM_SPLIT" for column in table.columns if column.dtype == "float64"}
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd", use_dictionary=texts, column_encoding=floats, write_statistics=False)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow has no types

@@ -77,6 +77,7 @@ def build(kind: type[P], values: Mapping[str, Any]) -> P:
 
     :raises ParameterError: an unknown name, with the nearest known one; a wrong type; a value out of range.
     """
+    # ``kind`` is any of the suites' dataclasses: typeshed has no name for "a dataclass".
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:

@@ -125,7 +125,7 @@ class Monitor:
                 delay = retry_seconds(failures)
                 failures += 1
                 down = Down(time.time(), str(error), delay)
-                self._tell(lambda output, down=down: output.down(down))  # type: ignore[misc]
+                self._tell(lambda output, down=down: output.down(down))  # type: ignore[misc]  # mypy infers no lambda with a default
             self._arm()
             await asyncio.sleep(delay)
             self._reconnects += 1
