@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["AssembledFrame", "FrameAssembler", "MediaPacket"]
+__all__ = ["AssembledFrame", "FrameAssembler", "FrameTiming", "MediaPacket"]
 
 _SEQUENCE_MASK = 0xFFFF
 _HALF = 0x8000
@@ -47,12 +47,33 @@ class MediaPacket:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameTiming:
+    """What the desktop says of a frame, on its own wall clock, in Unix seconds; NaN where it says nothing.
+
+    :param capture_unix_seconds: the picture was taken from the screen.
+    :param encoded_unix_seconds: the encoder gave it out.
+    :param sent_unix_seconds: its last packet left.
+    """
+
+    capture_unix_seconds: float = math.nan
+    encoded_unix_seconds: float = math.nan
+    sent_unix_seconds: float = math.nan
+
+
+_UNTIMED = FrameTiming()
+
+
+@dataclass(frozen=True, slots=True)
 class AssembledFrame:
     """A frame: whole, or what is left of it.
 
+    :param timestamp: RTP time stamp, 90 kHz; -1 where the dialect has none.
     :param arrival_unix_seconds: arrival of its last packet.
     :param complete: no packet is missing.
     :param decodable: complete, and no frame since the last key frame was lost.
+    :param first_arrival_unix_seconds: arrival of its first packet.
+    :param codec: FFmpeg's name of the decoder.
+    :param stripe: top row of the part of the picture that it shows, in pixels; each stripe is a stream of its own.
     """
 
     timestamp: int
@@ -63,6 +84,10 @@ class AssembledFrame:
     complete: bool
     decodable: bool
     data: bytes
+    first_arrival_unix_seconds: float = math.nan
+    codec: str = "h264"
+    stripe: int = 0
+    timing: FrameTiming = _UNTIMED
 
 
 class FrameAssembler:
