@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
+from vdibench.client.route import Route, connector
 from vdibench.errors import AuthenticationError, NotADesktop, TargetUnavailable, UsageError, VdibenchError
 from vdibench.records import Endpoint
 from vdibench.selkies import (
@@ -136,13 +137,16 @@ class DesktopHttp:
 
 
 @asynccontextmanager
-async def open_http(endpoint: Endpoint) -> AsyncIterator[DesktopHttp]:
-    """Open a client for ``endpoint``; Basic credentials go out unasked, as both Selkies generations want it."""
+async def open_http(endpoint: Endpoint, route: Route | None = None) -> AsyncIterator[DesktopHttp]:
+    """Open a client for ``endpoint``; Basic credentials go out unasked, as both Selkies generations want it.
+
+    :param route: the way of every connection; None for the direct one. Neither the Host header nor TLS notices.
+    """
     headers = {}
     if (credentials := endpoint.credentials) is not None:
         token = b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
         headers[aiohttp.hdrs.AUTHORIZATION] = f"Basic {token}"
-    async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT) as client:
+    async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, connector=connector(route)) as client:
         yield DesktopHttp(client, endpoint)
 
 

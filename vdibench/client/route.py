@@ -1,0 +1,66 @@
+"""The way of one session's packets, where it is not the direct one. :class:`Route` is the contract; pure.
+
+``vdibench.links`` has the ways there are: a user-space relay, and a network namespace. They fulfil the protocol
+without importing it, since they stand below the client.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp.abc import ResolveResult
+
+__all__ = ["Route", "connector"]
+
+
+class Route(Protocol):
+    """Where a session's packets go instead of straight to the desktop."""
+
+    @property
+    def hides_client(self) -> bool:
+        """Our own candidates must not be told: the desktop has to learn us through the route alone."""
+
+    async def tcp(self, host: str, port: int) -> tuple[str, int]:
+        """Where HTTP and WebSocket go instead of ``host:port``; always the same answer for the same question."""
+
+    async def udp(self, host: str, port: int) -> tuple[str, int]:
+        """Where media goes instead of the desktop's candidate ``host:port``; the same answer for the same question."""
+
+    def addresses(self) -> list[str] | None:
+        """Host addresses to gather candidates on; None for those of the machine."""
+
+    def socket(self, family: int, kind: int) -> socket.socket:
+        """A fresh socket that starts the route, non-blocking and neither bound nor connected."""
+
+
+class _RoutedConnector(aiohttp.TCPConnector):
+    """Connects where the route says; the Host header, the name asked for by TLS and its check stay the URL's.
+
+    One private method of aiohttp's connector is replaced: its public resolver is not asked for numeric hosts.
+    ``tests/links/test_client_route.py`` fails when a release of aiohttp changes it.
+    """
+
+    def __init__(self, route: Route) -> None:
+        super().__init__(socket_factory=lambda info: route.socket(info[0], info[1]))
+        self._route = route
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        address, actual_port = await self._route.tcp(host, port)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=actual_port,
+                family=family,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+        ]
+
+
+def connector(route: Route | None) -> aiohttp.TCPConnector | None:
+    """What an :class:`aiohttp.ClientSession` connects by; None is aiohttp's own. Needs a running loop."""
+    return None if route is None else _RoutedConnector(route)
