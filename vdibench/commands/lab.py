@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vdibench.errors import LabError, UsageError
-from vdibench.lab import DEFAULT_NAME, DesktopSpec, Lab, LabSpec, LabStatus
+from vdibench.lab import DEFAULT_NAME, Access, DesktopSpec, Lab, LabSpec, LabStatus
 from vdibench.records import Display, Workload
+from vdibench.selkies import Dialect
 
 __all__ = ["lab"]
 
@@ -39,14 +40,40 @@ def lab() -> None:
     type=click.Choice([item.value for item in Workload]),
     help="What is shown.",
 )
+@click.option(
+    "--dialect",
+    default=str(Dialect.SELKIES_2_WEBRTC),
+    show_default=True,
+    type=click.Choice([str(Dialect.SELKIES_2_WEBRTC), str(Dialect.SELKIES_2_WEBSOCKET)]),
+    help="How the desktops speak with viewers.",
+)
+@click.option("--tls", is_flag=True, help="Serve https, with an authority of the lab's own.")
+@click.option("--subfolder", default="", metavar="PATH", help="Serve everything under a path, such as /desk.")
+@click.option("--secure", is_flag=True, help="Selkies' secure mode: viewers need a session token.")
 @_json
-def up(name: str, desktops: int, size: str, framerate: int, bitrate: int, workload: str, as_json: bool) -> None:
+def up(
+    name: str,
+    desktops: int,
+    size: str,
+    framerate: int,
+    bitrate: int,
+    workload: str,
+    dialect: str,
+    tls: bool,
+    subfolder: str,
+    secure: bool,
+    as_json: bool,
+) -> None:
     """Start desktops that stay until `vdibench lab down`."""
     width, _, height = size.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"{size!r} is no picture size", "write one such as 1920x1080")
     spec = DesktopSpec(
-        display=Display(int(width), int(height), framerate), workload=Workload(workload), bitrate_bps=bitrate
+        display=Display(int(width), int(height), framerate),
+        workload=Workload(workload),
+        bitrate_bps=bitrate,
+        dialect=Dialect(dialect),
+        access=Access(tls=tls, subfolder=subfolder, secure=secure),
     )
     console = Console(stderr=True)
     started = Lab.up(
@@ -90,7 +117,8 @@ def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
     """Run COMMAND on a desktop's screen and sound, with its address and credentials, never in arguments.
 
     Sets DISPLAY, XAUTHORITY and PULSE_SERVER for programs that are to be seen there, and VDIBENCH_URL,
-    VDIBENCH_USER and VDIBENCH_PASSWORD for those that watch. What still runs when the lab goes down ends with it.
+    VDIBENCH_USER, VDIBENCH_PASSWORD, VDIBENCH_TOKEN and VDIBENCH_CA_FILE for those that watch. What still runs
+    when the lab goes down ends with it.
     """
     found = Lab.find(name)
     if desktop >= len(found.desktops):
@@ -99,6 +127,10 @@ def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
     environment = os.environ | found.environment(f"desktop-{desktop}") | {"VDIBENCH_URL": endpoint.url}
     if endpoint.credentials is not None:
         environment |= {"VDIBENCH_USER": endpoint.credentials.user, "VDIBENCH_PASSWORD": endpoint.credentials.password}
+    if endpoint.token:
+        environment["VDIBENCH_TOKEN"] = endpoint.token
+    if endpoint.ca_file:
+        environment["VDIBENCH_CA_FILE"] = endpoint.ca_file
     try:
         return subprocess.run(command, env=environment, check=False).returncode
     except OSError as error:
@@ -113,10 +145,11 @@ def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
     for item in found:
         turn = "none" if item.turn is None else f"{item.turn[0]}:{item.turn[1]}"
         table = Table(title=f"lab {item.name}: {item.state}, TURN {turn}", title_justify="left")
-        for heading in ("desktop", "state", "URL", "display", "workload"):
+        for heading in ("desktop", "state", "URL", "display", "workload", "dialect"):
             table.add_column(heading, no_wrap=True)
         for desktop in item.desktops:
-            table.add_row(desktop.id, desktop.state, desktop.url, str(desktop.display), str(desktop.workload))
+            row = (desktop.id, desktop.state, desktop.url, desktop.display, desktop.workload, desktop.dialect)
+            table.add_row(*map(str, row))
         Console().print(table)
         for desktop in item.desktops:
             for part in desktop.parts:

@@ -35,8 +35,7 @@ class DesktopRun:
         self.spec = spec
         self.marker_id = marker_id
         self.screen = ""
-        self.password = secrets.token_urlsafe(18) if spec.basic_auth else ""
-        self.server = SelkiesServer(id_, lab / id_, port=port, password=self.password)
+        self.server = SelkiesServer(id_, lab / id_, spec, port=port)
         self.ready = False
         self._lab = lab
         self._directory = lab / id_
@@ -79,6 +78,7 @@ class DesktopRun:
         write_private(self._directory / "pulse" / "lab.pa", "\n".join(script) + "\n")
         write_private(self._directory / "pulse" / "daemon.conf", "")
         write_private(self._directory / "pulse" / "client.conf", "autospawn = no\n")
+        self.server.make_files()
         self.give_rtc(rtc)
 
     def give_rtc(self, rtc: str) -> None:
@@ -122,7 +122,7 @@ class DesktopRun:
         self.pulseaudio.state = "running"
         progress("sound server ready")
         selkies = [program_beside_python("selkies")]
-        children.start(self.selkies, selkies, on_screen | self.server.environment(self.spec))
+        children.start(self.selkies, selkies, on_screen | self.server.environment())
         await self._start_desk(children, on_screen)
         progress("desk draws")
         await turn_ready.wait()
@@ -174,14 +174,17 @@ class DesktopRun:
         self.desk.state = "running"
 
     def to_json(self, describe: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:
-        """Its entry in the state document, with its password."""
+        """Its entry in the state document, with its secrets."""
         display = self.spec.display
         return {
             "id": self.id,
             "state": self.state,
             "url": self.url,
             "user": USER,
-            "password": self.password,
+            "password": self.server.password,
+            "token": self.server.token,
+            "ca_file": self.server.ca_file,
+            "dialect": str(self.spec.dialect),
             "screen": self.screen,
             "display": {"width": display.width, "height": display.height, "framerate": display.framerate},
             "workload": str(self.spec.workload),

@@ -185,8 +185,8 @@ class Lab:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not reach files or output: the TURN secret, passwords, and the credentials minted until now."""
-        known = [*self._document["secrets"], *(entry["password"] for entry in self._document["desktops"])]
+        """What must not reach files or output: the TURN secret, passwords, tokens, credentials minted until now."""
+        known = list(self._document["secrets"])
         for desktop in self.desktops:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 minted = json.loads((self.directory / desktop.id / RTC_FILE).read_text())["iceServers"]

@@ -11,10 +11,15 @@ from typing import Any
 
 from vdibench.errors import ParameterError
 from vdibench.records import Display, Workload
+from vdibench.selkies import Dialect
 
-__all__ = ["DesktopSpec", "LabSpec", "checked_name"]
+__all__ = ["Access", "DesktopSpec", "LabSpec", "checked_name"]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_SUBFOLDER = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+
+# What a lab can start: the Selkies that it installs is 2.x.
+_DIALECTS = (Dialect.SELKIES_2_WEBRTC, Dialect.SELKIES_2_WEBSOCKET)
 
 _DEFAULT_DISPLAY = Display(1920, 1080, 60)
 
@@ -27,6 +32,25 @@ _TURN_LIFETIME_SECONDS = (2.0, 7 * 86400.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """How viewers reach a desktop, beside a password.
+
+    :param tls: serve ``https`` with a certificate of an authority made for this desktop.
+    :param subfolder: path under which everything is served, such as ``/desk``; empty for the root.
+    :param secure: Selkies' secure mode: viewers need a session token (random per desktop).
+    :raises ParameterError: no path that could stand in a URL as it is.
+    """
+
+    tls: bool = False
+    subfolder: str = ""
+    secure: bool = False
+
+    def __post_init__(self) -> None:
+        if not _SUBFOLDER.fullmatch(self.subfolder):
+            raise ParameterError(f"{self.subfolder!r} is no sub-folder", "write one such as /desk")
+
+
+@dataclass(frozen=True, slots=True)
 class DesktopSpec:
     """One desktop.
 
@@ -35,6 +59,8 @@ class DesktopSpec:
     :param bitrate_bps: video bit rate in bits per second, a multiple of 1000.
     :param basic_auth: ask for HTTP Basic credentials (random per desktop).
     :param audible: play a quiet tone, so that audio packets flow (Selkies 2.x sends none of silence).
+    :param dialect: how it speaks with viewers; one of Selkies 2.x.
+    :param access: TLS, sub-folder and session token.
     """
 
     display: Display = _DEFAULT_DISPLAY
@@ -42,6 +68,8 @@ class DesktopSpec:
     bitrate_bps: int = 8_000_000
     basic_auth: bool = True
     audible: bool = True
+    dialect: Dialect = Dialect.SELKIES_2_WEBRTC
+    access: Access = Access()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +91,10 @@ class LabSpec:
         _within("TURN credential lifetime", self.turn_lifetime_seconds, _TURN_LIFETIME_SECONDS)
         for spec in self.desktops:
             display = spec.display
+            if spec.dialect not in _DIALECTS:
+                raise ParameterError(
+                    f"a lab cannot speak {spec.dialect}", f"choose {' or '.join(_DIALECTS)}; 1.6 has a stand-in"
+                )
             _within("frame rate", display.framerate, _FRAMERATE)
             _within("bit rate", spec.bitrate_bps, _BITRATE_BPS)
             for side in (display.width, display.height):
@@ -87,6 +119,8 @@ class LabSpec:
                     bitrate_bps=desktop["bitrate_bps"],
                     basic_auth=desktop["basic_auth"],
                     audible=desktop["audible"],
+                    dialect=Dialect(desktop["dialect"]),
+                    access=Access(**desktop["access"]),
                 )
                 for desktop in document["desktops"]
             ),

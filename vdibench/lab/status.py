@@ -1,6 +1,6 @@
 """What a lab says of itself: the content of its ``state.json``. Pure.
 
-The file is written by the supervisor only and is readable by its user only: it holds the passwords.
+The file is written by the supervisor only and is readable by its user only: it holds passwords and tokens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
+from vdibench.selkies import Dialect
 
 __all__ = ["STATE_FILE", "DesktopStatus", "LabStatus", "PartStatus", "desktop_record", "lab_status"]
 
@@ -37,6 +38,7 @@ class DesktopStatus:
 
     :param state: ``starting``, ``running``, or ``failed`` when any part of it failed.
     :param screen: X display name (``:7``), empty until there is one.
+    :param dialect: how it speaks with viewers.
     """
 
     id: str
@@ -46,6 +48,7 @@ class DesktopStatus:
     display: Display
     workload: Workload
     parts: tuple[PartStatus, ...]
+    dialect: Dialect
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -111,13 +114,14 @@ def desktop_record(entry: dict[str, Any]) -> Desktop:
     credentials = Credentials(entry["user"], entry["password"]) if entry["password"] else None
     return Desktop(
         id=entry["id"],
-        endpoint=Endpoint(entry["url"], credentials),
+        endpoint=Endpoint(entry["url"], credentials, ca_file=entry["ca_file"], token=entry["token"]),
         owned=True,
         marker_id=entry["marker_id"],
         display=Display(**entry["display"]),
         encoder=entry["encoder"],
         workload=Workload(entry["workload"]),
         pids=tuple(part["pid"] for part in entry["parts"] if part["pid"] is not None),
+        dialect=entry["dialect"],
     )
 
 
@@ -130,6 +134,7 @@ def _desktop_status(entry: dict[str, Any]) -> DesktopStatus:
         display=Display(**entry["display"]),
         workload=Workload(entry["workload"]),
         parts=tuple(_part(part) for part in entry["parts"]),
+        dialect=Dialect(entry["dialect"]),
     )
 
 

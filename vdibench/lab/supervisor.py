@@ -283,7 +283,7 @@ class Supervisor:
             "owned": self._owned,
             "supervisor_pid": os.getpid(),
             "started_unix_seconds": self._started,
-            "secrets": [self._turn_secret],
+            "secrets": [self._turn_secret, *(secret for one in self._desktops for secret in one.server.secrets)],
             "turn": turn,
             "desktops": [desktop.to_json(self._describe) for desktop in self._desktops],
         }
@@ -300,8 +300,8 @@ class Supervisor:
         }
 
     def _redact(self, text: str) -> str:
-        passwords = [desktop.password for desktop in self._desktops if desktop.password]
-        for secret in (self._turn_secret, *self._credentials.values(), *passwords):
+        own = [secret for desktop in self._desktops for secret in desktop.server.secrets]
+        for secret in (self._turn_secret, *self._credentials.values(), *own):
             text = text.replace(secret, "***")
         return text
 

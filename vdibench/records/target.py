@@ -33,12 +33,15 @@ class Endpoint:
     :param credentials: Basic credentials, or None when the desktop asks for none.
     :param ca_file: PEM file of an own certificate authority for ``https``; empty for the system's.
     :param insecure: accept any certificate (said aloud in the report).
+    :param token: session token of a desktop in secure mode; empty for none. Kept from ``repr``, run folders and
+        arguments, like a password.
     """
 
     url: str
     credentials: Credentials | None = None
     ca_file: str = ""
     insecure: bool = False
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Desktop:
     :param pids: root processes whose trees make up the desktop, for telemetry on this host.
     :param cgroup: path of the desktop's cgroup on this host; empty when there is none.
     :param gpu: the desktop should have a GPU: absent figures are then no data, not "not applicable".
+    :param dialect: how it speaks (``selkies-2-webrtc``), where that is known beforehand; empty to find out.
     """
 
     id: str
@@ -78,3 +82,4 @@ class Desktop:
     pids: tuple[int, ...] = ()
     cgroup: str = ""
     gpu: bool = False
+    dialect: str = ""

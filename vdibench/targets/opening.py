@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from vdibench.errors import UsageError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
+from vdibench.selkies import Dialect
 from vdibench.targets.address import TargetAddress
 
 __all__ = ["OpenTarget", "Wanted", "open_target"]
@@ -21,6 +22,9 @@ class Wanted:
     :param desktops: how many at once.
     :param take_control: of a URL's desktop: evicts its user, sends input and leaves settings behind.
     :param gpu: the desktops should have a GPU.
+    :param token: session token of a URL's desktop in secure mode.
+    :param dialect: what a lab of its own should speak, and what a desktop must speak; None for whatever it speaks
+        (a lab of its own then speaks WebRTC).
     """
 
     desktops: int = 1
@@ -32,6 +36,8 @@ class Wanted:
     ca_file: str = ""
     insecure: bool = False
     gpu: bool = False
+    token: str = field(default="", repr=False)
+    dialect: Dialect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,13 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
             )
         desktop = Desktop(
             "desktop-0",
-            Endpoint(address.name, wanted.credentials, wanted.ca_file, wanted.insecure),
+            Endpoint(address.name, wanted.credentials, wanted.ca_file, wanted.insecure, wanted.token),
             owned=wanted.take_control,
             gpu=wanted.gpu,
+            dialect=str(wanted.dialect or ""),
         )
-        secrets = (wanted.credentials.password,) if wanted.credentials else ()
-        yield OpenTarget(address, (desktop,), secrets)
+        known = (wanted.credentials.password if wanted.credentials else "", wanted.token)
+        yield OpenTarget(address, (desktop,), tuple(secret for secret in known if secret))
         return
     if address.name:
         lab = Lab.find(address.name)
@@ -77,6 +84,11 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
                 f"start it with vdibench lab up --name {address.name} --desktops {wanted.desktops}",
             )
         for desktop in lab.desktops[: wanted.desktops]:
+            if wanted.dialect is not None and desktop.dialect != wanted.dialect:
+                raise UsageError(
+                    f"lab {address.name!r} speaks {desktop.dialect}, and {wanted.dialect} is asked for",
+                    f"start one with vdibench lab up --dialect {wanted.dialect}",
+                )
             if (desktop.display, desktop.workload) != (wanted.display, wanted.workload):
                 raise UsageError(
                     f"lab {address.name!r} shows {desktop.workload} at {desktop.display}, and "
@@ -85,7 +97,12 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
                 )
         yield _of_lab(address, lab, wanted.desktops)
         return
-    spec = DesktopSpec(display=wanted.display, workload=wanted.workload, bitrate_bps=wanted.bitrate_bps)
+    spec = DesktopSpec(
+        display=wanted.display,
+        workload=wanted.workload,
+        bitrate_bps=wanted.bitrate_bps,
+        dialect=wanted.dialect or Dialect.SELKIES_2_WEBRTC,
+    )
     with Lab.up(LabSpec(desktops=(spec,) * wanted.desktops), owned=True, on_progress=on_progress) as lab:
         yield _of_lab(address, lab, wanted.desktops)
 
