@@ -17,6 +17,15 @@ from vdibench.selkies.control import (
 )
 from vdibench.selkies.detection import HEALTH_PATHS, Detection, Dialect, Probe, classify
 from vdibench.selkies.ice_servers import IceServer, parse_rtc_configuration
+from vdibench.selkies.sdp import (
+    Address,
+    candidate_address,
+    candidate_addresses,
+    repair_offer,
+    rewrite_candidate,
+    rewrite_candidates,
+    without_candidates,
+)
 from vdibench.selkies.signalling import (
     SIGNALLING_PATH,
     CandidateReceived,
@@ -33,6 +42,7 @@ from vdibench.selkies.signalling import (
 __all__ = [
     "HEALTH_PATHS",
     "SIGNALLING_PATH",
+    "Address",
     "CandidateReceived",
     "ControlMessage",
     "Detection",
@@ -47,6 +57,8 @@ __all__ = [
     "SessionGranted",
     "Signalling",
     "SignallingEvent",
+    "candidate_address",
+    "candidate_addresses",
     "classify",
     "close_reason",
     "decode_control",
@@ -55,6 +67,10 @@ __all__ = [
     "key_up",
     "parse_rtc_configuration",
     "pointer",
+    "repair_offer",
     "request_key_frame",
+    "rewrite_candidate",
+    "rewrite_candidates",
     "stats_subscription",
+    "without_candidates",
 ]
