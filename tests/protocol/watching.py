@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from vdibench.client import FrameRecord, InputRecord, NetworkRecord
 
@@ -17,6 +18,7 @@ class Samples:
         self.networks: list[NetworkRecord] = []
         self.milestones: dict[str, float] = {}
         self.facts: list[tuple[str, str]] = []
+        self.rows: list[tuple[str, dict[str, Any]]] = []
 
     def frame(self, session: str, record: FrameRecord) -> None:
         self.frames.append(record)
@@ -33,6 +35,9 @@ class Samples:
 
     def fact(self, session: str, key: str, value: str) -> None:
         self.facts.append((key, value))
+
+    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
+        self.rows.append((table, dict(values)))
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -10,10 +10,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -50,6 +51,8 @@ class Frames:
 
     def fact(self, session: str, key: str, value: str) -> None:
         self.facts[key] = value
+
+    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None: ...
 
 
 class Log:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = ["FrameRecord", "InputRecord", "NetworkRecord", "SampleSink"]
 
@@ -23,6 +24,11 @@ class FrameRecord:
     decoded_unix_seconds: float = _NOT_MEASURED
     marker_unix_seconds: float = _NOT_MEASURED
     marker_repeated: bool = False
+    first_arrival_unix_seconds: float = _NOT_MEASURED
+    assembled_unix_seconds: float = _NOT_MEASURED
+    capture_unix_seconds: float = _NOT_MEASURED
+    encoded_unix_seconds: float = _NOT_MEASURED
+    sent_unix_seconds: float = _NOT_MEASURED
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +38,24 @@ class InputRecord:
     kind: str
     sent_unix_seconds: float
     photon_unix_seconds: float
+    drawn_unix_seconds: float = _NOT_MEASURED
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
-    """A row of the table ``network`` without its place in the run."""
+    """A row of the table ``network`` without its place in the run; NaN where the dialect has no such counter."""
 
     unix_seconds: float
     packets_received: int
-    packets_lost: int
+    packets_lost: float
     bytes_received: int
     jitter_seconds: float
-    nack_count: int
-    pli_count: int
+    nack_count: float
+    pli_count: float
     audio_packets_received: int
     event_loop_lag_seconds: float
+    audio_packets_lost: float = _NOT_MEASURED
+    socket_drops: float = _NOT_MEASURED
 
 
 class SampleSink(Protocol):
@@ -67,3 +76,9 @@ class SampleSink(Protocol):
 
     def fact(self, session: str, key: str, value: str) -> None:
         """One thing that the session said of itself."""
+
+    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
+        """One row of a table that has no record of its own (``server``, ``clock``, ``pictures``, ``synchronisation``).
+
+        :param values: the table's columns without its place in the run.
+        """

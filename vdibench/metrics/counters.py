@@ -1,6 +1,7 @@
 """Rates and ratios from cumulative counters. Pure; instants are Unix seconds.
 
-Where a counter falls, a new connection began: the interval across that gap belongs to neither and is left out.
+Where a counter falls, a new connection began: the interval across that gap belongs to neither and is left out. A
+counter that is NaN does not exist in the dialect: it gives no value, never a zero.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def rate(network: pd.DataFrame, counter: str, factor: float = 1.0) -> pd.Series:
     return pd.concat(filled) if filled else pd.Series(dtype=float)
 
 
-def loss(network: pd.DataFrame) -> pd.Series:
+def loss(network: pd.DataFrame, received: str = "packets_received", lost: str = "packets_lost") -> pd.Series:
     """Lost packets of all expected, one value a stream, indexed by its last reading.
 
     A stream without two readings, or without a packet expected between them, has no value.
@@ -35,11 +36,11 @@ def loss(network: pd.DataFrame) -> pd.Series:
     values, times = [], []
     for _, rows in streams(network):
         ordered = rows.sort_values("unix_seconds")
-        received = np.diff(ordered["packets_received"].to_numpy())
-        lost = np.diff(ordered["packets_lost"].to_numpy())
-        same = received >= 0
-        expected = int(received[same].sum() + lost[same].sum())
+        came = np.diff(ordered[received].to_numpy())
+        gone = np.diff(ordered[lost].to_numpy(dtype=float))
+        same = (came >= 0) & ~np.isnan(gone)
+        expected = int(came[same].sum() + gone[same].sum())
         if expected > 0:
-            values.append(lost[same].sum() / expected)
+            values.append(gone[same].sum() / expected)
             times.append(ordered["unix_seconds"].iloc[-1])
     return pd.Series(values, index=times, dtype=float)

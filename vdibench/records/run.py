@@ -10,7 +10,9 @@ __all__ = ["RUN_SCHEMA", "Phase", "Run", "RunState"]
 
 # History of the schema of run.json and of the tables beside it:
 # 1  first
-RUN_SCHEMA = 1
+# 2  stages of a frame, the desk's own time of an input, audio loss and socket drops; loss, jitter, nack and pli are
+#    float64 with NaN for "not applicable"; tables server, clock, pictures and synchronisation
+RUN_SCHEMA = 2
 
 
 class RunState(StrEnum):

@@ -25,11 +25,16 @@ Dtype = Literal["string", "int64", "float64", "bool"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name carries the unit; ``float64`` uses NaN for "not measured"."""
+    """A column: its name carries the unit; ``float64`` uses NaN for "not measured" and for "not applicable".
+
+    :param since: the schema of run folders that first has it; an older folder reads with it empty
+        (NaN, ``""``, -1 or False), never as a zero.
+    """
 
     name: str
     dtype: Dtype
     meaning: str
+    since: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ _ALL = (
         "frames",
         "one video frame, decoded or not",
         Column("arrival_unix_seconds", "float64", "last packet of the frame read from the socket"),
-        Column("rtp_timestamp", "int64", "RTP time stamp, 90 kHz, modulo 2^32"),
+        Column("rtp_timestamp", "int64", "RTP time stamp, 90 kHz, modulo 2^32; -1 where there is none"),
         Column("packets", "int64", "RTP packets of the frame that arrived"),
         Column("size_bytes", "int64", "RTP payload of the frame"),
         Column("key_frame", "bool", "an IDR picture"),
@@ -72,6 +77,11 @@ _ALL = (
         Column("decoded_unix_seconds", "float64", "decoder returned the picture; NaN when not decoded"),
         Column("marker_unix_seconds", "float64", "instant drawn in the marker; NaN when not read"),
         Column("marker_repeated", "bool", "an earlier frame already showed this marker"),
+        Column("first_arrival_unix_seconds", "float64", "first packet of the frame read from the socket", 2),
+        Column("assembled_unix_seconds", "float64", "frame put together and handed to the decoder", 2),
+        Column("capture_unix_seconds", "float64", "desktop's clock: picture taken from the screen, as it says", 2),
+        Column("encoded_unix_seconds", "float64", "desktop's clock: encoder returned the frame, as it says", 2),
+        Column("sent_unix_seconds", "float64", "desktop's clock: frame handed to its socket, as it says", 2),
     ),
     _table(
         "inputs",
@@ -79,6 +89,7 @@ _ALL = (
         Column("kind", "string", "key or click"),
         Column("sent_unix_seconds", "float64", "event handed to the data channel"),
         Column("photon_unix_seconds", "float64", "first decoded frame whose patch changed; NaN: never seen"),
+        Column("drawn_unix_seconds", "float64", "desktop's clock: instant in the marker of that frame; NaN unknown", 2),
     ),
     _table(
         "milestones",
@@ -96,17 +107,19 @@ _ALL = (
         "one reading of the counters of the video stream, once a second",
         Column("unix_seconds", "float64", "when the counters were read"),
         Column("packets_received", "int64", "cumulative, W3C inbound-rtp packetsReceived"),
-        Column("packets_lost", "int64", "cumulative, W3C inbound-rtp packetsLost"),
+        Column("packets_lost", "float64", "cumulative, W3C inbound-rtp packetsLost; NaN over TCP: not applicable"),
         Column("bytes_received", "int64", "cumulative RTP payload, W3C inbound-rtp bytesReceived"),
-        Column("jitter_seconds", "float64", "RFC 3550 interarrival jitter"),
-        Column("nack_count", "int64", "cumulative, W3C inbound-rtp nackCount"),
-        Column("pli_count", "int64", "cumulative, W3C inbound-rtp pliCount"),
+        Column("jitter_seconds", "float64", "RFC 3550 interarrival jitter; NaN without RTP"),
+        Column("nack_count", "float64", "cumulative, W3C inbound-rtp nackCount; NaN without RTP"),
+        Column("pli_count", "float64", "cumulative, W3C inbound-rtp pliCount; NaN without RTP"),
         Column("audio_packets_received", "int64", "cumulative, of the audio stream"),
         Column(
             "event_loop_lag_seconds",
             "float64",
             "largest delay of the client's event loop since the reading before",
         ),
+        Column("audio_packets_lost", "float64", "cumulative, of the audio stream; NaN over TCP: not applicable", 2),
+        Column("socket_drops", "float64", "cumulative, packets the kernel dropped at our socket; NaN unknown", 2),
     ),
     _table(
         "resources",
@@ -138,6 +151,39 @@ _ALL = (
         "one thing that a session said of itself (encoder, codec profile, candidate pair)",
         Column("key", "string", "dotted name"),
         Column("value", "string", "as text"),
+    ),
+    _table(
+        "server",
+        "one figure that the desktop's server states of itself",
+        Column("unix_seconds", "float64", "when it was received, or for a log when it was written"),
+        Column(
+            "name",
+            "string",
+            "encode_seconds, pipeline_seconds, send_seconds, frames_per_second, round_trip_seconds, "
+            "element.<name>_seconds of the GStreamer tracer",
+        ),
+        Column("value", "float64", "in the unit of its name"),
+    ),
+    _table(
+        "clock",
+        "one estimate of the desktop's clock",
+        Column("unix_seconds", "float64", "when it was made"),
+        Column("offset_seconds", "float64", "desktop's clock minus the client's"),
+        Column("bound_seconds", "float64", "the offset is right to within this"),
+        Column("source", "string", "same host, data channel or web server"),
+    ),
+    _table(
+        "pictures",
+        "one sampled frame against a screenshot of the desktop at the same marker",
+        Column("marker_unix_seconds", "float64", "instant drawn in the marker of both"),
+        Column("ssim_ratio", "float64", "structural similarity, 1 when equal"),
+        Column("vmaf_score", "float64", "0 to 100; NaN where libvmaf is missing"),
+    ),
+    _table(
+        "synchronisation",
+        "one click that was both seen and heard",
+        Column("unix_seconds", "float64", "when its picture was decoded"),
+        Column("offset_seconds", "float64", "audio minus video; positive: audio is late"),
     ),
 )
 

@@ -24,6 +24,7 @@ __all__ = ["Part", "arrow_schema", "decode", "encode", "frame", "list_parts", "m
 _NAME = re.compile(r"(?P<table>[a-z_]+)-(?P<suite>[a-z0-9_]+)-(?P<number>\d{5,})\.parquet")
 _REPLACES = b"vdibench.replaces"
 _ARROW = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+_EMPTY = {"string": "", "int64": -1, "float64": float("nan"), "bool": False}
 _NUMPY = {"int64": np.int64, "float64": np.float64, "bool": np.bool_}
 
 
@@ -87,11 +88,18 @@ def _arrow(table: Table, columns: Columns) -> pa.Table:
 def decode(part: Part) -> tuple[pa.Table, tuple[int, ...]]:
     """A part's rows in the table's columns, and the numbers of the parts it stands for.
 
+    Columns that came after its schema are filled with what stands for "not measured".
+
     :raises pa.ArrowException, OSError, KeyError, ValueError: for a torn or foreign file.
     """
     read = pq.ParquetFile(part.path).read(use_threads=False)
     replaced = json.loads((read.schema.metadata or {}).get(_REPLACES, b"[]"))
-    schema = arrow_schema(TABLES[part.table])
+    table = TABLES[part.table]
+    for column in table.columns:
+        if column.since > 1 and column.name not in read.column_names:
+            values = pa.array([_EMPTY[column.dtype]] * len(read), _ARROW[column.dtype])
+            read = read.append_column(column.name, values)
+    schema = arrow_schema(table)
     return read.select(schema.names).replace_schema_metadata(None).cast(schema), tuple(replaced)
 
 

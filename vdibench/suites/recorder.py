@@ -87,6 +87,13 @@ class Recorder:
         self.facts[session, key] = value
         self._append("facts", session, {"key": key, "value": value})
 
+    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
+        """One row of a table that has no record of its own.
+
+        :raises StoreError: there is no such table, or the values do not fit it.
+        """
+        self._append(table, session, values)
+
     def resources(self, rows: list[dict[str, Any]]) -> None:
         """Readings of the sampler. A desktop that nobody watches at this level idles beside it: its rows are probes."""
         place, watched = self.place, self.watched

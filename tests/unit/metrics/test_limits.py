@@ -12,7 +12,7 @@ FRAME = {"arrival_unix_seconds": 1e9, "decoded_unix_seconds": 1e9, "marker_unix_
 KEY = {"kind": "key", "sent_unix_seconds": 1e9, "photon_unix_seconds": 1e9}
 CLICK = {**KEY, "kind": "click"}
 READING = {"unix_seconds": 1e9, "jitter_seconds": 0.0, "event_loop_lag_seconds": 0.0}
-COUNTERS = {**READING, "packets_received": 100, "bytes_received": 1000, "audio_packets_received": 10}
+COUNTERS = {**READING, "packets_received": 100, "packets_lost": 0, "bytes_received": 1000, "audio_packets_received": 10}
 LATER = {**COUNTERS, "unix_seconds": 1e9 + 1}
 
 

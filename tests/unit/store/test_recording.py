@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from vdibench.errors import StoreError
@@ -61,6 +62,48 @@ def test_an_empty_table_is_typed(run, tmp_path: Path, name: str) -> None:
     for column in TABLES[name].columns:
         assert column.dtype not in DTYPES or table[column.name].dtype == DTYPES[column.dtype]
     assert table.equals(frame(name, []))
+
+
+def _older(part: Path, *, without: tuple[str, ...] = ()) -> None:
+    """Rewrite a part as the first schema had it: without the columns that came later, and counters whole numbers."""
+    table = TABLES[part.name.partition("-")[0]]
+    read = pq.read_table(part)
+    kept = read.select([c.name for c in table.columns if c.since == 1 and c.name not in without])
+    for number, field in enumerate(kept.schema):
+        if field.name in {"packets_lost", "nack_count", "pli_count"}:
+            kept = kept.set_column(number, field.name, kept[field.name].cast("int64"))
+    pq.write_table(kept, part)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_part_of_the_first_schema_reads_with_later_columns_empty(run, tmp_path: Path, name: str) -> None:
+    folder = RunFolder.create(tmp_path, run)
+    samples = {"string": "x", "int64": 7, "float64": 2.0, "bool": True}
+    row = {column.name: samples[column.dtype] for column in TABLES[name].columns} | {"suite": "stream_validation"}
+    for _ in range(2):
+        folder.append(name, [row])
+        folder.flush()
+    _older(folder.path / "samples" / f"{name}-stream_validation-00000.parquet")
+    for merged in (False, True):
+        if merged:
+            folder.finish(RunState.FINISHED)
+        recording = Recording.open(folder.path)
+        old, new = recording.table(name).to_dict("records")
+        assert recording.damage == []
+        assert new == row
+        for column in TABLES[name].columns:
+            empty = {"string": "", "int64": -1, "float64": pytest.approx(np.nan, nan_ok=True), "bool": False}
+            assert old[column.name] == (row[column.name] if column.since == 1 else empty[column.dtype])
+
+
+def test_a_part_that_lacks_what_every_schema_has_is_damage(run, rows, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, run)
+    folder.append("frames", rows(1))
+    folder.flush()
+    _older(folder.path / "samples" / "frames-stream_validation-00000.parquet", without=("complete",))
+    recording = Recording.open(folder.path)
+    assert len(recording.table("frames")) == 0
+    assert "complete" in recording.damage[0]
 
 
 def test_a_torn_part_is_left_out_and_told(run, rows, tmp_path: Path) -> None:
