@@ -60,7 +60,8 @@ class SourceSession:
         self._channel = self._pc.createDataChannel("input")
         self._channel.on("open", self._greet)
         self._pc.on("connectionstatechange", self._state_changed)
-        self._hear, self._sender._handle_rtcp_packet = self._sender._handle_rtcp_packet, self._rtcp
+        self._hear = self._sender._handle_rtcp_packet
+        self._sender._handle_rtcp_packet = self._rtcp
         self._protect: Any = None
         self._socket: socket.socket | None = None
         self._address: tuple[str, int] = ("", 0)
