@@ -60,8 +60,8 @@ class SourceSession:
         self._channel = self._pc.createDataChannel("input")
         self._channel.on("open", self._greet)
         self._pc.on("connectionstatechange", self._state_changed)
-        self._hear = self._sender._handle_rtcp_packet
-        self._sender._handle_rtcp_packet = self._rtcp
+        self._hear: Any = None
+        self._listen(self._sender)
         self._protect: Any = None
         self._socket: socket.socket | None = None
         self._address: tuple[str, int] = ("", 0)
@@ -77,6 +77,9 @@ class SourceSession:
     def connected(self) -> bool:
         """Whether media can be sent."""
         return self._socket is not None
+
+    def _listen(self, sender: Any) -> None:
+        self._hear, sender._handle_rtcp_packet = sender._handle_rtcp_packet, self._rtcp
 
     async def offer(self) -> str:
         """The offer, all candidates inside."""
