@@ -58,7 +58,7 @@ async def test_every_frame_is_kept(stand_in: Callable[..., StandIn], desktop: An
     async with DesktopSession(desktop(server.url), samples) as session:
         await session.first_frame()
         await session.watch(2.2)
-        assert session.peer.audio_codec == "opus"
+        assert session.connection.audio_codec == "opus"
         assert session.picture.size == (640, 360)
         assert session.pair is not None
         assert session.pair.local_type == "host"
@@ -97,9 +97,9 @@ async def test_lost_for_good(
         await session.first_frame()
         await wait_until(lambda: len(samples.frames) > 25 and samples.frames[-1].key_frame)
         await wait_until(lambda: len(samples.frames) > 45)
-        assert session.peer.pli_count == server.session.plis == 1
-        assert session.peer.nack_count >= 1
-        assert session.peer.video.read().packets_lost == server.behaviour.lost == 1
+        assert session.read().pli_count == server.session.plis == 1
+        assert session.read().nack_count >= 1
+        assert session.read().packets_lost == server.behaviour.lost == 1
     frames = samples.frames
     (torn,) = [index for index, frame in enumerate(frames) if not frame.complete]
     assert torn == 20
@@ -117,9 +117,9 @@ async def test_lost_and_sent_again(
     async with DesktopSession(desktop(server.url), samples) as session:
         await session.first_frame()
         await wait_until(lambda: len(samples.frames) > 30)
-        assert session.peer.nack_count == server.session.nacks >= 2
-        assert session.peer.pli_count == 0
-        assert session.peer.video.read().packets_lost == server.behaviour.lost == 2
+        assert session.read().nack_count == server.session.nacks >= 2
+        assert session.read().pli_count == 0
+        assert session.read().packets_lost == server.behaviour.lost == 2
     assert all(frame.complete for frame in samples.frames)
     assert not any(math.isnan(frame.decoded_unix_seconds) for frame in samples.frames)
 

@@ -23,6 +23,7 @@ from vdibench.errors import (
     UsageError,
     VdibenchError,
 )
+from vdibench.selkies import Dialect
 
 QUICK = SessionOptions(connect_timeout_seconds=3.0, first_frame_timeout_seconds=0.7, stall_seconds=1.0)
 NO_H264 = (
@@ -46,9 +47,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
         {"status": {"current_mode": "websockets"}},
         NotADesktop,
         "Selkies 2.x in WebSocket mode",
-        "SELKIES_MODE=webrtc",
+        "measure it as selkies-2-websocket",
     ),
-    "Selkies 1.6": ({"generation": 1, "health": "OK\n"}, NotADesktop, "Selkies 1.6", "2.x in WebRTC mode only"),
+    "Selkies 1.6": (
+        {"generation": 1, "health": "OK\n"},
+        NotADesktop,
+        "Selkies 1.6",
+        "measure it as selkies-1-webrtc",
+    ),
     "refused for good": ({"close_at_hello": (4000, "taken over")}, TargetUnavailable, "(taken over)", "sharing"),
     "superseded": ({"close_at_hello": (4001, "Superseded")}, StreamLost, "took the desktop over", "as a viewer"),
     "bad token": ({"close_at_hello": (4001, "Bad token")}, AuthenticationError, "refused our token", "valid"),
@@ -98,7 +104,7 @@ async def refusal(desktop: Any, samples: Any, options: SessionOptions = QUICK) -
 async def test_refusal(name: str, stand_in: Callable[..., StandIn], desktop: Any, samples: Any) -> None:
     behaviour, kind, cause, remedy = REFUSALS[name]
     server = stand_in(**behaviour)
-    error = await refusal(desktop(server.url), samples)
+    error = await refusal(desktop(server.url), samples, SessionOptions(dialect=Dialect.SELKIES_2_WEBRTC))
     assert type(error) is kind
     assert error.exit_code == (2 if kind is AuthenticationError else 98)
     assert cause in error.cause

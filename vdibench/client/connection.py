@@ -126,4 +126,4 @@ class Connection(Protocol):
         """The counters now."""
 
     async def close(self) -> None:
-        """Leave as the dialect wants it; safe to call at any time, and twice. The caller bounds it in time."""
+        """Leave as the dialect wants it, each leg bounded in time; safe to call at any time, and twice."""

@@ -79,19 +79,17 @@ class DesktopHttp:
             raise _unauthorised(self._endpoint)
         return detection
 
-    async def require(self, dialect: Dialect) -> Detection:
-        """Detect, and insist on ``dialect``.
+    async def detect_or_refuse(self, wanted: Dialect | None = None) -> Detection:
+        """Detect, and insist on a desktop; on ``wanted`` where one is named.
 
         :raises NotADesktop: another dialect, or no desktop at all.
         """
         detection = await self.detect()
-        if detection.dialect is dialect:
+        if detection.dialect is not None and wanted in (None, detection.dialect):
             return detection
         remedy = "check the URL; it must be the page of a Selkies desktop"
-        if detection.dialect is Dialect.SELKIES_2_WEBSOCKET:
-            remedy = "start the desktop with SELKIES_MODE=webrtc, or switch its transport on its page"
-        elif detection.dialect is Dialect.SELKIES_1_WEBRTC:
-            remedy = "this version measures Selkies 2.x in WebRTC mode only"
+        if detection.dialect is not None:
+            remedy = f"measure it as {detection.dialect}, or start it so that it speaks {wanted}"
         elif detection.starting:
             remedy = "wait until the desktop has started, or look at what stands in front of it (ingress, proxy)"
         elif detection.location:

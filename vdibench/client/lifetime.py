@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import aiohttp
 
 from vdibench.errors import StreamLost, VdibenchError
 
-__all__ = ["Lifetime"]
+__all__ = ["Lifetime", "bounded"]
 
 T = TypeVar("T")
+
+CLOSE_SECONDS = 5.0
 
 
 class Lifetime:
@@ -80,3 +83,10 @@ class Lifetime:
         if not self._end.done():
             # Whoever still waits in another task, or asks afterwards, gets a reason and not a cancellation.
             self._end.set_result(StreamLost("the session was ended on this side", "connect again"))
+
+
+async def bounded(close: Callable[[], Awaitable[object]], seconds: float = CLOSE_SECONDS) -> None:
+    """Close what may no longer answer: errors of the network and the passing of ``seconds`` end the attempt."""
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            await close()

@@ -25,27 +25,15 @@ from aiortc import (
 )
 
 from vdibench.client.assembly import AssembledFrame, FrameAssembler, MediaPacket
+from vdibench.client.connection import CandidatePair
 from vdibench.client.h264 import is_key, opens_access_unit
 from vdibench.client.meter import StreamMeter
 from vdibench.errors import ProtocolViolation, TargetUnavailable
 from vdibench.selkies import IceServer
 
-__all__ = ["CandidatePair", "MediaPeer", "PeerObserver"]
+__all__ = ["MediaPeer", "PeerObserver"]
 
 _VIDEO_CLOCK, _AUDIO_CLOCK = 90_000, 48_000
-
-
-@dataclass(frozen=True, slots=True)
-class CandidatePair:
-    """The nominated ICE candidate pair; types as in RFC 8445 (host, srflx, prflx, relay)."""
-
-    local_type: str
-    local_address: str
-    remote_type: str
-    remote_address: str
-
-    def __str__(self) -> str:
-        return f"{self.local_type} {self.local_address} → {self.remote_type} {self.remote_address}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,54 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
-from vdibench.client.peer import MediaPeer
+from vdibench.client.connection import Counters
 from vdibench.client.picture import PictureStream
 from vdibench.client.sink import NetworkRecord, SampleSink
-from vdibench.errors import StreamLost
+from vdibench.errors import VdibenchError
 
-__all__ = ["beat"]
+__all__ = ["Pulse"]
 
 PERIOD_SECONDS = 1.0
 _LAG_STEP_SECONDS = 0.02
 
 
-async def beat(session: str, sink: SampleSink, peer: MediaPeer, picture: PictureStream, stall_seconds: float) -> None:
-    """Report until cancelled.
+class Pulse:
+    """Reports what a session's counters say.
 
-    The lag is the largest delay with which the event loop woke this task, in steps of 20 ms: what it adds to every
-    instant that is taken in the loop.
-
-    :raises StreamLost: no frame for ``stall_seconds``.
+    :param read: gives the counters.
+    :param stall_seconds: without a frame for so long the session is over.
     """
-    loop = asyncio.get_running_loop()
-    lag, reported = 0.0, loop.time()
-    while True:
-        before = loop.time()
-        await asyncio.sleep(_LAG_STEP_SECONDS)
-        now = loop.time()
-        lag = max(lag, now - before - _LAG_STEP_SECONDS)
-        if now - reported >= PERIOD_SECONDS:
-            reported = now
-            sink.network(session, _reading(peer, lag))
-            lag = 0.0
-        if now - picture.last_arrival > stall_seconds:
-            raise StreamLost(
-                f"no video for {stall_seconds:g} s although the connection stands",
-                "check the desktop's encoder and the relay",
-            )
 
+    def __init__(
+        self,
+        session: str,
+        sink: SampleSink,
+        read: Callable[[], Counters],
+        picture: PictureStream,
+        stall_seconds: float,
+    ) -> None:
+        self._session = session
+        self._sink = sink
+        self._read = read
+        self._picture = picture
+        self._stall_seconds = stall_seconds
 
-def _reading(peer: MediaPeer, lag: float) -> NetworkRecord:
-    video = peer.video.read()
-    return NetworkRecord(
-        unix_seconds=time.time(),
-        packets_received=video.packets_received,
-        packets_lost=video.packets_lost,
-        bytes_received=video.bytes_received,
-        jitter_seconds=video.jitter_seconds,
-        nack_count=peer.nack_count,
-        pli_count=peer.pli_count,
-        audio_packets_received=peer.audio.read().packets_received,
-        event_loop_lag_seconds=lag,
-    )
+    async def beat(self, reason: Callable[[float], Awaitable[VdibenchError]]) -> None:
+        """Report until cancelled.
+
+        The lag is the largest delay with which the event loop woke this task, in steps of 20 ms: what it adds to every
+        instant that is taken in the loop.
+
+        :param reason: asked once the video stalled, with the seconds; its error is raised.
+        :raises VdibenchError: no frame for ``stall_seconds``.
+        """
+        loop = asyncio.get_running_loop()
+        lag, reported = 0.0, loop.time()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(_LAG_STEP_SECONDS)
+            now = loop.time()
+            lag = max(lag, now - before - _LAG_STEP_SECONDS)
+            if now - reported >= PERIOD_SECONDS:
+                reported = now
+                self._sink.network(self._session, self._reading(lag))
+                lag = 0.0
+            if now - self._picture.last_arrival > self._stall_seconds:
+                error = await reason(self._stall_seconds)
+                if loop.time() - self._picture.last_arrival > self._stall_seconds:
+                    raise error
+
+    def _reading(self, lag: float) -> NetworkRecord:
+        counters = self._read()
+        return NetworkRecord(
+            unix_seconds=time.time(),
+            packets_received=int(counters.packets_received),
+            packets_lost=counters.packets_lost,
+            bytes_received=int(counters.bytes_received),
+            jitter_seconds=counters.jitter_seconds,
+            nack_count=counters.nack_count,
+            pli_count=counters.pli_count,
+            audio_packets_received=int(counters.audio_packets_received),
+            event_loop_lag_seconds=lag,
+            audio_packets_lost=counters.audio_packets_lost,
+            socket_drops=counters.socket_drops,
+        )

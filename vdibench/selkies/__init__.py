@@ -13,6 +13,7 @@ from vdibench.selkies.control import (
     key_up,
     pointer,
     request_key_frame,
+    resize_request,
     stats_subscription,
 )
 from vdibench.selkies.detection import HEALTH_PATHS, Detection, Dialect, Probe, classify
@@ -69,6 +70,7 @@ __all__ = [
     "pointer",
     "repair_offer",
     "request_key_frame",
+    "resize_request",
     "rewrite_candidate",
     "rewrite_candidates",
     "stats_subscription",

@@ -25,6 +25,7 @@ __all__ = [
     "key_up",
     "pointer",
     "request_key_frame",
+    "resize_request",
     "stats_subscription",
 ]
 
@@ -113,6 +114,11 @@ def pointer(x: int, y: int, *, buttons: int = 0, scroll: int = 0) -> str:
 def request_key_frame() -> str:
     """Ask for an IDR picture (the server allows about one a second)."""
     return "REQUEST_KEYFRAME"
+
+
+def resize_request(width: int, height: int) -> str:
+    """Ask for a size in pixels; only the display's owner is heard, and the desktop may round it."""
+    return f"r,{width}x{height}"
 
 
 def stats_subscription(*, on: bool) -> str:

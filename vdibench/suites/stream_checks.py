@@ -13,7 +13,6 @@ from vdibench.errors import VdibenchError
 from vdibench.metrics import Statistic, values
 from vdibench.records import Check, Desktop, Outcome
 from vdibench.report import formats
-from vdibench.selkies import Dialect
 
 if TYPE_CHECKING:
     from vdibench.suites.measurement import Measurement
@@ -42,7 +41,7 @@ _FORGET_SECONDS = 5.0
 async def reachable(desktop: Desktop) -> list[Check]:
     """Detection; a wrong address or service raises."""
     async with open_http(desktop.endpoint) as http:
-        detection = await http.require(Dialect.SELKIES_2_WEBRTC)
+        detection = await http.detect_or_refuse()
     return [Check("reachable", Outcome.PASS, detection.statement, f"GET {desktop.endpoint.url}/api/status")]
 
 
@@ -268,9 +267,9 @@ async def audio(session: DesktopSession, *, audible: bool) -> list[Check]:
     """Count packets for a moment."""
     if not audible:
         return [Check("audio", Outcome.NOT_APPLICABLE, "the desktop is silent (audible = False)")]
-    before = session.peer.audio.read().packets_received
+    before = session.read().audio_packets_received
     await session.watch(_AUDIO_SECONDS)
-    count = session.peer.audio.read().packets_received - before
+    count = session.read().audio_packets_received - before
     if not count:
         return [
             Check(
@@ -285,7 +284,7 @@ async def audio(session: DesktopSession, *, audible: bool) -> list[Check]:
         Check(
             "audio",
             Outcome.PASS,
-            f"{count / _AUDIO_SECONDS:.0f} packets per second, {session.peer.audio_codec}",
+            f"{count / _AUDIO_SECONDS:.0f} packets per second, {session.connection.audio_codec}",
             f"{_AUDIO_SECONDS:g} s watched",
         )
     ]

@@ -139,8 +139,10 @@ class Exposition(Collector):
             "W3C inbound-rtp packetsReceived.",
             {"video": totals.packets_received, "audio": totals.audio_packets_received},
         )
-        yield _by_kind("vdibench_inbound_rtp_packets_lost", "W3C inbound-rtp packetsLost, at its highest.", self._lost)
         yield _by_kind("vdibench_inbound_rtp_bytes_received", "RTP payload.", {"video": totals.bytes_received})
+        if not totals.lossy:
+            return  # over TCP nothing is lost, and a zero would claim to have looked
+        yield _by_kind("vdibench_inbound_rtp_packets_lost", "W3C inbound-rtp packetsLost, at its highest.", self._lost)
         yield _by_kind("vdibench_inbound_rtp_nacks", "W3C inbound-rtp nackCount.", {"video": totals.nack_count})
         yield _by_kind("vdibench_inbound_rtp_plis", "W3C inbound-rtp pliCount.", {"video": totals.pli_count})
 

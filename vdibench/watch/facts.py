@@ -25,7 +25,7 @@ def session_facts(session: DesktopSession, gauge: Gauge, clock_bound: float | No
         url=session.desktop.endpoint.url,
         role=str(session.options.role),
         dialect=said.get("dialect", ""),
-        codec=session.peer.video_codec or None,
+        codec=session.connection.video_codec or None,
         profile=sps.profile if sps is not None else None,
         level=sps.level if sps is not None else None,
         encoder=_text(info.get("encoder")),

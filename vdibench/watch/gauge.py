@@ -10,38 +10,36 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
-from vdibench.client import FrameRecord, InputRecord, NetworkRecord
+from vdibench.client import Counters, FrameRecord, InputRecord, NetworkRecord
 from vdibench.metrics import Statistic
 from vdibench.watch.distribution import Distribution
 from vdibench.watch.freezes import FreezeCounter
 from vdibench.watch.reading import Reading
 
-__all__ = ["TRUST_LAG_SECONDS", "Counters", "Gauge", "Totals"]
+__all__ = ["TRUST_LAG_SECONDS", "Gauge", "Totals"]
 
 MINUTE_SECONDS = 60.0
 # A fifth of the 50 ms that a good desktop may take: beyond it the client explains what it measures.
 TRUST_LAG_SECONDS = 0.010
 TRUST_BACKLOG_FRAMES = 5
+_COUNTED = (
+    "packets_received",
+    "packets_lost",
+    "bytes_received",
+    "nack_count",
+    "pli_count",
+    "audio_packets_received",
+    "audio_packets_lost",
+)
+# What a connection counts from.
+_ZERO = Counters(packets_lost=0, jitter_seconds=0, nack_count=0, pli_count=0, audio_packets_lost=0, socket_drops=0)
 _P50, _P95, _MAX = Statistic("p", 50), Statistic("p", 95), Statistic("max")
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """Cumulative counters of one connection, W3C inbound-rtp of video; audio is apart."""
-
-    packets_received: int = 0
-    packets_lost: int = 0
-    bytes_received: int = 0
-    nack_count: int = 0
-    pli_count: int = 0
-    audio_packets_received: int = 0
-    audio_packets_lost: int = 0
-    jitter_seconds: float = 0.0
 
 
 @dataclass
@@ -58,8 +56,8 @@ class Slice:
     freezes: int = 0
     frozen_seconds: float = 0.0
     lag: float | None = None
-    before: Counters = Counters()
-    after: Counters = Counters()
+    before: Counters = _ZERO
+    after: Counters = _ZERO
 
 
 @dataclass
@@ -77,6 +75,7 @@ class Totals:
     watched_seconds: float = 0.0
     readings: int = 0
     lag_max: float | None = None
+    lossy: bool = False  # packets can be lost: a connection over RTP was among them
     packets_received: int = 0
     packets_lost: int = 0
     bytes_received: int = 0
@@ -99,7 +98,7 @@ class Gauge:
         self._minute: deque[Slice] = deque()
         self._slice = Slice()
         self._freezes = FreezeCounter()
-        self._counters = Counters()
+        self._counters = _ZERO
         self._since = math.nan
 
     def connecting(self) -> None:
@@ -110,7 +109,7 @@ class Gauge:
             self.ready_seconds = None
             self._slice = Slice()
             self._freezes = FreezeCounter()
-            self._counters = Counters()
+            self._counters = _ZERO
 
     def begin(self) -> None:
         """The first interval of a connection begins: its first picture was decoded."""
@@ -172,6 +171,9 @@ class Gauge:
         with self.lock:
             self.facts[key] = value
 
+    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
+        """Rows of the tables that only run folders keep: a watch shows none of them."""
+
     # readings
 
     def take(
@@ -218,13 +220,11 @@ class Gauge:
         totals.watched_seconds += piece.seconds
         totals.freezes += piece.freezes
         totals.frozen_seconds += piece.frozen_seconds
-        totals.packets_received += after.packets_received - before.packets_received
-        totals.bytes_received += after.bytes_received - before.bytes_received
-        totals.nack_count += after.nack_count - before.nack_count
-        totals.pli_count += after.pli_count - before.pli_count
-        totals.audio_packets_received += after.audio_packets_received - before.audio_packets_received
-        totals.packets_lost += after.packets_lost - before.packets_lost
-        totals.audio_packets_lost += after.audio_packets_lost - before.audio_packets_lost
+        for name in _COUNTED:
+            gained = getattr(after, name) - getattr(before, name)
+            if not math.isnan(gained):
+                setattr(totals, name, getattr(totals, name) + int(gained))
+        totals.lossy |= not math.isnan(after.packets_lost)
 
     def _reading(
         self,
@@ -239,11 +239,12 @@ class Gauge:
         photons = _joined([piece.input_to_photon for piece in pieces])
         frames = sum(piece.frames for piece in pieces)
         inputs = sum(piece.inputs for piece in pieces)
-        received = sum(piece.after.packets_received - piece.before.packets_received for piece in pieces)
+        received, size = _gained(pieces, "packets_received") or 0, _gained(pieces, "bytes_received") or 0
         # A late packet takes back a loss of the interval before.
-        lost = max(0, sum(piece.after.packets_lost - piece.before.packets_lost for piece in pieces))
-        size = sum(piece.after.bytes_received - piece.before.bytes_received for piece in pieces)
-        audio = sum(piece.after.audio_packets_received - piece.before.audio_packets_received for piece in pieces)
+        lost = _gained(pieces, "packets_lost")
+        lost = lost if lost is None else max(0, lost)
+        audio = _gained(pieces, "audio_packets_received") or 0
+        jitters = [piece.after.jitter_seconds for piece in pieces if not math.isnan(piece.after.jitter_seconds)]
         lag = max((piece.lag for piece in pieces if piece.lag is not None), default=None)
         return Reading(
             unix_seconds=unix_seconds,
@@ -263,10 +264,10 @@ class Gauge:
             bitrate_bits_per_second=_rate(8 * size, seconds),
             packets_received=received,
             packets_lost=lost,
-            packets_lost_ratio=lost / (received + lost) if received + lost else None,
-            jitter_seconds=max(piece.after.jitter_seconds for piece in pieces) if received else None,
-            nack_count=sum(piece.after.nack_count - piece.before.nack_count for piece in pieces),
-            pli_count=sum(piece.after.pli_count - piece.before.pli_count for piece in pieces),
+            packets_lost_ratio=lost / (received + lost) if lost is not None and received + lost else None,
+            jitter_seconds=max(jitters, default=None) if received else None,
+            nack_count=_gained(pieces, "nack_count"),
+            pli_count=_gained(pieces, "pli_count"),
             audio_packets_per_second=_rate(audio, seconds),
             inputs_sent=inputs,
             inputs_lost=inputs - len(photons),
@@ -276,6 +277,13 @@ class Gauge:
             decoder_backlog_frames=backlog,
             trustworthy=(lag is None or lag <= TRUST_LAG_SECONDS) and backlog <= TRUST_BACKLOG_FRAMES,
         )
+
+
+def _gained(pieces: Sequence[Slice] | deque[Slice], name: str) -> int | None:
+    """By how much a counter rose; None where no connection has it."""
+    steps = [getattr(piece.after, name) - getattr(piece.before, name) for piece in pieces]
+    known = [int(step) for step in steps if not math.isnan(step)]
+    return sum(known) if known else None
 
 
 def _joined(lists: list[list[float]]) -> pd.Series:

@@ -122,6 +122,12 @@ def clock_note(clock_bound_seconds: float | None) -> str:
     return f"± {seconds(clock_bound_seconds)}" if clock_bound_seconds else ""
 
 
+def _lost(summary: Summary) -> str:
+    if summary.packets_lost is None:
+        return ""  # over TCP nothing is lost
+    return f", {count(summary.packets_lost)} of {count(summary.packets_received + summary.packets_lost)} packets lost"
+
+
 def summary_lines(summary: Summary) -> list[str]:
     """The whole watch in a few lines."""
     if not summary.frames:
@@ -130,8 +136,7 @@ def summary_lines(summary: Summary) -> list[str]:
         f"watched {duration(summary.watched_seconds)} of {duration(summary.seconds)}, "
         f"{count(summary.reconnects)} reconnects, {count(summary.frames)} frames "
         f"({plain(summary.frames_per_second)} per second), "
-        f"{count(summary.freezes)} freezes ({seconds(summary.frozen_seconds)}), "
-        f"{count(summary.packets_lost)} of {count(summary.packets_received + summary.packets_lost)} packets lost"
+        f"{count(summary.freezes)} freezes ({seconds(summary.frozen_seconds)}){_lost(summary)}"
     ]
     if summary.glass_to_glass_samples:
         note = clock_note(summary.clock_bound_seconds)

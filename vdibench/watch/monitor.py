@@ -20,7 +20,7 @@ from vdibench.errors import AuthenticationError, TargetUnavailable, VdibenchErro
 from vdibench.records import Desktop
 from vdibench.selkies import Role, close_reason
 from vdibench.watch.facts import clock_bound_seconds, nominal_frames_per_second, session_facts
-from vdibench.watch.gauge import Counters, Gauge
+from vdibench.watch.gauge import Gauge
 from vdibench.watch.options import WatchOptions
 from vdibench.watch.reading import Down, Reading, SessionFacts, Summary
 from vdibench.watch.signals import stopped_by_signals
@@ -161,7 +161,7 @@ class Monitor:
                 if typing is not None:
                     typing.cancel()
                     await asyncio.gather(typing, return_exceptions=True)
-                self._gauge.lost(_counters(session))
+                self._gauge.lost(session.read())
 
     def _pictured(self) -> None:
         if self._pictured_at is None:
@@ -204,7 +204,7 @@ class Monitor:
         if dataclasses.replace(facts, unix_seconds=before.unix_seconds) != before:
             self._tell(lambda output: output.session(facts))
         now, minute = self._gauge.take(
-            _counters(session),
+            session.read(),
             nominal=nominal_frames_per_second(session),
             backlog=session.picture.backlog,
             clock_bound_seconds=self._clock_bound,
@@ -238,8 +238,8 @@ class Monitor:
                 freezes=totals.freezes,
                 frozen_seconds=totals.frozen_seconds,
                 packets_received=totals.packets_received,
-                packets_lost=totals.packets_lost,
-                packets_lost_ratio=totals.packets_lost / sent if sent else None,
+                packets_lost=totals.packets_lost if totals.lossy else None,
+                packets_lost_ratio=totals.packets_lost / sent if sent and totals.lossy else None,
                 inputs_sent=totals.inputs,
                 inputs_lost=totals.inputs - photon.count,
                 input_to_photon_p50_seconds=photon.quantile(0.50),
@@ -275,18 +275,3 @@ async def _send_input(session: DesktopSession) -> None:
         if session.picture.marker_seen:
             await session.press(kind)
         await asyncio.sleep(max(0.0, _INPUT_SECONDS - (loop.time() - began)))
-
-
-def _counters(session: DesktopSession) -> Counters:
-    peer = session.peer
-    video, audio = peer.video.read(), peer.audio.read()
-    return Counters(
-        packets_received=video.packets_received,
-        packets_lost=video.packets_lost,
-        bytes_received=video.bytes_received,
-        nack_count=peer.nack_count,
-        pli_count=peer.pli_count,
-        audio_packets_received=audio.packets_received,
-        audio_packets_lost=audio.packets_lost,
-        jitter_seconds=video.jitter_seconds,
-    )

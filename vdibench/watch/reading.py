@@ -80,11 +80,11 @@ class Reading:
     decode_p95_seconds: float | None
     bitrate_bits_per_second: float | None
     packets_received: int
-    packets_lost: int
+    packets_lost: int | None
     packets_lost_ratio: float | None
     jitter_seconds: float | None
-    nack_count: int
-    pli_count: int
+    nack_count: int | None
+    pli_count: int | None
     audio_packets_per_second: float | None
     inputs_sent: int
     inputs_lost: int
@@ -133,7 +133,7 @@ class Summary:
     freezes: int
     frozen_seconds: float
     packets_received: int
-    packets_lost: int
+    packets_lost: int | None
     packets_lost_ratio: float | None
     inputs_sent: int
     inputs_lost: int
