@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 import time
 from collections.abc import Callable
@@ -104,7 +105,7 @@ async def refusal(desktop: Any, samples: Any, options: SessionOptions = QUICK) -
 async def test_refusal(name: str, stand_in: Callable[..., StandIn], desktop: Any, samples: Any) -> None:
     behaviour, kind, cause, remedy = REFUSALS[name]
     server = stand_in(**behaviour)
-    error = await refusal(desktop(server.url), samples, SessionOptions(dialect=Dialect.SELKIES_2_WEBRTC))
+    error = await refusal(desktop(server.url), samples, dataclasses.replace(QUICK, dialect=Dialect.SELKIES_2_WEBRTC))
     assert type(error) is kind
     assert error.exit_code == (2 if kind is AuthenticationError else 98)
     assert cause in error.cause
