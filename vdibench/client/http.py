@@ -7,30 +7,38 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from vdibench.client.refusals import forbidden, not_wanted, unauthorised, unreachable
 from vdibench.client.route import Route, connector
-from vdibench.errors import AuthenticationError, NotADesktop, TargetUnavailable, UsageError, VdibenchError
+from vdibench.errors import NotADesktop, UsageError, VdibenchError
 from vdibench.records import Endpoint
 from vdibench.selkies import (
-    HEALTH_PATHS,
     SIGNALLING_PATH,
+    SLOW_PATHS,
     Detection,
     Dialect,
     IceServer,
     Probe,
     classify,
+    next_path,
     parse_rtc_configuration,
+    token_cookies,
+    token_protocols,
 )
 from vdibench.selkies.ice_servers import RTC_CONFIGURATION_PATH
 
 __all__ = ["DesktopHttp", "open_http"]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
+# 1.6 sleeps up to 4 s at a time between answers, and a proxy in front of it may ask twice.
+_SLOW_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 _BODY_LIMIT = 64 * 1024
 # A desktop that was just started answers 503 or has no peer yet for a moment.
 START_SECONDS = 10.0
@@ -44,93 +52,140 @@ class DesktopHttp:
         self._client = client
         self._endpoint = endpoint
         self._tls: ssl.SSLContext | bool = _tls(endpoint)
+        self._secure = False
 
     async def get(self, path: str) -> Probe:
-        """``GET`` below the desktop's URL.
+        """``GET`` below the desktop's URL; redirects are told, not followed.
 
         :raises TargetUnavailable: nothing answers; the message names the cause.
         """
+        return await self._get(self._endpoint.url, path)
+
+    async def _get(self, base: str, path: str) -> Probe:
+        timeout = _SLOW_TIMEOUT if path in SLOW_PATHS else _TIMEOUT
+        cookies = token_cookies(self._endpoint.token)
         try:
-            async with self._client.get(self._endpoint.url + path, ssl=self._tls, allow_redirects=False) as reply:
+            async with self._client.get(
+                base + path, ssl=self._tls, allow_redirects=False, timeout=timeout, cookies=cookies
+            ) as reply:
                 body = b""
                 async for part in reply.content.iter_any():
                     body += part
                     if len(body) >= _BODY_LIMIT:
                         break
                 location = reply.headers.get(aiohttp.hdrs.LOCATION, "")
-                return Probe(path, reply.status, body[:_BODY_LIMIT].decode(errors="replace"), location)
+                challenge = reply.headers.get(aiohttp.hdrs.WWW_AUTHENTICATE, "")
+                text = body[:_BODY_LIMIT].decode(errors="replace")
+                return Probe(path, reply.status, text, location, challenge)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unreachable(self._endpoint, error) from error
+            raise unreachable(self._endpoint, error) from error
 
     async def detect(self) -> Detection:
         """Say which dialect answers.
 
-        :raises AuthenticationError: the health pages themselves want credentials.
+        :raises AuthenticationError: what would tell it wants credentials.
         """
-        probes = []
-        for path in HEALTH_PATHS:
-            probe = await self.get(path)
-            probes.append(probe)
-            detection = classify(probes)
-            if detection.dialect is not None and detection.statement != "Selkies 2.x of unstated mode":
-                return detection
+        probes = await self._ask(self._endpoint.url)
         detection = classify(probes)
-        if detection.dialect is None and any(probe.status == 401 for probe in probes):
-            raise _unauthorised(self._endpoint)
+        self._secure = detection.secure
+        if detection.dialect is None:
+            for probe in probes:
+                if probe.status == 401:
+                    raise unauthorised(self._endpoint, token=probe.wants_token)
+                if probe.status == 403:
+                    raise forbidden(self._endpoint)
         return detection
 
+    async def _ask(self, base: str) -> list[Probe]:
+        probes: list[Probe] = []
+        while (path := next_path(probes)) is not None:
+            probes.append(await self._get(base, path))
+        return probes
+
     async def detect_or_refuse(self, wanted: Dialect | None = None) -> Detection:
-        """Detect, and insist on a desktop; on ``wanted`` where one is named.
+        """Detect, and insist on a desktop that we can use; on ``wanted`` where one is named.
 
         :raises NotADesktop: another dialect, or no desktop at all.
+        :raises AuthenticationError: it wants a session token, and there is none.
         """
         detection = await self.detect()
-        if detection.dialect is not None and wanted in (None, detection.dialect):
-            return detection
-        remedy = "check the URL; it must be the page of a Selkies desktop"
-        if detection.dialect is not None:
-            remedy = f"measure it as {detection.dialect}, or start it so that it speaks {wanted}"
-        elif detection.starting:
-            remedy = "wait until the desktop has started, or look at what stands in front of it (ingress, proxy)"
-        elif detection.location:
-            remedy = "give the address that it redirects to"
-        raise NotADesktop(f"{self._endpoint.url} is {detection.statement}", remedy)
+        if detection.dialect is None:
+            raise not_wanted(self._endpoint, detection, wanted, await self._elsewhere())
+        if wanted not in (None, detection.dialect):
+            raise not_wanted(self._endpoint, detection, wanted)
+        if detection.secure and not self._endpoint.token:
+            raise unauthorised(self._endpoint, token=True)
+        return detection
 
-    async def ice_servers(self) -> tuple[IceServer, ...]:
-        """The STUN and TURN servers that the desktop hands out."""
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
-        while (probe := await self.get(RTC_CONFIGURATION_PATH)).status == 503:
-            if asyncio.get_running_loop().time() > deadline:
+    async def _elsewhere(self) -> str:
+        """The root of the host when a desktop answers there, and not below the path that we were given."""
+        parts = urlsplit(self._endpoint.url)
+        root = f"{parts.scheme}://{parts.netloc}"
+        if root == self._endpoint.url:
+            return ""
+        with suppress(VdibenchError):
+            if classify(await self._ask(root)).dialect is not None:
+                return root
+        return ""
+
+    async def ice_servers(self, path: str = RTC_CONFIGURATION_PATH) -> tuple[IceServer, ...]:
+        """The STUN and TURN servers that the desktop hands out.
+
+        :param path: where it does so.
+        :raises AuthenticationError: wrong or missing password or token.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while (probe := await self.get(path)).status == 503:
+            if time.monotonic() > deadline:
                 break
             await asyncio.sleep(_RETRY_SECONDS)
         if probe.status == 401:
-            raise _unauthorised(self._endpoint)
+            raise unauthorised(self._endpoint, token=probe.wants_token or self._secure)
+        if probe.status == 403:
+            raise forbidden(self._endpoint)
         if probe.status != 200:
             return ()
         return parse_rtc_configuration(probe.body)
 
     async def signalling(self) -> aiohttp.ClientWebSocketResponse:
-        """Open the signalling WebSocket, waiting for a desktop that is just starting.
+        """Open the signalling WebSocket of 2.x; a session token goes into its HELLO."""
+        return await self.websocket(SIGNALLING_PATH)
 
-        :raises AuthenticationError: wrong or missing credentials.
+    async def websocket(
+        self, path: str, *, max_message_bytes: int = 1 << 20, with_token: bool = False
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a WebSocket below the desktop's URL, waiting for a desktop that is just starting.
+
+        :param max_message_bytes: larger messages end it.
+        :param with_token: offer the session token, where there is one, as a subprotocol.
+        :raises AuthenticationError: wrong or missing password or token.
         :raises TargetUnavailable: no WebSocket to be had.
         """
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        deadline = time.monotonic() + START_SECONDS
+        protocols = token_protocols(self._endpoint.token) if with_token else ()
         while True:
             try:
                 return await self._client.ws_connect(
-                    self._endpoint.url + SIGNALLING_PATH, ssl=self._tls, heartbeat=None, max_msg_size=1 << 20
+                    self._endpoint.url + path,
+                    ssl=self._tls,
+                    heartbeat=None,
+                    max_msg_size=max_message_bytes,
+                    protocols=protocols,
                 )
             except aiohttp.WSServerHandshakeError as error:
-                if error.status in (401, 403):
-                    raise _unauthorised(self._endpoint) from error
-                if error.status != 503 or asyncio.get_running_loop().time() > deadline:
+                if error.status == 401:
+                    # The stream's socket refuses a missing token without naming a scheme.
+                    basic = (error.headers or {}).get(aiohttp.hdrs.WWW_AUTHENTICATE, "").lower().startswith("basic")
+                    raise unauthorised(self._endpoint, token=self._secure and not basic) from error
+                if error.status == 403:
+                    raise forbidden(self._endpoint) from error
+                if error.status != 503 or time.monotonic() > deadline:
                     raise NotADesktop(
-                        f"{self._endpoint.url} refuses signalling (HTTP {error.status})",
-                        "check that it is Selkies 2.x in WebRTC mode",
+                        f"{self._endpoint.url} refuses a WebSocket at {path} (HTTP {error.status})",
+                        "check its mode, and that what stands in front of it passes WebSockets on",
                     ) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _unreachable(self._endpoint, error) from error
+                raise unreachable(self._endpoint, error) from error
             await asyncio.sleep(_RETRY_SECONDS)
 
 
@@ -157,38 +212,3 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=endpoint.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"cannot read the CA file {endpoint.ca_file}: {error}", "give a PEM file") from error
-
-
-def _unauthorised(endpoint: Endpoint) -> AuthenticationError:
-    if endpoint.credentials is None:
-        return AuthenticationError(
-            f"{endpoint.url} wants a user and a password",
-            "give --user and set VDIBENCH_PASSWORD or --password-file",
-        )
-    return AuthenticationError(
-        f"{endpoint.url} refused user {endpoint.credentials.user!r} and the password given",
-        "check --user and VDIBENCH_PASSWORD or --password-file",
-    )
-
-
-def _unreachable(endpoint: Endpoint, error: BaseException) -> VdibenchError:
-    url = endpoint.url
-    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return UsageError(f"{url!r} is not a URL", "give one such as https://desktop.example.com")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return TargetUnavailable(
-            f"no trusted TLS connection to {url}: {error.os_error if hasattr(error, 'os_error') else error}",
-            "give --ca-file for an own authority, or --insecure to accept any certificate",
-        )
-    if isinstance(error, TimeoutError):
-        return TargetUnavailable(f"nothing answers at {url}: timed out", "check address, route and firewall")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return TargetUnavailable(f"the host of {url} has no address", "check the name and the DNS")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or str(error.os_error)
-        if isinstance(error.os_error, ConnectionRefusedError):
-            reason = "connection refused"
-        return TargetUnavailable(f"nothing answers at {url}: {reason}", "check that the desktop runs, and its port")
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ServerDisconnectedError):
-        return NotADesktop(f"{url} does not speak HTTP as a desktop does: {error}", "check the URL")
-    return TargetUnavailable(f"the connection to {url} broke: {error}", "check the desktop's log")

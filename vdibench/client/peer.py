@@ -23,13 +23,14 @@ from aiortc import (
     RTCPeerConnection,
     RTCSessionDescription,
 )
+from aiortc.sdp import candidate_from_sdp
 
 from vdibench.client.assembly import AssembledFrame, FrameAssembler, MediaPacket
 from vdibench.client.connection import CandidatePair
 from vdibench.client.h264 import is_key, opens_access_unit
 from vdibench.client.meter import StreamMeter
 from vdibench.errors import ProtocolViolation, TargetUnavailable
-from vdibench.selkies import IceServer
+from vdibench.selkies import IceServer, candidate_address
 
 __all__ = ["MediaPeer", "PeerObserver"]
 
@@ -140,6 +141,19 @@ class MediaPeer:
                 self._tap_audio(transceiver.receiver, names)
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         return str(self._pc.localDescription.sdp)
+
+    async def add_candidate(self, candidate: dict[str, Any]) -> None:
+        """Take a trickled candidate (W3C ``RTCIceCandidateInit``); what is none of ours to use is passed over."""
+        text = str(candidate.get("candidate", ""))
+        if candidate_address(text) is None:
+            return
+        try:
+            parsed = candidate_from_sdp(text.partition(":")[2])
+        except (AssertionError, IndexError, ValueError):
+            return
+        index = candidate.get("sdpMLineIndex")
+        parsed.sdpMLineIndex = index if isinstance(index, int) else 0
+        await self._pc.addIceCandidate(parsed)
 
     def _tap_video(self, receiver: Any, retransmissions: set[int], names: dict[str, str]) -> None:
         self._video_receiver = receiver
