@@ -1,32 +1,35 @@
-"""Control messages of ``selkies-2-webrtc``: the data channels' grammar. Sans-I/O.
+"""Control messages of Selkies 2.x: the data channels' grammar, which its WebSocket shares. Sans-I/O.
 
 Client verbs are text; server messages are JSON text, or gzip of it once compression was agreed.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from vdibench.errors import ProtocolViolation
+from vdibench.selkies.compression import inflate_text
 
 __all__ = [
     "HEARTBEAT_SECONDS",
     "ControlMessage",
     "Keysym",
+    "compression_offer",
     "decode_control",
+    "frame_acknowledgement",
     "key_down",
     "key_heartbeat",
     "key_up",
     "pointer",
     "request_key_frame",
     "resize_request",
+    "start_video",
     "stats_subscription",
+    "stop_video",
 ]
 
 # The server releases a held key when heartbeats stay away for 0.3 s.
@@ -70,20 +73,15 @@ class ControlMessage:
 def decode_control(payload: str | bytes) -> ControlMessage | None:
     """Read a server message; None for the few that are not JSON objects (compression echo).
 
-    :raises ProtocolViolation: binary that is not gzip.
+    :raises ProtocolViolation: binary that is not gzip, or of too much text.
     """
     if isinstance(payload, bytes):
-        try:
-            payload = gzip.decompress(payload).decode()
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise ProtocolViolation(
-                "binary control message that is not gzip", "check that the server is Selkies 2.x"
-            ) from error
+        payload = inflate_text(payload)
     if not payload.startswith("{"):
         return None
     try:
         document = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolViolation(
             f"control message that is not JSON: {payload[:40]!r}", "check that the server is Selkies 2.x"
         ) from error
@@ -124,3 +122,26 @@ def resize_request(width: int, height: int) -> str:
 def stats_subscription(*, on: bool) -> str:
     """Subscribe to the server's own figures; only a controller gets them."""
     return f"_stats,{int(on)}"
+
+
+# Only over WebSocket.
+
+
+def start_video() -> str:
+    """Let the desktop capture and send again; frames are numbered from 0, the first is a key frame."""
+    return "START_VIDEO"
+
+
+def stop_video() -> str:
+    """Pause the video; from the display's owner, the capture as well."""
+    return "STOP_VIDEO"
+
+
+def compression_offer() -> str:
+    """Say that we read compressed text; the server echoes it and compresses from 512 bytes on."""
+    return "_gz,1"
+
+
+def frame_acknowledgement(frame_id: int, held_seconds: float) -> str:
+    """Acknowledge the newest frame, and say how long ago it arrived; for the display's owner alone."""
+    return f"CLIENT_FRAME_ACK {frame_id} {round(held_seconds * 1000)}"
