@@ -76,7 +76,7 @@ def decode_control(payload: str | bytes) -> ControlMessage | None:
     :raises ProtocolViolation: binary that is not gzip, or of too much text.
     """
     if isinstance(payload, bytes):
-        payload = inflate_text(payload)
+        payload = inflate_text(payload) if payload else ""
     if not payload.startswith("{"):
         return None
     try:

@@ -197,10 +197,11 @@ class WebSocketConversation:
             return StreamLost(
                 f"another client took the desktop over{said}", "watch as a viewer, or end the other client first"
             )
-        kind, cause, remedy = _CLOSES.get(code or 0, _CUT)
-        return kind(
-            f"{cause}{said or (f' (code {code})' if kind is StreamLost and code not in _CLOSES else '')}", remedy
-        )
+        if code not in _CLOSES:
+            number = f" (code {code})" if code is not None else ""
+            return StreamLost(f"the connection broke{said or number}", _CUT_REMEDY)
+        kind, cause, remedy = _CLOSES[code]
+        return kind(cause + said, remedy)
 
 
 _CLOSES: dict[int, tuple[type[VdibenchError], str, str]] = {
@@ -226,11 +227,7 @@ _CLOSES: dict[int, tuple[type[VdibenchError], str, str]] = {
         "start fewer clients at once; behind a proxy all of them share its address",
     ),
 }
-_CUT: tuple[type[VdibenchError], str, str] = (
-    StreamLost,
-    "the connection broke",
-    "look into the desktop's log: it may have died, or found us too slow",
-)
+_CUT_REMEDY = "look into the desktop's log: it may have died, or found us too slow"
 
 
 def _read(text: str) -> ControlMessage:
