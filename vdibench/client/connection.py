@@ -20,6 +20,10 @@ __all__ = ["CandidatePair", "Connection", "ConnectionObserver", "Counters"]
 _NOT_APPLICABLE = float("nan")
 
 
+def _unheard(payload: bytes, timestamp: int, arrival_unix_seconds: float) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidatePair:
     """The nominated ICE candidate pair; types as in RFC 8445 (host, srflx, prflx, relay)."""
@@ -68,6 +72,7 @@ class ConnectionObserver:
     :param step: the step that a time-out would be blamed on, from now on.
     :param end: the session is over; the first reason counts.
     :param spawn: run a coroutine until the session ends; an error in it ends the session.
+    :param audio: each Opus packet: payload, RTP time stamp at 48 kHz (-1 where there is none), arrival in Unix seconds.
     """
 
     reached: Callable[[str, float | None], None]
@@ -78,6 +83,7 @@ class ConnectionObserver:
     step: Callable[[Step], None]
     end: Callable[[VdibenchError], None]
     spawn: Callable[[Coroutine[Any, Any, None]], None]
+    audio: Callable[[bytes, int, float], None] = _unheard
 
 
 class Connection(Protocol):

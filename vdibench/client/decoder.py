@@ -29,6 +29,7 @@ class DecodedFrame:
 
     :param decoded_unix_seconds: when the decoder returned the picture; NaN when it gave none.
     :param marker: what the desk wrote into it, or None.
+    :param picture: the picture itself, for whoever compares it; None when there is none.
     """
 
     source: AssembledFrame
@@ -36,6 +37,7 @@ class DecodedFrame:
     width: int
     height: int
     marker: Marker | None
+    picture: av.VideoFrame | None = None
 
 
 class FrameDecoder:
@@ -108,7 +110,7 @@ class FrameDecoder:
         picture = pictures[-1]
         luma = _luma(picture)
         marker = None if luma is None else self._reader.read(luma)
-        return DecodedFrame(frame, decoded, picture.width, picture.height, marker)
+        return DecodedFrame(frame, decoded, picture.width, picture.height, marker, picture)
 
     def _ask(self, frame: AssembledFrame) -> None:
         if frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:

@@ -2,7 +2,7 @@
 
 Layout (see docs/reference/marker.md): 32 × 4 square cells at the picture's top left, row-major, white = 1, 128 bits:
 magic 0xA5, version 1, session id (16), wall clock in µs (56), reserved (24), CRC-16/CCITT-FALSE of the 14 bytes before.
-Below them, four cells high and wide each, the key patch and the click patch.
+Below them, four cells high and wide each, the key patch, the click patch and the sync patch.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ class Marker:
     :param drawn_unix_seconds: the desk's wall clock just before the draw.
     :param key_patch: the key patch is white.
     :param click_patch: the click patch is white.
+    :param sync_patch: the patch that inverts with each click of the desk's click track is white.
     """
 
     session_id: int
     drawn_unix_seconds: float
     key_patch: bool
     click_patch: bool
+    sync_patch: bool = False
 
 
 class MarkerReader:
@@ -109,4 +111,5 @@ class MarkerReader:
             top = ROWS * cell
             return bool(luma[top + cell : top + 3 * cell, left + cell : left + 3 * cell].mean() > THRESHOLD)
 
-        return Marker(int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:11], "big") / 1e6, patch(0), patch(1))
+        drawn = int.from_bytes(data[4:11], "big") / 1e6
+        return Marker(int.from_bytes(data[2:4], "big"), drawn, patch(0), patch(1), patch(2))

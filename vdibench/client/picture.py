@@ -11,6 +11,7 @@ from vdibench.client.assembly import AssembledFrame
 from vdibench.client.decoder import DecodedFrame, FrameDecoder
 from vdibench.client.h264 import SequenceParameters, find_sps, parse_sps
 from vdibench.client.marker import Marker
+from vdibench.client.screenshots import PictureSampler
 from vdibench.client.sink import FrameRecord, SampleSink
 
 __all__ = ["STALE_SECONDS", "PictureStream"]
@@ -41,6 +42,7 @@ class PictureStream:
         self.sps: SequenceParameters | None = None
         self.size: tuple[int, int] | None = None
         self.marker_seen = False
+        self.sampler: PictureSampler | None = None
         self.first_frame = asyncio.Event()
         self._session = session
         self._marker_id = marker_id
@@ -108,6 +110,8 @@ class PictureStream:
             drawn = marker.drawn_unix_seconds
             repeated = drawn == self._last_marker
             self._last_marker = drawn
+            if (sampler := self.sampler) is not None and frame.picture is not None:
+                sampler.offer(frame.picture, marker)
         source = frame.source
         self._sink.frame(
             self._session,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
 from types import TracebackType
 
+from vdibench.client.audio import AudioContinuity, AudioPacket
 from vdibench.client.connection import CandidatePair, Connection, ConnectionObserver, Counters
 from vdibench.client.dialects import connection_for
 from vdibench.client.http import DesktopHttp, open_http
@@ -21,6 +23,7 @@ from vdibench.client.options import SessionOptions, Step
 from vdibench.client.picture import PictureStream
 from vdibench.client.pulse import Pulse
 from vdibench.client.sink import InputRecord, SampleSink
+from vdibench.client.synchronisation import SynchronisationProbe
 from vdibench.errors import StreamLost, TargetUnavailable, UsageError, VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import ControlMessage, Dialect, IceServer, Role
@@ -55,6 +58,8 @@ class DesktopSession:
         self._http: DesktopHttp | None = None
         self._connection: Connection | None = None
         self._input: InputProbe | None = None
+        self._continuity = AudioContinuity()
+        self.synchronisation: SynchronisationProbe | None = None
         self._departure: asyncio.Task[None] | None = None
         self.picture = PictureStream(
             self.desktop.id,
@@ -119,6 +124,7 @@ class DesktopSession:
             step=self._stepped,
             end=self._life.end,
             spawn=self._life.spawn,
+            audio=self._heard,
         )
 
     def _stepped(self, step: Step) -> None:
@@ -144,6 +150,15 @@ class DesktopSession:
     def _marked(self, marker: Marker, decoded_unix_seconds: float) -> None:
         if self._input is not None:
             self._input.saw(marker, decoded_unix_seconds)
+        if self.synchronisation is not None:
+            self.synchronisation.saw(marker, decoded_unix_seconds)
+
+    def _heard(self, payload: bytes, timestamp: int, arrival_unix_seconds: float) -> None:
+        second = self._continuity.add(AudioPacket(payload, timestamp, arrival_unix_seconds))
+        if second is not None:
+            self._sink.row(self.desktop.id, "audio", asdict(second))
+        if self.synchronisation is not None:
+            self.synchronisation.heard(payload, timestamp, arrival_unix_seconds)
 
     async def _say_why_it_stalled(self, seconds: float) -> VdibenchError:
         """A picture that stopped has three usual reasons; whether HTTP still answers tells them apart."""

@@ -1,11 +1,12 @@
-"""Draw a machine-readable marker, input echo patches and a workload on an X11 screen.
+"""Draw a machine-readable marker, echo patches and a workload on an X11 screen; on request screenshots and clicks.
 
 One file, standard library only, Python 3.9 or later: copy it into any desktop image and run
 ``python3 desk.py --display :1 --session-id 7``. It speaks the X11 protocol itself, over the unix
 socket (or TCP when the display names a host), with the cookie that XAUTHORITY holds.
 
-I/O: one X11 connection, and one line on stderr when it fails. Units: pixels, seconds; the marker carries
-microseconds. Exit status: 0 ended as asked, 1 the X server went away or failed, 2 it cannot be used.
+I/O: one X11 connection, and one line on stderr when it fails; with ``--probes`` a folder, with a click track a
+PulseAudio connection. Units: pixels, seconds; the marker carries microseconds. Exit status: 0 ended as asked, 1 the
+X server went away or failed, 2 it cannot be used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import array
 import binascii
 import contextlib
 import functools
+import json
 import math
 import os
 import random
@@ -26,13 +28,14 @@ import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 __all__ = ["Connection", "DeskError", "main", "marker_bytes", "request"]
 
-VERSION = "1.0"
-BAD_DISPLAY = 2
+VERSION = "1.1"
+BAD_DISPLAY = BAD_SOUND = 2
 SERVER_FAILED = 1
 
 
@@ -58,7 +61,7 @@ FOCUS_OUT, EXPOSE, CONFIGURE_NOTIFY, GENERIC_EVENT = 10, 12, 22, 35
 CREATE_WINDOW, CHANGE_WINDOW_ATTRIBUTES, MAP_WINDOW, CONFIGURE_WINDOW = 1, 2, 8, 12
 CHANGE_PROPERTY, SET_INPUT_FOCUS, GET_INPUT_FOCUS, OPEN_FONT, QUERY_FONT = 18, 42, 43, 45, 47
 CREATE_PIXMAP, CREATE_GC, CHANGE_GC, COPY_AREA = 53, 55, 56, 62
-POLY_FILL_RECTANGLE, PUT_IMAGE, IMAGE_TEXT8, QUERY_EXTENSION = 70, 72, 76, 98
+POLY_FILL_RECTANGLE, PUT_IMAGE, GET_IMAGE, IMAGE_TEXT8, QUERY_EXTENSION = 70, 72, 73, 76, 98
 
 
 class Rect(NamedTuple):
@@ -437,8 +440,11 @@ def white_runs(position: int, value: int, cell: int) -> bytes:
     )
 
 
+PATCHES = ("key", "click", "sync")
+
+
 class Marker:
-    """The marker and the two patches below it."""
+    """The marker and the patches below it."""
 
     def __init__(self, canvas: Canvas, session_id: int, cell: int) -> None:
         self._canvas = canvas
@@ -448,7 +454,7 @@ class Marker:
         self._black, self._white = canvas.context(screen.black), canvas.context(screen.white)
         self._whole = Rect(0, 0, COLUMNS * cell, ROWS * cell)
         self._pixmap = canvas.pixmap(self._whole.width, self._whole.height)
-        self._lit = {"key": False, "click": False}
+        self._lit = dict.fromkeys(PATCHES, False)
 
     def stamp(self, microseconds: int) -> list[bytes]:
         """Show a time: drawn aside, then brought up by one copy, so that no capture sees it half done."""
@@ -462,14 +468,14 @@ class Marker:
         ]
 
     def toggle(self, patch: str) -> bytes:
-        """Invert the patch ``key`` or ``click``."""
+        """Invert one of the patches."""
         self._lit[patch] = not self._lit[patch]
         return self.patch(patch)
 
     def patch(self, name: str) -> bytes:
-        """Draw a patch as it stands. It tells that an input came, by change alone: it counts nothing."""
+        """Draw a patch as it stands. It tells that something came, by change alone: it counts nothing."""
         side = 4 * self._cell
-        rect = Rect(0 if name == "key" else side, side, side, side)
+        rect = Rect(PATCHES.index(name) * side, side, side, side)
         return self._canvas.fill(self._canvas.window, self._white if self._lit[name] else self._black, [rect])
 
 
@@ -780,6 +786,261 @@ WORKLOADS = {"idle": Workload, "text": Text, "window": Window, "video": Video}
 
 
 # ---------------------------------------------------------------------------------------------------
+# Probes: what a measurement asks for while it runs, by files of a folder
+# ---------------------------------------------------------------------------------------------------
+
+# A request that nobody renews ends by itself: a measurement that was killed leaves no load behind.
+REQUEST_SECONDS = 10.0
+SCREENSHOTS, SCREENSHOT_BYTES = 4, 64 << 20
+
+
+def warn(text: str) -> None:
+    """Say on stderr what is not done, in one line; the drawing goes on."""
+    print(f"desk: warning: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
+class Probes:
+    """The folder of requests and answers. A request is a file that its asker touches every few seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: deque[tuple[Path, int]] = deque()
+        self._clicked: deque[str] = deque(maxlen=32)
+        for path in (*folder.glob("*.bgrx"), *folder.glob("*.part")):  # of a desk before this one
+            path.unlink(missing_ok=True)
+
+    def wanted(self, request_: str) -> str | None:
+        """Return the text of a fresh request, else None."""
+        path = self._folder / request_
+        try:
+            if time.time() - path.stat().st_mtime > REQUEST_SECONDS:
+                return None
+            return path.read_text("ascii", "replace")[:32].strip()
+        except OSError:
+            return None
+
+    def keep(self, microseconds: int, head: dict[str, object], pixels: memoryview) -> None:
+        """Store a screenshot under its marker's time: a line of JSON, then the rows. The newest few stay."""
+        path = self._folder / f"{microseconds}.bgrx"
+        line = json.dumps({"marker_microseconds": microseconds, **head}).encode() + b"\n"
+        self._write(path, line, pixels)
+        self._kept.append((path, len(pixels)))
+        while len(self._kept) > SCREENSHOTS or (
+            len(self._kept) > 1 and sum(size for _, size in self._kept) > SCREENSHOT_BYTES
+        ):
+            self._kept.popleft()[0].unlink(missing_ok=True)
+
+    def clicked(self, seen: int, heard: int) -> None:
+        """Note the instants, in microseconds, at which a click was drawn and at which it was to begin to sound."""
+        self._clicked.append(f"{seen} {heard}\n")
+        self._write(self._folder / "clicked", "".join(self._clicked).encode())
+
+    def _write(self, path: Path, *parts: bytes | memoryview) -> None:
+        part = path.with_suffix(".part")
+        # It may show what a user sees: nobody else may read it.
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            for data in parts:
+                file.write(data)
+        part.replace(path)
+
+    def clear(self) -> None:
+        """Remove all screenshots."""
+        while self._kept:
+            self._kept.popleft()[0].unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------------
+# Click track: PulseAudio's native protocol, as much as plays one sample
+# ---------------------------------------------------------------------------------------------------
+
+SOUND_TIMEOUT = 5.0
+SOUND_RATE = 48000
+CLICK_HERTZ, CLICK_SECONDS, CLICK_LEVEL = 4000.0, 0.004, 0.5
+CLICK_INTERVALS = (0.7, 1.3)
+# A sound server that mixes ahead has given away the next few milliseconds already when a sound is asked for, and
+# the beginning is lost. So silence goes first, and the asking is as much earlier.
+CLICK_LEAD = 0.1
+CLICK_DELAYS = (-0.5, 0.5)
+PULSE_VERSION = 12  # the last one without property lists
+PULSE_ERROR, PULSE_REPLY, PULSE_AUTH, PULSE_NAME = 0, 2, 8, 9
+PULSE_UPLOAD, PULSE_UPLOADED, PULSE_PLAY, PULSE_REMOVE = 15, 17, 18, 19
+NO_INDEX = 0xFFFFFFFF
+SAMPLE_NAME = f"vdibench-click-{os.getpid()}"
+
+
+def click_sample() -> bytes:
+    """Return the lead and one click: a burst of :data:`CLICK_SECONDS`, loudest in its middle, mono, 16 bits."""
+    count = round(CLICK_SECONDS * SOUND_RATE)
+    silence = bytes(2 * round(CLICK_LEAD * SOUND_RATE))
+    values = []
+    for index in range(count):
+        hull = math.sin(math.pi * (index + 0.5) / count) ** 2
+        wave = math.sin(2 * math.pi * CLICK_HERTZ * (index + 0.5) / SOUND_RATE)
+        values.append(round(CLICK_LEVEL * 32767 * hull * wave))
+    return silence + struct.pack(f"<{count}h", *values) + silence
+
+
+def sound_address() -> tuple[int, str | tuple[str, int]]:
+    """Return family and address of the sound server, as PULSE_SERVER names it."""
+    first = (os.environ.get("PULSE_SERVER", "").split() or [""])[0]
+    first = re.sub(r"^\{[^}]*\}", "", first)
+    if first.startswith(("tcp:", "tcp4:")):
+        host, _, port = first.partition(":")[2].rpartition(":")
+        return socket.AF_INET, (host or port, int(port) if host and port.isdigit() else 4713)
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    return socket.AF_UNIX, first.partition("unix:")[2] or first or f"{runtime}/pulse/native"
+
+
+def sound_cookie() -> bytes:
+    """Return the sound server's cookie, zeros when there is none: a server with anonymous access takes any."""
+    home = Path(os.environ.get("HOME", "/"))
+    named = os.environ.get("PULSE_COOKIE")
+    for path in [Path(named)] if named else [home / ".config/pulse/cookie", home / ".pulse-cookie"]:
+        with contextlib.suppress(OSError):
+            return path.read_bytes()[:256].ljust(256, b"\0")
+    return bytes(256)
+
+
+def tagged(*values: int | str | bytes | None) -> bytes:
+    """Return values in PulseAudio's tagged form: numbers as 32 bits, bytes as they are (already tagged)."""
+    parts = []
+    for value in values:
+        if value is None:
+            parts.append(b"N")
+        elif isinstance(value, str):
+            parts.append(b"t" + value.encode() + b"\0")
+        elif isinstance(value, int):
+            parts.append(struct.pack(">cI", b"L", value))
+        else:
+            parts.append(value)
+    return b"".join(parts)
+
+
+class Sound:
+    """The click, kept in the sound server and played by one message: nothing is buffered on the way.
+
+    :raises OSError: the server cannot be reached or refuses.
+    """
+
+    def __init__(self) -> None:
+        family, address = sound_address()
+        self._tag = 0
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.settimeout(SOUND_TIMEOUT)
+        try:
+            self._socket.connect(address)
+            if family == socket.AF_INET:
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            cookie = sound_cookie()
+            self._call(PULSE_AUTH, PULSE_VERSION, struct.pack(">cI", b"x", len(cookie)) + cookie)
+            self._call(PULSE_NAME, "vdibench desk")
+            sample = click_sample()
+            form = struct.pack(">cBBI", b"a", 3, 1, SOUND_RATE) + b"m\1\0"  # 16 bits little-endian, mono
+            reply = self._call(PULSE_UPLOAD, SAMPLE_NAME, form, len(sample))
+            (channel,) = struct.unpack_from(">xI", reply)
+            self._socket.sendall(struct.pack(">IIIII", len(sample), channel, 0, 0, 0) + sample)
+            self._call(PULSE_UPLOADED, channel)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor, for ``select``."""
+        return self._socket.fileno()
+
+    def play(self) -> None:
+        """Play the sample now, on the default sink: its click sounds :data:`CLICK_LEAD` later."""
+        self._send(PULSE_PLAY, NO_INDEX, None, 0x10000, SAMPLE_NAME)
+
+    def drain(self) -> None:
+        """Read what the server says; its answer to :meth:`play` may be a refusal.
+
+        :raises OSError: it refused or has gone.
+        """
+        self._answer()
+
+    def close(self) -> None:
+        """Let the server forget the click."""
+        with contextlib.suppress(OSError):
+            self._send(PULSE_REMOVE, SAMPLE_NAME)
+        self._socket.close()
+
+    def _send(self, command: int, *values: int | str | bytes | None) -> None:
+        self._tag += 1
+        body = tagged(command, self._tag, *values)
+        self._socket.sendall(struct.pack(">IIIII", len(body), NO_INDEX, 0, 0, 0) + body)
+
+    def _call(self, command: int, *values: int | str | bytes | None) -> bytes:
+        self._send(command, *values)
+        while True:
+            tag, rest = self._answer()
+            if tag == self._tag:
+                return rest
+
+    def _answer(self) -> tuple[int, bytes]:
+        (length,) = struct.unpack_from(">I", self._exactly(20))
+        if length > 1 << 20:
+            raise OSError("not the protocol of PulseAudio")
+        data = self._exactly(length)
+        if length < 10:
+            return 0, b""
+        command, tag = struct.unpack_from(">xIxI", data)
+        if command == PULSE_ERROR:
+            (code,) = struct.unpack_from(">xI", data, 10)
+            raise OSError(f"it refused with error {code}")
+        return (tag if command == PULSE_REPLY else 0), data[10:]
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            more = self._socket.recv(count - len(data))
+            if not more:
+                raise OSError("it has gone")
+            data += more
+        return data
+
+
+class ClickTrack:
+    """Clicks at random intervals, each at the instant at which the patch ``sync`` inverts.
+
+    :param delay: seconds from the patch to the sound; 0 but for calibration.
+    """
+
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
+        self.sound = Sound()
+        self._patch_due = self._sound_due = 0.0
+        self._seen = self._heard = 0
+        self._plan(time.monotonic())
+
+    @property
+    def due(self) -> float:
+        """Return the monotonic time at which :meth:`act` has something to do."""
+        return min(self._patch_due, self._sound_due)
+
+    def act(self, now: float, toggle: Callable[[], None]) -> tuple[int, int] | None:
+        """Do what is due; return both instants in microseconds when a click is complete."""
+        if now >= self._sound_due:
+            self._heard = time.time_ns() // 1000 + round(1e6 * CLICK_LEAD)
+            self.sound.play()
+            self._sound_due = math.inf
+        if now >= self._patch_due:
+            self._seen = time.time_ns() // 1000
+            toggle()
+            self._patch_due = math.inf
+        if math.isinf(self.due):
+            self._plan(now)
+            return self._seen, self._heard
+        return None
+
+    def _plan(self, now: float) -> None:
+        # Random, so that the sequence of intervals says which sound belongs to which picture.
+        at = now + random.uniform(*CLICK_INTERVALS)
+        self._patch_due = at + max(0.0, -self.delay)
+        self._sound_due = at + max(0.0, self.delay) - CLICK_LEAD
+
+
+# ---------------------------------------------------------------------------------------------------
 # Main
 # ---------------------------------------------------------------------------------------------------
 
@@ -797,7 +1058,23 @@ class Desk:
         self._input = Input(self._connection)
         self._workload = WORKLOADS[options.workload](self._canvas)
         self._in_flight = 0
+        self._probes = Probes(options.probes) if options.probes is not None else None
+        self._clicks: ClickTrack | None = None
+        self._clicks_fail = False
+        self._second = 0
         self._warn_if_small()
+        if options.clicks is not None:
+            try:
+                self._clicks = ClickTrack(options.clicks)
+            except OSError as error:
+                cause = f"no click track, the sound server cannot be used ({error})"
+                raise DeskError(cause, "set PULSE_SERVER to a running PulseAudio", BAD_SOUND) from error
+
+    def close(self) -> None:
+        """Leave nothing behind in the folder of probes and in the sound server."""
+        if self._probes is not None:
+            self._probes.clear()
+        self._quiet()
 
     def run(self) -> None:
         """Draw until the duration ends (for ever without one)."""
@@ -827,19 +1104,99 @@ class Desk:
                 # through all values and the mean wait is half a capture interval.
                 due += rng.uniform(1 - options.dither, 1 + options.dither) / options.rate
                 due = max(due, now)
-            wait = max(0.0, min(due, end) - time.monotonic())
-            if connection.pending or select.select([connection], [], [], wait)[0]:
+            self._click(now)
+            wait = max(0.0, min(due, end, self._clicks.due if self._clicks else end) - time.monotonic())
+            listened = [connection.fileno(), *([self._clicks.sound.fileno()] if self._clicks else [])]
+            ready = listened[:1] if connection.pending else select.select(listened, [], [], wait)[0]
+            if listened[0] in ready:
                 self._answer(connection.read())
+            elif ready:
+                self._with_sound(lambda track: track.sound.drain())
 
     def _frame(self, now: float) -> None:
         """Send one frame with one write, the marker first: its time is that of its own draw alone."""
         step = self._workload.step(now)
-        stamp = self._marker.stamp(time.time_ns() // 1000)
+        first, microseconds, stamp = self._stamp()
         self._connection.send([*stamp, *step, request(GET_INPUT_FOCUS)])
         self._in_flight += 1
+        if first and self._probes is not None:
+            self._serve(self._probes, microseconds)
+
+    def _stamp(self) -> tuple[bool, int, list[bytes]]:
+        """Return whether this marker is the first of a new second, its time, and the requests that draw it."""
+        microseconds = time.time_ns() // 1000
+        before, self._second = self._second, microseconds // 1_000_000
+        return self._second > before, microseconds, self._marker.stamp(microseconds)
+
+    def _serve(self, probes: Probes, microseconds: int) -> None:
+        """Do what a measurement asks for: once a second, right after the first marker of that second."""
+        if probes.wanted("screenshots") is None:
+            probes.clear()
+        else:
+            self._screenshot(probes, microseconds)
+        if self._options.clicks is not None:
+            return
+        asked = probes.wanted("clicks")
+        if asked is None:
+            self._clicks_fail = False
+            self._quiet()
+        elif not self._clicks_fail:
+            try:
+                delay = number(asked or "0", *CLICK_DELAYS, float)
+                if self._clicks is None:
+                    self._clicks = ClickTrack(delay)
+                self._clicks.delay = delay
+            except (OSError, argparse.ArgumentTypeError) as error:
+                self._silence(error)
+
+    def _screenshot(self, probes: Probes, microseconds: int) -> None:
+        """Keep the screen as it is, before anything else is drawn."""
+        canvas, connection = self._canvas, self._connection
+        body = struct.pack("<IhhHHI", connection.screen.root, 0, 0, canvas.width, canvas.height, 0xFFFFFFFF)
+        reply = connection.call(request(GET_IMAGE, 2, body))
+        size = 4 * canvas.width * canvas.height
+        if reply[0] != REPLY or len(reply) < 32 + size:
+            return  # the screen's size changes at this moment
+        head = {"width": canvas.width, "height": canvas.height, "session_id": self._options.session_id}
+        try:
+            probes.keep(microseconds, {"format": "BGRX", **head}, memoryview(reply)[32 : 32 + size])
+        except OSError as error:
+            warn(f"no screenshot can be kept ({error}): check the space in the folder of probes")
+
+    def _click(self, now: float) -> None:
+        """Click when it is time to: sound and patch go out together."""
+        if self._clicks is None or now < self._clicks.due:
+            return
+
+        def act(track: ClickTrack) -> None:
+            done = track.act(now, lambda: self._connection.send([self._marker.toggle("sync")]))
+            if done is not None and self._probes is not None:
+                # The notes are for calibration only; a full disk ends no click track.
+                with contextlib.suppress(OSError):
+                    self._probes.clicked(*done)
+
+        self._with_sound(act)
+
+    def _with_sound(self, work: Callable[[ClickTrack], None]) -> None:
+        try:
+            if self._clicks is not None:
+                work(self._clicks)
+        except OSError as error:
+            self._silence(error)
+
+    def _silence(self, error: Exception) -> None:
+        """Go on without clicks until they are asked for anew; the picture must not end with the sound."""
+        warn(f"no click track, the sound server cannot be used ({error}): check PULSE_SERVER and PulseAudio")
+        self._clicks_fail = True
+        self._quiet()
+
+    def _quiet(self) -> None:
+        if self._clicks is not None:
+            self._clicks.sound.close()
+            self._clicks = None
 
     def _static(self) -> list[bytes]:
-        return [self._marker.patch("key"), self._marker.patch("click"), *self._workload.paint()]
+        return [*(self._marker.patch(name) for name in PATCHES), *self._workload.paint()]
 
     def _answer(self, messages: list[bytes]) -> None:
         """React to what the server sent; all that follows from it goes out at once."""
@@ -866,7 +1223,7 @@ class Desk:
                 if patch:
                     requests.append(self._marker.toggle(patch))
         if repaint:
-            requests += [*self._static(), *self._marker.stamp(time.time_ns() // 1000)]
+            requests += [*self._static(), *self._stamp()[2]]
         if requests:
             self._connection.send(requests)
 
@@ -924,6 +1281,13 @@ def descriptor(text: str) -> int:
     return int(text)
 
 
+def folder(text: str) -> Path:
+    """Parse a folder that can be written to."""
+    if not os.access(text, os.R_OK | os.W_OK | os.X_OK) or not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a folder that can be written to: make it first")
+    return Path(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     line = argparse.ArgumentParser(
@@ -943,6 +1307,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--cell", type=bounded(*CELLS, int), default=16, help="side of a marker cell in pixels (default: 16)")
     add("--duration", type=bounded(0.001, 1e9), help="end after this many seconds")
+    add("--probes", type=folder, metavar="DIR", help="take screenshots and click while files there ask for it")
+    add(
+        "--clicks",
+        type=bounded(*CLICK_DELAYS),
+        nargs="?",
+        const=0.0,
+        metavar="DELAY",
+        help="click from the start, the sound this many seconds after the picture (default: 0)",
+    )
     add("--ready-fd", type=descriptor, help="write 'ready' here when the first frame is on the screen")
     add("--version", action="version", version=f"desk {VERSION} (marker {MARKER_VERSION})")
     return line
@@ -958,12 +1331,17 @@ def main(arguments: list[str] | None = None) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
     options = parser().parse_args(arguments)
+    desk = None
     try:
-        Desk(options).run()
+        desk = Desk(options)
+        desk.run()
     except DeskError as error:
         with contextlib.suppress(BrokenPipeError):
             print(f"desk: {error}", file=sys.stderr)
         return error.status
+    finally:
+        if desk is not None:
+            desk.close()
     return 0
 
 

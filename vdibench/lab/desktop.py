@@ -61,7 +61,7 @@ class DesktopRun:
 
     def make_files(self, rtc: str) -> None:
         """Write everything that its processes read."""
-        for name in ("home", "pulse", "run", "rtc", "sockets", "statistics"):
+        for name in ("home", "pulse", "run", "rtc", "sockets", "statistics", "probes"):
             (self._directory / name).mkdir(mode=0o700, parents=True)
         cookie = secrets.token_bytes(16)
         entry = struct.pack(">HHHH", _FAMILY_WILD, 0, 0, len(_COOKIE_KIND)) + _COOKIE_KIND
@@ -74,7 +74,8 @@ class DesktopRun:
         ]
         if self.spec.audible:
             script.append(f"load-module module-sine sink={SINK} frequency={_TONE_HERTZ}")
-            script.append(f"set-sink-volume {SINK} {_TONE_VOLUME}")
+            # The tone alone is quiet: what else plays there, a click track for one, keeps its level.
+            script.append(f"set-sink-input-volume 0 {_TONE_VOLUME}")
         write_private(self._directory / "pulse" / "lab.pa", "\n".join(script) + "\n")
         write_private(self._directory / "pulse" / "daemon.conf", "")
         write_private(self._directory / "pulse" / "client.conf", "autospawn = no\n")
@@ -165,6 +166,7 @@ class DesktopRun:
         reader, writer = os.pipe()
         command = [sys.executable, str(Path(vdibench.__file__).with_name("desk") / "desk.py")]
         command += ["--display", self.screen, "--session-id", str(self.marker_id), "--ready-fd", str(writer)]
+        command += ["--probes", str(self._directory / "probes")]
         command += ["--rate", str(self.spec.display.framerate), "--workload", str(self.spec.workload)]
         try:
             children.start(self.desk, command, environment, pass_fds=(writer,))
@@ -186,6 +188,7 @@ class DesktopRun:
             "ca_file": self.server.ca_file,
             "dialect": str(self.spec.dialect),
             "screen": self.screen,
+            "probes": str(self._directory / "probes"),
             "display": {"width": display.width, "height": display.height, "framerate": display.framerate},
             "workload": str(self.spec.workload),
             "encoder": ENCODER,

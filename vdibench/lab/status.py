@@ -122,6 +122,7 @@ def desktop_record(entry: dict[str, Any]) -> Desktop:
         workload=Workload(entry["workload"]),
         pids=tuple(part["pid"] for part in entry["parts"] if part["pid"] is not None),
         dialect=entry["dialect"],
+        probes=entry["probes"],
     )
 
 

@@ -185,6 +185,14 @@ _ALL = (
         Column("unix_seconds", "float64", "when its picture was decoded"),
         Column("offset_seconds", "float64", "audio minus video; positive: audio is late"),
     ),
+    _table(
+        "audio",
+        "one second of a session in which audio packets came",
+        Column("unix_seconds", "float64", "arrival of the second's last packet"),
+        Column("packets", "int64", "Opus packets that arrived"),
+        Column("received_seconds", "float64", "how long they sound"),
+        Column("missing_seconds", "float64", "sound between them that never came; a pause over 1 s is silence"),
+    ),
 )
 
 TABLES = MappingProxyType({table.name: table for table in _ALL})

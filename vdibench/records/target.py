@@ -70,6 +70,8 @@ class Desktop:
     :param cgroup: path of the desktop's cgroup on this host; empty when there is none.
     :param gpu: the desktop should have a GPU: absent figures are then no data, not "not applicable".
     :param dialect: how it speaks (``selkies-2-webrtc``), where that is known beforehand; empty to find out.
+    :param probes: folder on this host through which its desk takes requests for screenshots and clicks (the desk's
+        ``--probes``); empty where there is none.
     """
 
     id: str
@@ -83,3 +85,4 @@ class Desktop:
     cgroup: str = ""
     gpu: bool = False
     dialect: str = ""
+    probes: str = ""
