@@ -147,9 +147,9 @@ class DesktopHttp:
             return ()
         return parse_rtc_configuration(probe.body)
 
-    async def signalling(self) -> aiohttp.ClientWebSocketResponse:
-        """Open the signalling WebSocket of 2.x; a session token goes into its HELLO."""
-        return await self.websocket(SIGNALLING_PATH)
+    async def signalling(self, path: str = SIGNALLING_PATH) -> aiohttp.ClientWebSocketResponse:
+        """Open a signalling WebSocket; a session token goes into its HELLO, not along with this."""
+        return await self.websocket(path)
 
     async def websocket(
         self, path: str, *, max_message_bytes: int = 1 << 20, with_token: bool = False
@@ -175,8 +175,9 @@ class DesktopHttp:
             except aiohttp.WSServerHandshakeError as error:
                 if error.status == 401:
                     # The stream's socket refuses a missing token without naming a scheme.
-                    basic = (error.headers or {}).get(aiohttp.hdrs.WWW_AUTHENTICATE, "").lower().startswith("basic")
-                    raise unauthorised(self._endpoint, token=self._secure and not basic) from error
+                    challenge = error.headers.get(aiohttp.hdrs.WWW_AUTHENTICATE, "") if error.headers else ""
+                    token = self._secure and not challenge.lower().startswith("basic")
+                    raise unauthorised(self._endpoint, token=token) from error
                 if error.status == 403:
                     raise forbidden(self._endpoint) from error
                 if error.status != 503 or time.monotonic() > deadline:

@@ -16,7 +16,7 @@ from vdibench.commands.values import duration_seconds, parameter_file, parameter
 from vdibench.report import final_line, show, verdict_table
 from vdibench.store import Recording
 from vdibench.suites import PipelineOptions, ProgressReading, plan_pipeline, run_pipeline
-from vdibench.targets import PASSWORD_VARIABLE, password_from
+from vdibench.targets import PASSWORD_VARIABLE, TOKEN_VARIABLE, password_from, session_token
 
 __all__ = ["run"]
 
@@ -44,6 +44,7 @@ def run(
     objectives: str,
     user: str,
     password_file: str,
+    token_file: str,
     ca_file: str,
     insecure: bool,
     take_control: bool,
@@ -62,6 +63,8 @@ def run(
     if password_file:
         # The kernels inherit the environment; a password is never an argument nor a parameter.
         os.environ[PASSWORD_VARIABLE] = password_from(password_file)
+    if token_file:
+        os.environ[TOKEN_VARIABLE] = session_token(token_file)
     options = PipelineOptions(
         notebooks=notebooks,
         target=target,

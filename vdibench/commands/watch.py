@@ -39,6 +39,7 @@ def watch(
     url: str,
     user: str,
     password_file: str,
+    token_file: str,
     ca_file: str,
     insecure: bool,
     take_control: bool,
@@ -59,12 +60,14 @@ def watch(
     # Only when called: `vdibench --help` should not wait for WebRTC and NumPy.
     from vdibench.records import Endpoint
     from vdibench.targets.address import desktop_url
-    from vdibench.targets.credentials import credentials
+    from vdibench.targets.credentials import credentials, session_token
     from vdibench.watch import WatchOptions, parse_listen
 
     address = parse_listen(listen) if listen else None
     options = WatchOptions(
-        endpoint=Endpoint(desktop_url(url), credentials(user, password_file), ca_file, insecure),
+        endpoint=Endpoint(
+            desktop_url(url), credentials(user, password_file), ca_file, insecure, session_token(token_file)
+        ),
         take_control=take_control,
         send_input=send_input,
         relay_only=relay_only,

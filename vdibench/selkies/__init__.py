@@ -16,7 +16,7 @@ from vdibench.selkies.control import (
     resize_request,
     stats_subscription,
 )
-from vdibench.selkies.detection import HEALTH_PATHS, Detection, Dialect, Probe, classify
+from vdibench.selkies.detection import HEALTH_PATHS, SLOW_PATHS, Detection, Dialect, Probe, classify, next_path
 from vdibench.selkies.ice_servers import IceServer, parse_rtc_configuration
 from vdibench.selkies.sdp import (
     Address,
@@ -39,10 +39,12 @@ from vdibench.selkies.signalling import (
     SignallingEvent,
     close_reason,
 )
+from vdibench.selkies.token import token_cookies, token_protocols
 
 __all__ = [
     "HEALTH_PATHS",
     "SIGNALLING_PATH",
+    "SLOW_PATHS",
     "Address",
     "CandidateReceived",
     "ControlMessage",
@@ -66,6 +68,7 @@ __all__ = [
     "key_down",
     "key_heartbeat",
     "key_up",
+    "next_path",
     "parse_rtc_configuration",
     "pointer",
     "repair_offer",
@@ -74,5 +77,7 @@ __all__ = [
     "rewrite_candidate",
     "rewrite_candidates",
     "stats_subscription",
+    "token_cookies",
+    "token_protocols",
     "without_candidates",
 ]

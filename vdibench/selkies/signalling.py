@@ -41,6 +41,8 @@ __all__ = [
 
 SIGNALLING_PATH = "/api/webrtc/signaling"
 
+_TOKEN_REMEDY = "set VDIBENCH_TOKEN or --token-file to one that its token table has"
+
 
 class Role(StrEnum):
     """A viewer harms nobody; a controller takes the desktop over from whoever controls it."""
@@ -90,14 +92,17 @@ class Signalling:
     :param tab_id: identity of a controller; a second controller with the same one replaces the first, and four
         such take-overs within five seconds are refused, so every client of a load test needs its own.
     :param page_size: width and height in pixels that a controller's page claims; the server fits the desktop to it.
+    :param token: session token of a desktop in secure mode; its role there wins over ours. Empty for none.
     """
 
-    def __init__(self, role: Role, tab_id: str, page_size: tuple[int, int] | None = None) -> None:
+    def __init__(self, role: Role, tab_id: str, page_size: tuple[int, int] | None = None, token: str = "") -> None:
         meta: dict[str, Any] = {"client_type": str(role), "client_slot": -1, "display_id": "primary"}
         if role is Role.CONTROLLER:
             meta["client_tab_id"] = tab_id
         if page_size is not None:
             meta["page_size"] = list(page_size)
+        if token:
+            meta["client_token"] = token
         self._pending = [f"HELLO client {json.dumps(meta)}"]
         self._peer = ""
 
@@ -156,7 +161,9 @@ def close_reason(code: int | None, text: str = "") -> VdibenchError:
     said = f" ({text})" if text else ""
     number = f" (code {code})" if code is not None else ""
     if code == 4001 and "token" in text.lower():
-        return AuthenticationError(f"the desktop refused our token{said}", "ask for a valid client token")
+        return AuthenticationError(f"the desktop refused our session token{said}", _TOKEN_REMEDY)
+    if code == 4002:
+        return AuthenticationError(f"the desktop revoked our session token{said}", _TOKEN_REMEDY)
     if code == 4001:
         return StreamLost(
             f"another controller took the desktop over{said}",

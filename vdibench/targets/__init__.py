@@ -2,11 +2,12 @@
 
 from vdibench.targets.address import TargetAddress, parse_target
 from vdibench.targets.clock import UNKNOWN_CLOCK_SECONDS, clock_bound_seconds, is_here, peer_is_here
-from vdibench.targets.credentials import PASSWORD_VARIABLE, credentials, password_from
+from vdibench.targets.credentials import PASSWORD_VARIABLE, TOKEN_VARIABLE, credentials, password_from, session_token
 from vdibench.targets.opening import OpenTarget, Wanted, open_target
 
 __all__ = [
     "PASSWORD_VARIABLE",
+    "TOKEN_VARIABLE",
     "UNKNOWN_CLOCK_SECONDS",
     "OpenTarget",
     "TargetAddress",
@@ -18,4 +19,5 @@ __all__ = [
     "parse_target",
     "password_from",
     "peer_is_here",
+    "session_token",
 ]

@@ -8,9 +8,10 @@ from pathlib import Path
 from vdibench.errors import UsageError
 from vdibench.records import Credentials
 
-__all__ = ["PASSWORD_VARIABLE", "credentials", "password_from"]
+__all__ = ["PASSWORD_VARIABLE", "TOKEN_VARIABLE", "credentials", "password_from", "session_token"]
 
 PASSWORD_VARIABLE = "VDIBENCH_PASSWORD"
+TOKEN_VARIABLE = "VDIBENCH_TOKEN"
 
 
 def credentials(user: str, password_file: str = "") -> Credentials | None:
@@ -28,12 +29,29 @@ def credentials(user: str, password_file: str = "") -> Credentials | None:
     return Credentials(user, password)
 
 
+def session_token(token_file: str = "") -> str:
+    """The session token for a desktop in secure mode; empty when none was given.
+
+    :raises UsageError: a token file that cannot be read or is empty, or what cannot be a token.
+    """
+    token = (_first_line(token_file, "token file") if token_file else os.environ.get(TOKEN_VARIABLE, "")).strip()
+    if token_file and not token:
+        raise UsageError(f"token file {token_file} is empty", "put the token into its first line")
+    if not token.isprintable() or any(sign.isspace() for sign in token):
+        raise UsageError("the session token holds spaces or control characters", "give the token alone")
+    return token
+
+
 def password_from(file: str) -> str:
     """The password in a file: its first line, as secret mounts and systemd credentials have it.
 
     :raises UsageError: it cannot be read.
     """
+    return _first_line(file, "password file")
+
+
+def _first_line(file: str, what: str) -> str:
     try:
         return Path(file).read_text().split("\n", 1)[0]
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read password file {file}: {error}", "check path and mode") from error
+        raise UsageError(f"cannot read {what} {file}: {error}", "check path and mode") from error

@@ -82,6 +82,11 @@ def test_how_we_introduce_ourselves(role: Role, size: tuple[int, int] | None, ex
     assert json.loads(meta) == {"client_slot": -1, "display_id": "primary", **expected}
 
 
+def test_the_token_goes_into_the_hello() -> None:
+    (hello,) = Signalling(Role.VIEWER, "", token="s3cret").pending()
+    assert json.loads(hello.split(" ", 2)[2])["client_token"] == "s3cret"
+
+
 def test_the_peer_that_is_not_ready_is_asked_again() -> None:
     signalling = Signalling(Role.VIEWER, "")
     signalling.receive("HELLO")
@@ -156,7 +161,8 @@ def test_a_session_frame_before_the_session() -> None:
         (None, "", StreamLost, "the signalling connection broke"),
         (4000, "", TargetUnavailable, "refused us for good"),
         (4001, "Superseded by a new controller connection.", StreamLost, "took the desktop over"),
-        (4001, "Invalid client Token", AuthenticationError, "refused our token"),
+        (4001, "Invalid authentication token", AuthenticationError, "refused our session token"),
+        (4002, "Token revoked", AuthenticationError, "revoked our session token"),
         (4029, "", TargetUnavailable, "wants us to wait"),
     ],
 )
