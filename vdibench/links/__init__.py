@@ -1,3 +1,18 @@
-"""Named network links: a user-space relay and ``tc netem`` in a network namespace. Linux and loopback only."""
+"""Named network links for one session: by a user-space relay, or by ``tc netem`` in a network namespace. Linux only."""
 
-__all__: list[str] = []
+from vdibench.links.counters import DirectionCounters, HoldTimes, LinkCounters
+from vdibench.links.profiles import DIRECT, PROFILES, Direction, LinkProfile, profile
+from vdibench.links.relay import Relay, RelayRoute
+
+__all__ = [
+    "DIRECT",
+    "PROFILES",
+    "Direction",
+    "DirectionCounters",
+    "HoldTimes",
+    "LinkCounters",
+    "LinkProfile",
+    "Relay",
+    "RelayRoute",
+    "profile",
+]
