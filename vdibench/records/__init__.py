@@ -7,6 +7,7 @@ the Unix epoch (``*_unix_seconds``); durations come from the monotonic clock.
 from vdibench.records.check import Check
 from vdibench.records.outcome import EXIT_CODES, Outcome, worst
 from vdibench.records.run import RUN_SCHEMA, Phase, Run, RunState
+from vdibench.records.selftest import SELFTEST_SCHEMA, Accuracy, Cost, SelfTest
 from vdibench.records.tables import TABLES, Column, Table
 from vdibench.records.target import Credentials, Desktop, Display, Endpoint, Workload
 from vdibench.records.verdict import VERDICT_SCHEMA, ObjectiveResult, SuiteVerdict, Verdict
@@ -14,10 +15,13 @@ from vdibench.records.verdict import VERDICT_SCHEMA, ObjectiveResult, SuiteVerdi
 __all__ = [
     "EXIT_CODES",
     "RUN_SCHEMA",
+    "SELFTEST_SCHEMA",
     "TABLES",
     "VERDICT_SCHEMA",
+    "Accuracy",
     "Check",
     "Column",
+    "Cost",
     "Credentials",
     "Desktop",
     "Display",
@@ -27,6 +31,7 @@ __all__ = [
     "Phase",
     "Run",
     "RunState",
+    "SelfTest",
     "SuiteVerdict",
     "Table",
     "Verdict",

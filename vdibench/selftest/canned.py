@@ -28,12 +28,15 @@ Plane = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class CannedStream:
-    """Frames in order; each is the RTP payloads of one access unit.
+    """Frames in order.
 
+    :param frames: RTP payloads of each access unit.
+    :param access_units: the same in Annex B form, for a decoder.
     :param framerate: frames per second that it was encoded for.
     """
 
     frames: tuple[tuple[bytes, ...], ...]
+    access_units: tuple[bytes, ...]
     framerate: int
 
     @property
@@ -72,8 +75,8 @@ def encode(width: int, height: int, framerate: int, bitrate_bps: int, frames: in
         frame.time_base = _CLOCK
         frame.pict_type = PictureType.I if number == 0 else PictureType.NONE
         (packet,) = codec.encode(frame)
-        found.append(payloads(bytes(packet)))
-    return CannedStream(tuple(found), framerate)
+        found.append(bytes(packet))
+    return CannedStream(tuple(map(payloads, found)), tuple(found), framerate)
 
 
 def _picture(page: Plane, random: np.random.Generator, width: int, height: int, number: int) -> Plane:

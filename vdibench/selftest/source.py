@@ -6,18 +6,15 @@ neither an encoder nor a screen takes the processor from the client. ``vdibench.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from types import TracebackType
 from typing import Any, Self
 
-from vdibench.errors import VdibenchError
+from vdibench.selftest.children import Child
 
 __all__ = ["Source"]
 
-_STOP_SECONDS = 10.0
+_START_SECONDS = 60.0
+_ANSWER_SECONDS = 10.0
 
 
 class Source:
@@ -30,76 +27,38 @@ class Source:
     def __init__(
         self, *, width: int = 1920, height: int = 1080, framerate: int = 60, bitrate_bps: int = 8_500_000
     ) -> None:
-        self._arguments = [
-            *("--width", str(width), "--height", str(height)),
-            *("--framerate", str(framerate), "--bitrate", str(bitrate_bps)),
-        ]
-        self._process: subprocess.Popen[str] | None = None
+        size = ("--width", str(width), "--height", str(height))
+        self._child = Child(
+            "vdibench.selftest.server", (*size, "--framerate", str(framerate), "--bitrate", str(bitrate_bps))
+        )
+        self.description = f"canned H.264 {width}×{height}@{framerate}, {bitrate_bps / 1e6:g} Mbit/s"
         self.url = ""
         self.packets_per_second = 0.0
 
     @property
     def pid(self) -> int:
         """Of the process, for telemetry."""
-        assert self._process is not None
-        return self._process.pid
+        return self._child.pid
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "vdibench.tether", str(os.getpid()), "vdibench.selftest.server", *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is the owner's to handle
-        )
+        self._child.__enter__()
         try:
-            said = self._ask()
-            self.url, self.packets_per_second = said["url"], said["packets_per_second"]
-        except BaseException:
-            self._end()
+            said = self._child.hear(_START_SECONDS)
+        except BaseException as error:
+            self._child.__exit__(type(error), error, error.__traceback__)
             raise
+        self.url, self.packets_per_second = said["url"], said["packets_per_second"]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._child.__exit__(kind, error, trace)
 
     def count(self) -> dict[str, Any]:
-        """``sessions``, ``packets`` and ``bytes`` (RTP payload) sent, ``refused`` by the socket, ``late_seconds``."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write("count\n")
-            self._process.stdin.flush()
-        except OSError as error:
-            raise _gone() from error
-        return self._ask()
+        """``sessions``, ``packets`` and ``bytes`` (RTP payload) sent until ``unix_seconds``, ``refused`` by sockets.
 
-    def _ask(self) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise _gone()
-        said: dict[str, Any] = json.loads(line)
-        return said
-
-    def _end(self) -> None:
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.close()
-            process.wait(_STOP_SECONDS)
-        except (OSError, subprocess.TimeoutExpired):
-            process.kill()
-            process.wait()
-        finally:
-            process.stdout.close()
-
-
-def _gone() -> VdibenchError:
-    return VdibenchError("the source of canned video ended", "look at what it wrote to standard error above")
+        ``late_seconds`` is the largest delay with which a frame left since the last call.
+        """
+        self._child.say("count")
+        return self._child.hear(_ANSWER_SECONDS)

@@ -10,11 +10,13 @@ from vdibench.store.junit import junit_xml
 from vdibench.store.parts import frame
 from vdibench.store.recording import Recording, Tables
 from vdibench.store.redaction import REDACTED, Redactor
+from vdibench.store.selftests import SELFTEST_FILE, load_selftest, selftest_document, selftest_from
 
 __all__ = [
     "LATEST",
     "REDACTED",
     "REFERENCE",
+    "SELFTEST_FILE",
     "Entry",
     "Recording",
     "Redactor",
@@ -22,7 +24,10 @@ __all__ = [
     "Tables",
     "frame",
     "junit_xml",
+    "load_selftest",
     "prune",
     "resolve",
     "runs",
+    "selftest_document",
+    "selftest_from",
 ]

@@ -1,0 +1,232 @@
+"""Injects delays, freezes and loss between a desktop and one session, and holds the session's word against them. I/O.
+
+One session sees everything, one after the other, without connecting again: the relay changes its figures while packets
+go through it. Delays hold packets on their way to the client, and, where keys are pressed, on their way back as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vdibench.client import DesktopSession, InputKind, SessionOptions
+from vdibench.links import DIRECT, LinkProfile, RelayRoute
+from vdibench.metrics.pacing import freezes
+from vdibench.records import Accuracy, Desktop
+from vdibench.report import formats
+from vdibench.selftest.comparison import FRAME_BLOCK, counted, delayed, shift
+from vdibench.selftest.plan import Plan
+from vdibench.selftest.samples import LagWatch, Samples, Values
+from vdibench.selkies import Dialect, Role
+from vdibench.telemetry.machine import MachineReading, read_machine
+
+__all__ = ["BOUNDS", "Findings", "measure_accuracy"]
+
+#: Seconds by which a median may be wrong.
+BOUNDS = {
+    "capture_to_arrival_seconds": 0.001,
+    "draw_to_arrival_seconds": 0.001,
+    "glass_to_glass_seconds": 0.002,
+    "input_to_photon_seconds": 0.002,
+}
+_LOSS_BOUND_PACKETS = 2
+_FREEZE_BOUND_RATIO = 0.05
+_FREEZE_JITTER_SECONDS = 0.2
+# Beyond these the machine was too busy to be judged by.
+MAX_LAG_SECONDS = 0.005
+MAX_LATE_SECONDS = 0.001
+MAX_BUSY_RATIO = 0.97
+MAX_STOLEN_RATIO = 0.05
+_PAUSE_SECONDS = (0.02, 0.037)
+_GRACE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Rows of one dialect, and why they must not be trusted (nothing, if all is well)."""
+
+    rows: tuple[Accuracy, ...]
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    delay: float
+    latencies: dict[str, Values]
+
+
+class _Course:
+    """One session on its way through the plan."""
+
+    def __init__(self, session: DesktopSession, route: RelayRoute, samples: Samples, plan: Plan, cores: float) -> None:
+        self._session = session
+        self._route = route
+        self._samples = samples
+        self._plan = plan
+        self._cores = cores
+        self.lag = LagWatch()
+        self.doubts: list[str] = []
+
+    async def delays(self, say: Callable[[str], None]) -> list[_Window]:
+        """Every window of the plan."""
+        plan, found = self._plan, []
+        for delay in plan.windows:
+            say(f"packets held for {delay * 1e3:g} ms")
+            self._change(delay)
+            # What is under way with the delay of before must be through.
+            await self._session.watch(plan.settle_seconds + max(plan.delays))
+            async with self._watched(f"while packets were held for {delay * 1e3:g} ms"):
+                self._samples.clear()
+                if plan.presses:
+                    await self._press(plan.window_seconds)
+                else:
+                    await self._session.watch(plan.window_seconds)
+                found.append(_Window(delay, self._samples.latencies()))
+        self._change(0.0)
+        return found
+
+    def _change(self, delay: float) -> None:
+        down = replace(DIRECT.down, delay_seconds=delay)
+        up = down if self._plan.presses else DIRECT.up
+        self._route.set_profile(LinkProfile("selftest", down, up))
+
+    async def _press(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while loop.time() < until:
+            for kind in InputKind:
+                await self._session.press(kind)
+                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
+
+    async def freezes(self, say: Callable[[str], None]) -> tuple[int, float]:
+        """How many freezes the session saw, and how long they were together."""
+        plan = self._plan
+        say(f"{plan.freezes} freezes of {plan.freeze_seconds * 1e3:g} ms")
+        await self._session.watch(plan.settle_seconds)
+        self._samples.clear()
+        # A freeze is judged by the frames before it.
+        await self._session.watch(plan.settle_seconds)
+        for _ in range(plan.freezes):
+            after = random.uniform(0, min(_FREEZE_JITTER_SECONDS, plan.freeze_period_seconds - plan.freeze_seconds))
+            self._route.freeze(plan.freeze_seconds, after=after)
+            await self._session.watch(plan.freeze_period_seconds)
+        gaps = np.diff(self._samples.arrivals())
+        frozen = freezes(gaps)
+        return int(frozen.sum()), float(gaps[frozen].sum())
+
+    async def loss(self, say: Callable[[str], None]) -> tuple[int, float, int]:
+        """Video packets that the relay dropped, that the session missed, and that were sent."""
+        plan = self._plan
+        say(f"{plan.loss_ratio:.0%} of the packets dropped for {plan.loss_seconds:g} s")
+        await self._session.watch(_GRACE_SECONDS)
+        before, missed = self._route.counters().down, self._session.read().packets_lost
+        self._route.set_profile(LinkProfile("selftest", replace(DIRECT.down, loss_ratio=plan.loss_ratio), DIRECT.up))
+        await self._session.watch(plan.loss_seconds)
+        self._route.set_profile(DIRECT)
+        await self._session.watch(_GRACE_SECONDS)
+        after, missed = self._route.counters().down, self._session.read().packets_lost - missed
+        passed = {kind: number - before.media_passed.get(kind, 0) for kind, number in after.media_passed.items()}
+        if not passed:
+            return 0, missed, 0
+        # Of the payload types on this port (sound, video, retransmissions) video has by far the most packets.
+        video = max(passed, key=lambda kind: passed[kind])
+        dropped = after.media_dropped.get(video, 0) - before.media_dropped.get(video, 0)
+        overflowed = after.dropped.get("socket", 0) - before.dropped.get("socket", 0)
+        if overflowed:
+            self.doubts.append(f"{overflowed} packets were lost in this machine's own buffers while loss was injected")
+        return dropped, missed, passed[video] + dropped
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, when: str) -> AsyncIterator[None]:
+        self.lag.take()
+        before, began = read_machine(), asyncio.get_running_loop().time()
+        yield
+        seconds = asyncio.get_running_loop().time() - began
+        late = self._route.counters().down.late
+        lag = self.lag.take()
+        if lag > MAX_LAG_SECONDS:
+            self.doubts.append(f"the client's event loop was late by {formats.seconds(lag)} (p99) {when}")
+        if late.count and late.p99_seconds > MAX_LATE_SECONDS:
+            self.doubts.append(f"the relay let packets go {formats.seconds(late.p99_seconds)} late (p99) {when}")
+        self.doubts += [f"{doubt} {when}" for doubt in _busy(before, read_machine(), seconds * self._cores)]
+
+
+def _busy(before: MachineReading, after: MachineReading, available_seconds: float) -> list[str]:
+    found = []
+    busy = (after.busy_cpu_seconds - before.busy_cpu_seconds) / available_seconds
+    if busy > MAX_BUSY_RATIO:
+        found.append(f"the host's processors were {formats.ratio(min(busy, 1.0))} busy")
+    if before.steal_cpu_seconds is not None and after.steal_cpu_seconds is not None:
+        stolen = (after.steal_cpu_seconds - before.steal_cpu_seconds) / available_seconds
+        if stolen > MAX_STOLEN_RATIO:
+            found.append(f"the hypervisor took {formats.ratio(stolen)} of the processors")
+    return found
+
+
+async def measure_accuracy(
+    desktop: Desktop, dialect: Dialect, route: RelayRoute, plan: Plan, cores: float, say: Callable[[str], None]
+) -> Findings:
+    """Watch ``desktop`` through ``route`` and compare; the route's figures are changed on the way.
+
+    :param cores: that this machine lets us use.
+    :param say: told a line at each step.
+    :raises VdibenchError: the desktop cannot be watched.
+    """
+    samples = Samples()
+    options = SessionOptions(
+        role=Role.CONTROLLER if desktop.owned else Role.VIEWER, route=route, dialect=dialect, stall_seconds=10.0
+    )
+    session = DesktopSession(desktop, samples, options)
+    course = _Course(session, route, samples, plan, cores)
+    lag = asyncio.get_running_loop().create_task(course.lag.watch())
+    try:
+        await session.connect()
+        await session.first_frame()
+        windows = await course.delays(lambda line: say(f"{dialect}: {line}"))
+        rows = list(_latency_rows(windows, str(dialect), plan))
+        if plan.freezes:
+            rows += _freeze_rows(await course.freezes(lambda line: say(f"{dialect}: {line}")), str(dialect), plan)
+        if plan.loss_seconds:
+            rows.append(await _loss_row(course, dialect, plan, lambda line: say(f"{dialect}: {line}")))
+    finally:
+        lag.cancel()
+        await session.leave()
+    return Findings(tuple(rows), tuple(f"{dialect}: {doubt}" for doubt in course.doubts))
+
+
+def _latency_rows(windows: list[_Window], dialect: str, plan: Plan) -> list[Accuracy]:
+    rows = []
+    for metric, bound in BOUNDS.items():
+        if not any(len(window.latencies[metric]) for window in windows):
+            continue  # the dialect has no such thing, or the plan does not ask for it
+        ways = 2 if metric == "input_to_photon_seconds" else 1
+        block = 1 if metric == "input_to_photon_seconds" else FRAME_BLOCK
+        for before, within, after in zip(windows[0:-2:2], windows[1:-1:2], windows[2::2], strict=True):
+            found = shift(within.latencies[metric], before.latencies[metric], after.latencies[metric], block)
+            rows.append(delayed(metric, dialect, ways * within.delay, found, bound))
+    return rows
+
+
+def _freeze_rows(found: tuple[int, float], dialect: str, plan: Plan) -> list[Accuracy]:
+    seen, seconds = found
+    injected = plan.freezes * plan.freeze_seconds
+    bound = _FREEZE_BOUND_RATIO * injected
+    return [
+        counted("freezes", dialect, plan.freezes, seen, "freezes", plan.freezes, 0),
+        counted("freeze_duration_seconds", dialect, injected, seconds, "seconds", seen, bound),
+    ]
+
+
+async def _loss_row(course: _Course, dialect: Dialect, plan: Plan, say: Callable[[str], None]) -> Accuracy:
+    if dialect is Dialect.SELKIES_2_WEBSOCKET:
+        note = "TCP sends again what was lost"
+        return Accuracy("packets_lost", str(dialect), 0, None, None, "packets", 0, 0, None, note=note, applicable=False)
+    dropped, missed, sent = await course.loss(say)
+    measured = None if math.isnan(missed) else missed
+    return counted("packets_lost", str(dialect), dropped, measured, "packets", sent, _LOSS_BOUND_PACKETS)

@@ -1,0 +1,88 @@
+"""What each mode of the client costs on this machine: CPU time of a process that does nothing else. I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from vdibench.client import Mode
+from vdibench.errors import VdibenchError
+from vdibench.records import Cost
+from vdibench.report import formats
+from vdibench.selftest.children import Child
+from vdibench.selftest.plan import CostStep
+from vdibench.selftest.source import Source
+
+__all__ = ["measure_cost", "measure_floor"]
+
+_CONNECT_SECONDS = 60.0
+_ANSWER_SECONDS = 10.0
+# A client that received less than this share fell behind: its CPU time is that of less work.
+_ENOUGH = 0.98
+
+
+def measure_cost(
+    steps: Sequence[CostStep], seconds: float, source: Source, say: Callable[[str], None]
+) -> tuple[tuple[Cost, ...], tuple[str, ...]]:
+    """One row a step, and why the rows must not be trusted (nothing, if all is well).
+
+    :param seconds: that each step is watched.
+    """
+    rows, doubts = [], []
+    for step in steps:
+        say(f"cost of {step.sessions} × {step.mode}")
+        row, doubt = _measure(step, seconds, source)
+        rows.append(row)
+        if doubt:
+            doubts.append(doubt)
+    return tuple(rows), tuple(doubts)
+
+
+def _measure(step: CostStep, seconds: float, source: Source) -> tuple[Cost, str]:
+    arguments = ("--url", source.url, "--mode", str(step.mode), "--sessions", str(step.sessions))
+    with Child("vdibench.selftest.client", arguments) as client:
+        client.hear(_CONNECT_SECONDS)
+        client.say("begin")
+        before = source.count()
+        _wait(seconds)
+        client.say("end")
+        after = source.count()
+        said = client.hear(_ANSWER_SECONDS)
+    sent = (after["packets"] - before["packets"]) / (after["unix_seconds"] - before["unix_seconds"])
+    received = said["packets"] / said["seconds"]
+    cpu = said["cpu_seconds"] / said["seconds"] / step.sessions
+    row = Cost(
+        mode=str(step.mode),
+        sessions=step.sessions,
+        packets_per_second=received / step.sessions,
+        cpu_ratio_per_session=cpu,
+        clients_per_core=1 / cpu,
+        rss_bytes_per_session=said["rss_bytes_per_session"],
+        source=source.description,
+    )
+    return row, _doubt(step, received / sent if sent else 0.0, received / step.sessions / source.packets_per_second)
+
+
+def _doubt(step: CostStep, received: float, of_nominal: float) -> str:
+    what = f"{step.sessions} × {step.mode}"
+    if of_nominal < 0.9:
+        return f"{what}: only {formats.ratio(of_nominal)} of the source's rate came: this machine is full"
+    if received < _ENOUGH and step.mode is not Mode.DECODE:
+        return f"{what}: received {formats.ratio(received)} of what was sent"
+    return ""
+
+
+def measure_floor(packets_per_second: float, bitrate_bps: float, seconds: float) -> dict[str, float]:
+    """Cores a session: ``receive``, datagrams read and thrown away; ``decode``, pictures decoded and thrown away."""
+    found = {}
+    for what, rate in (("receive", packets_per_second), ("decode", bitrate_bps)):
+        try:
+            with Child("vdibench.selftest.floor", (what, f"{rate:.0f}", f"{seconds:g}")) as child:
+                found[what] = float(child.hear(seconds + 30.0)["cpu_ratio_per_session"])
+        except VdibenchError:
+            continue  # a floor is something to compare with, nothing that must be there
+    return found
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)

@@ -1,0 +1,143 @@
+"""What a self-test does, and how long it takes. Pure; seconds and ratios."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vdibench.client import Mode
+from vdibench.records import Display
+from vdibench.selkies import Dialect
+
+__all__ = ["FULL", "QUICK", "CostStep", "Plan", "with_engine"]
+
+# A lab of one desktop, and a session through the relay until its first picture.
+_DESKTOP_SECONDS = 5.0
+# The source's own start, and of a client process its start, each session's connection and its end.
+_SOURCE_SECONDS = 2.5
+_CLIENT_SECONDS = 2.0
+_CONNECT_SECONDS = 0.08
+_FLOOR_SECONDS = 2.0
+_DISPLAY = Display(1280, 720, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class CostStep:
+    """One mode with so many sessions at once."""
+
+    mode: Mode
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a self-test is made.
+
+    :param dialects: of the real desktops, one after the other.
+    :param display: of those desktops.
+    :param delays: seconds that packets are held, each between two windows without.
+    :param window_seconds: length of a window.
+    :param settle_seconds: after each change, before anything counts.
+    :param presses: press keys and click in the windows; both ways are delayed then.
+    :param freezes: how many, of ``freeze_seconds``, one every ``freeze_period_seconds``.
+    :param loss_ratio: share of packets lost over ``loss_seconds``.
+    :param rate_ratio: of the source's own rate, let through for ``rate_seconds``; 0 seconds leaves it out.
+    :param cost: modes to measure, for ``cost_seconds`` each.
+    """
+
+    kind: str
+    dialects: tuple[Dialect, ...]
+    delays: tuple[float, ...]
+    window_seconds: float
+    presses: bool
+    freezes: int
+    freeze_period_seconds: float
+    loss_seconds: float
+    rate_seconds: float
+    cost: tuple[CostStep, ...]
+    cost_seconds: float
+    display: Display = _DISPLAY
+    settle_seconds: float = 0.5
+    freeze_seconds: float = 0.3
+    loss_ratio: float = 0.01
+    rate_ratio: float = 0.5
+
+    @property
+    def windows(self) -> tuple[float, ...]:
+        """Delays in order: one of nothing before, between and after."""
+        return (0.0, *(delay for one in self.delays for delay in (one, 0.0)))
+
+    @property
+    def dialect_seconds(self) -> float:
+        """About how long one dialect takes."""
+        delays = len(self.windows) * (self.settle_seconds + self.window_seconds)
+        freezes = 2 * self.settle_seconds + self.freezes * self.freeze_period_seconds
+        return _DESKTOP_SECONDS + delays + freezes + self.loss_seconds + 2 * self.settle_seconds
+
+    @property
+    def cost_total_seconds(self) -> float:
+        """About how long the cost takes."""
+        connecting = sum(_CLIENT_SECONDS + _CONNECT_SECONDS * step.sessions for step in self.cost)
+        rate = self.rate_seconds + _CLIENT_SECONDS if self.rate_seconds else 0.0
+        return _SOURCE_SECONDS + connecting + self.cost_seconds * len(self.cost) + rate + _FLOOR_SECONDS
+
+    @property
+    def seconds(self) -> float:
+        """About how long all of it takes."""
+        return len(self.dialects) * self.dialect_seconds + self.cost_total_seconds
+
+    def lines(self) -> list[str]:
+        """What will be done, for people."""
+        held = ", ".join(f"{delay * 1e3:g}" for delay in self.delays)
+        inputs = ", with key presses and clicks" if self.presses else ""
+        freezes = f"{self.freezes} freezes of {self.freeze_seconds * 1e3:g} ms"
+        loss = f"{self.loss_ratio:.0%} loss for {self.loss_seconds:g} s"
+        found = [
+            f"{dialect}: packets held for {held} ms in windows of {self.window_seconds:g} s{inputs}; {freezes}; {loss}"
+            for dialect in self.dialects
+        ]
+        cost = ", ".join(f"{step.mode} × {step.sessions}" for step in self.cost)
+        return [*found, f"cost: {cost}, {self.cost_seconds:g} s each"]
+
+
+QUICK = Plan(
+    kind="quick",
+    dialects=(Dialect.SELKIES_2_WEBRTC,),
+    delays=(0.020, 0.050),
+    window_seconds=2.0,
+    settle_seconds=0.3,
+    presses=False,
+    freezes=3,
+    freeze_period_seconds=0.9,
+    loss_seconds=2.0,
+    rate_seconds=0.0,
+    cost=(CostStep(Mode.METER, 6), CostStep(Mode.DECODE, 1)),
+    cost_seconds=1.5,
+)
+
+FULL = Plan(
+    kind="full",
+    dialects=(Dialect.SELKIES_2_WEBRTC, Dialect.SELKIES_2_WEBSOCKET),
+    delays=(0.020, 0.050, 0.100),
+    window_seconds=12.0,
+    presses=True,
+    freezes=10,
+    freeze_period_seconds=6.0,
+    loss_seconds=20.0,
+    rate_seconds=6.0,
+    cost=(
+        CostStep(Mode.METER, 10),
+        CostStep(Mode.SAMPLED, 10),
+        CostStep(Mode.DEPACKETISE, 10),
+        CostStep(Mode.DECODE, 4),
+    ),
+    cost_seconds=6.0,
+)
+
+ENGINE_SESSIONS = 40
+
+
+def with_engine(plan: Plan) -> Plan:
+    """The plan with many sessions in the modes that are meant for many."""
+    many = {Mode.METER, Mode.SAMPLED}
+    cost = [CostStep(step.mode, ENGINE_SESSIONS if step.mode in many else step.sessions) for step in plan.cost]
+    return replace(plan, cost=tuple(cost))

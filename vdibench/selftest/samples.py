@@ -1,0 +1,104 @@
+"""What a session said in one window of the self-test, as arrays. Thread-safe; nothing is written anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vdibench.client import FrameRecord, InputRecord, NetworkRecord
+
+__all__ = ["LagWatch", "Samples"]
+
+Values = npt.NDArray[np.float64]
+
+_LAG_STEP_SECONDS = 0.005
+
+
+class Samples:
+    """A sink that keeps one window; :meth:`clear` begins the next."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._frames: list[FrameRecord] = []
+        self._inputs: list[InputRecord] = []
+        self._since = math.inf
+
+    def clear(self) -> None:
+        """Forget everything; only what arrives or is sent from now on counts."""
+        with self._lock:
+            self._frames, self._inputs = [], []
+            self._since = time.time()
+
+    def frame(self, session: str, record: FrameRecord) -> None:
+        """One video frame."""
+        with self._lock:
+            if record.arrival_unix_seconds >= self._since:
+                self._frames.append(record)
+
+    def input(self, session: str, record: InputRecord) -> None:
+        """One key press or click."""
+        with self._lock:
+            if record.sent_unix_seconds >= self._since:
+                self._inputs.append(record)
+
+    def network(self, session: str, record: NetworkRecord) -> None:
+        """Counters are read when they are needed."""
+
+    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
+        """Connecting is not what is measured."""
+
+    def fact(self, session: str, key: str, value: str) -> None:
+        """What the desktop is was asked for."""
+
+    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
+        """Nothing else is kept."""
+
+    def latencies(self) -> dict[str, Values]:
+        """Seconds by metric, in order of time, without those that were not measured."""
+        with self._lock:
+            frames = [record for record in self._frames if record.complete and not record.marker_repeated]
+            inputs = list(self._inputs)
+        found = {
+            "capture_to_arrival_seconds": [f.arrival_unix_seconds - f.capture_unix_seconds for f in frames],
+            "draw_to_arrival_seconds": [f.arrival_unix_seconds - f.marker_unix_seconds for f in frames],
+            "glass_to_glass_seconds": [f.decoded_unix_seconds - f.marker_unix_seconds for f in frames],
+            "input_to_photon_seconds": [event.photon_unix_seconds - event.sent_unix_seconds for event in inputs],
+        }
+        return {name: _measured(values) for name, values in found.items()}
+
+    def arrivals(self) -> Values:
+        """Unix seconds at which complete frames arrived, in order."""
+        with self._lock:
+            return np.sort(np.array([f.arrival_unix_seconds for f in self._frames if f.complete], dtype=np.float64))
+
+
+def _measured(values: list[float]) -> Values:
+    array = np.array(values, dtype=np.float64)
+    return array[np.isfinite(array)]
+
+
+class LagWatch:
+    """How late the event loop wakes who sleeps in it, every 5 ms."""
+
+    def __init__(self) -> None:
+        self._lags: list[float] = []
+
+    async def watch(self) -> None:
+        """Watch until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(_LAG_STEP_SECONDS)
+            self._lags.append(max(0.0, loop.time() - before - _LAG_STEP_SECONDS))
+
+    def take(self) -> float:
+        """The 99th percentile since the last call, seconds; NaN without a reading."""
+        lags, self._lags = self._lags, []
+        return float(np.quantile(lags, 0.99)) if lags else math.nan
