@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["AssembledFrame", "FrameAssembler", "FrameTiming", "MediaPacket"]
 
@@ -25,12 +26,11 @@ MAX_JUMP = 0x1000
 ASK_AGAIN_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class MediaPacket:
+class MediaPacket(NamedTuple):
     """One packet of the video stream, retransmissions already unwrapped.
 
-    :param arrival_unix_seconds: when it was read from the socket.
-    :param payload: depayloaded bytes (Annex B), for the decoder.
+    :param arrival_unix_seconds: when this host got it.
+    :param payload: depayloaded bytes (Annex B), for the decoder; empty where nothing was decrypted.
     :param size_bytes: RTP payload on the wire.
     :param key: belongs to an IDR picture or carries its parameter sets.
     :param opens: can be the first packet of an access unit.
@@ -90,14 +90,32 @@ class AssembledFrame:
     timing: FrameTiming = _UNTIMED
 
 
+def _untimed(_: int) -> FrameTiming:
+    return _UNTIMED
+
+
 class FrameAssembler:
     """Orders packets, emits frames and says when a key frame must be asked for.
 
     :param emit: called with each frame in order.
+    :param timing: what is known of the frame with an RTP time stamp, asked once, when it is emitted.
+    :param codec: FFmpeg's name of the decoder.
+    :param headers_only: payloads are not looked at: which frame is a key frame is not known, and only one whose packets
+        all have their payload all the same can be decoded.
     """
 
-    def __init__(self, emit: Callable[[AssembledFrame], None]) -> None:
+    def __init__(
+        self,
+        emit: Callable[[AssembledFrame], None],
+        timing: Callable[[int], FrameTiming] = _untimed,
+        codec: str = "h264",
+        *,
+        headers_only: bool = False,
+    ) -> None:
+        self.codec = codec
         self._emit = emit
+        self._timing = timing
+        self._headers_only = headers_only
         self._next: int | None = None
         self._pending: dict[int, MediaPacket] = {}
         self._parts: list[MediaPacket] = []
@@ -110,14 +128,22 @@ class FrameAssembler:
 
     def add(self, packet: MediaPacket) -> bool:
         """Take one packet; True when a key frame must be asked for."""
+        sequence = packet.sequence
+        if sequence == self._next and not self._pending:
+            self._next = (sequence + 1) & _SEQUENCE_MASK
+            self._restart_at = None
+            self._take(packet)
+            return self._undecodable and self._ask(packet.arrival_unix_seconds)
         if self._next is None or self._restarted(packet):
             # Joined in the middle of a frame? Then its beginning is missing.
-            self._next = packet.sequence
+            self._next = sequence
             self._damaged = bool(packet.size_bytes) and not packet.opens
-        ahead = (packet.sequence - self._next) & _SEQUENCE_MASK
-        if ahead >= _HALF or packet.sequence in self._pending:
+        ahead = (sequence - self._next) & _SEQUENCE_MASK
+        if ahead >= _HALF or sequence in self._pending:
             return False  # late or duplicate
-        self._pending[packet.sequence] = packet
+        if not self._pending:
+            self._gap_since = packet.arrival_unix_seconds
+        self._pending[sequence] = packet
         self._drain()
         while self._pending and (
             packet.arrival_unix_seconds - self._gap_since >= GIVE_UP_SECONDS
@@ -152,45 +178,55 @@ class FrameAssembler:
 
     def _drain(self) -> None:
         assert self._next is not None
+        drained = False
         while (packet := self._pending.pop(self._next, None)) is not None:
             self._next = (self._next + 1) & _SEQUENCE_MASK
             self._take(packet)
-        # The gap in front of what still waits is as old as the first packet that showed it.
-        self._gap_since = min((packet.arrival_unix_seconds for packet in self._pending.values()), default=math.inf)
+            drained = True
+        if drained:
+            # The gap in front of what still waits is as old as the first packet that showed it.
+            self._gap_since = min((packet.arrival_unix_seconds for packet in self._pending.values()), default=math.inf)
 
     def _take(self, packet: MediaPacket) -> None:
-        if not packet.size_bytes and not (packet.marker and self._continues(packet)):
+        parts = self._parts
+        if not packet.size_bytes and not (packet.marker and parts and parts[0].timestamp == packet.timestamp):
             return  # padding: it only keeps the sequence whole
-        if self._parts and not self._continues(packet):
+        if parts and parts[0].timestamp != packet.timestamp:
             # The sender closed a frame without a marker bit. Nothing is missing of it.
             self._close(complete=not self._damaged)
         self._parts.append(packet)
         if packet.marker:
             self._close(complete=not self._damaged)
 
-    def _continues(self, packet: MediaPacket) -> bool:
-        return bool(self._parts) and self._parts[0].timestamp == packet.timestamp
-
     def _close(self, *, complete: bool) -> None:
         parts, self._parts = self._parts, []
         key = any(part.key for part in parts)
-        if not complete:
-            self._wait_for_key = True
-        elif key:
-            self._wait_for_key = False
         self._damaged = False
-        decodable = complete and not self._wait_for_key
-        self._undecodable = not decodable
+        if self._headers_only:
+            decodable = complete and key and all(part.payload or not part.size_bytes for part in parts)
+            self._undecodable = self._undecodable or not complete
+        else:
+            if not complete:
+                self._wait_for_key = True
+            elif key:
+                self._wait_for_key = False
+            decodable = complete and not self._wait_for_key
+            self._undecodable = not decodable
+        arrivals = [part.arrival_unix_seconds for part in parts]
+        timestamp = parts[0].timestamp
         self._emit(
             AssembledFrame(
-                timestamp=parts[0].timestamp,
-                arrival_unix_seconds=max(part.arrival_unix_seconds for part in parts),
+                timestamp=timestamp,
+                arrival_unix_seconds=max(arrivals),
                 packets=len(parts),
-                size_bytes=sum(part.size_bytes for part in parts),
+                size_bytes=sum([part.size_bytes for part in parts]),
                 key=key,
                 complete=complete,
                 decodable=decodable,
-                data=b"".join(part.payload for part in parts) if decodable else b"",
+                data=b"".join([part.payload for part in parts]) if decodable else b"",
+                first_arrival_unix_seconds=min(arrivals),
+                codec=self.codec,
+                timing=self._timing(timestamp),
             )
         )
 
@@ -198,7 +234,7 @@ class FrameAssembler:
         """Skip the gap: the frame it tears is reported as damaged."""
         begin = self._next or 0
         first = min(self._pending, key=lambda sequence: (sequence - begin) & _SEQUENCE_MASK)
-        if self._parts and not self._continues(self._pending[first]):
+        if self._parts and self._parts[0].timestamp != self._pending[first].timestamp:
             self._close(complete=False)
         self._next = first
         # Whether the lost packets were the tail of the old frame or the head of this one cannot be told unless

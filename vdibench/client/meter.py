@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vdibench.client.rtcp import ReportBlock
+
 __all__ = ["StreamMeter", "StreamReading"]
 
 _MASK16 = 0xFFFF
@@ -39,34 +41,38 @@ class StreamMeter:
         self._lost_before = 0
         self._received_here = 0
         self._jitter = 0.0
-        self._last: tuple[float, int] | None = None
+        self._last_arrival = 0.0
+        self._last_timestamp = -1
+        self._reported_expected = 0
+        self._reported_received = 0
 
     def add(self, ssrc: int, sequence: int, timestamp: int, size_bytes: int, arrival_unix_seconds: float) -> None:
-        """Count one packet."""
+        """Count one packet; one that came before is not to be given again."""
         if ssrc != self._ssrc:
             # A sender that restarts its stream starts a new sequence: what was lost before stays counted.
             if self._ssrc is not None:
                 self._lost_before += self._lost_here()
             self._ssrc, self._base, self._highest = ssrc, sequence, sequence
-            self._received_here, self._last = 0, None
+            self._received_here, self._last_timestamp = 0, -1
+            self._reported_expected = self._reported_received = 0
         step = (sequence - self._highest) & _MASK16
-        if 0 < step < 0x8000:
+        if step < 0x8000:
             self._highest += step
-        elif self._received_here:
-            step = -1  # late or duplicate
+            late = not step and self._received_here > 0
+        else:
+            late = True
         self._received += 1
         self._received_here += 1
         self._bytes += size_bytes
-        if step < 0:
+        # Packets of one frame share a time stamp and leave paced: only the first of a frame says anything about the
+        # path. What comes late was counted when its neighbours came.
+        if late or timestamp == self._last_timestamp:
             return
-        if self._last is not None and timestamp != self._last[1]:
-            # Packets of one frame share a time stamp and leave paced: only the first of a frame says anything
-            # about the path. What comes late was counted when its neighbours came.
-            ticks = ((timestamp - self._last[1] + 0x80000000) & _MASK32) - 0x80000000
-            deviation = abs((arrival_unix_seconds - self._last[0]) - ticks / self._clock_rate)
+        if self._last_timestamp >= 0:
+            ticks = ((timestamp - self._last_timestamp + 0x80000000) & _MASK32) - 0x80000000
+            deviation = abs((arrival_unix_seconds - self._last_arrival) - ticks / self._clock_rate)
             self._jitter += (deviation - self._jitter) / 16
-        if self._last is None or timestamp != self._last[1]:
-            self._last = (arrival_unix_seconds, timestamp)
+        self._last_arrival, self._last_timestamp = arrival_unix_seconds, timestamp
 
     def _lost_here(self) -> int:
         return max(0, self._highest - self._base + 1 - self._received_here)
@@ -75,3 +81,25 @@ class StreamMeter:
         """The counters now."""
         lost = self._lost_before + (self._lost_here() if self._ssrc is not None else 0)
         return StreamReading(self._received, lost, self._bytes, self._jitter)
+
+    def report(self, last_report: int, delay: int) -> ReportBlock | None:
+        """What a receiver report says of the source, and of the time since the last one; None before a packet.
+
+        :param last_report: middle bits of the source's last sender report; 0 for none.
+        :param delay: time since it came, in 1/65536 s.
+        """
+        if self._ssrc is None:
+            return None
+        expected = self._highest - self._base + 1
+        span = expected - self._reported_expected
+        lost = span - (self._received_here - self._reported_received)
+        self._reported_expected, self._reported_received = expected, self._received_here
+        return ReportBlock(
+            ssrc=self._ssrc,
+            fraction_lost=min(255, (lost << 8) // span) if span > 0 and lost > 0 else 0,
+            cumulative_lost=expected - self._received_here,
+            highest_sequence=self._highest,
+            jitter=round(self._jitter * self._clock_rate),
+            last_report=last_report,
+            delay=delay,
+        )

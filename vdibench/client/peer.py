@@ -1,16 +1,15 @@
-"""The WebRTC peer of one session: aiortc for ICE, DTLS, SDP and data channels; reception of media is our own.
+"""The WebRTC peer of one session: aiortc for ICE, DTLS, SDP and data channels; sockets and media are our own.
 
-Three private attributes of aiortc's receiver are used, each on the instance and never on the class, so that other
-users of aiortc in the process see nothing: its packet handler is wrapped (arrival times, counters), its jitter buffer
-is replaced (frames complete on the marker bit, audio is counted and not decoded), its feedback is counted.
-``tests/unit/client/test_aiortc_contract.py`` fails when a release of aiortc changes them.
+What is private of aiortc and aioice is used on instances and never on classes, so that other users of them in the
+process see nothing. Of a transceiver: its codecs, header extensions and source, and its receiver's ``receive`` is
+silenced, which would start a decoder. Of the transports: see :mod:`vdibench.client.udp` and
+:mod:`vdibench.client.reception`. ``tests/unit/client/test_aiortc_contract.py`` fails when a release changes any of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,19 +20,38 @@ from aiortc import (
     RTCIceServer,
     RTCIceTransportPolicy,
     RTCPeerConnection,
+    RTCRtpHeaderExtensionParameters,
     RTCSessionDescription,
 )
 from aiortc.sdp import candidate_from_sdp
 
-from vdibench.client.assembly import AssembledFrame, FrameAssembler, MediaPacket
+from vdibench.client.assembly import AssembledFrame
 from vdibench.client.connection import CandidatePair
-from vdibench.client.h264 import is_key, opens_access_unit
 from vdibench.client.meter import StreamMeter
+from vdibench.client.mode import Mode
+from vdibench.client.payload import DECODERS
+from vdibench.client.reception import MediaReception
+from vdibench.client.route import Route
+from vdibench.client.rtp import ABS_CAPTURE_TIME, VIDEO_TIMING
+from vdibench.client.streams import MediaSection
+from vdibench.client.udp import HostSockets
 from vdibench.errors import ProtocolViolation, TargetUnavailable
-from vdibench.selkies import IceServer, candidate_address
+from vdibench.selkies import (
+    IceServer,
+    candidate_address,
+    candidate_addresses,
+    rewrite_candidate,
+    rewrite_candidates,
+    without_candidates,
+)
 
 __all__ = ["MediaPeer", "PeerObserver"]
 
+_PROTECTION = {"rtx", "red", "ulpfec", "flexfec-03"}
+# What a desktop says of its frames' instants; it sends only what was negotiated, and aiortc asks for neither.
+_WANTED = {"video": (ABS_CAPTURE_TIME, VIDEO_TIMING), "audio": ()}
+# Estimates that we would have to make, and do not: a desktop that waits for them would slow down.
+_UNKEPT_FEEDBACK = {"goog-remb", "transport-cc"}
 _VIDEO_CLOCK, _AUDIO_CLOCK = 90_000, 48_000
 
 
@@ -41,11 +59,12 @@ _VIDEO_CLOCK, _AUDIO_CLOCK = 90_000, 48_000
 class PeerObserver:
     """What the session wants to hear; all called in the event loop.
 
-    :param first_packet: instant at which the first video packet was read.
+    :param first_packet: instant at which the first video packet arrived.
     :param frame: each assembled video frame.
     :param state: ``iceConnectionState`` and ``connectionState`` changes, as (kind, state).
     :param channel_open: label of a data channel that opened.
     :param message: payload of a data channel message.
+    :param audio: each audio payload, its RTP time stamp (48 kHz) and its arrival, in the modes that decrypt everything.
     """
 
     first_packet: Callable[[float], None]
@@ -53,6 +72,7 @@ class PeerObserver:
     state: Callable[[str, str], None]
     channel_open: Callable[[str], None]
     message: Callable[[str | bytes], None]
+    audio: Callable[[bytes, int, float], None] | None = None
 
 
 class MediaPeer:
@@ -60,10 +80,21 @@ class MediaPeer:
 
     :param servers: STUN and TURN servers; aiortc uses the first of each.
     :param relay_only: use no path but a TURN relay.
+    :param route: the way of the packets; None for the direct one.
+    :param mode: how much of the video is looked at.
     """
 
-    def __init__(self, servers: tuple[IceServer, ...], *, relay_only: bool, observer: PeerObserver) -> None:
+    def __init__(
+        self,
+        servers: tuple[IceServer, ...],
+        *,
+        relay_only: bool,
+        observer: PeerObserver,
+        route: Route | None = None,
+        mode: Mode = Mode.DECODE,
+    ) -> None:
         self._observer = observer
+        self._route = route
         self._pc = RTCPeerConnection(
             RTCConfiguration(
                 iceServers=[
@@ -76,18 +107,14 @@ class MediaPeer:
             )
         )
         self._channels: dict[str, RTCDataChannel] = {}
-        self._assembler = FrameAssembler(observer.frame)
-        self._video_receiver: Any = None
-        self._video_ssrc: int | None = None
-        self.video = StreamMeter(_VIDEO_CLOCK)
-        self.audio = StreamMeter(_AUDIO_CLOCK)
-        self.nack_count = 0
-        self.pli_count = 0
-        self.video_codec = ""
-        self.audio_codec = ""
+        listener = observer.audio if mode in {Mode.DEPACKETISE, Mode.DECODE} else None
+        self.reception = MediaReception(mode, observer.frame, observer.first_packet, listener)
+        self._sockets: list[HostSockets] = []
+        self._ice: Any = None
         self._pc.add_listener("iceconnectionstatechange", self._ice_state)
         self._pc.add_listener("connectionstatechange", self._connection_state)
         self._pc.add_listener("datachannel", self._add_channel)
+        self._unheard = StreamMeter(_VIDEO_CLOCK), StreamMeter(_AUDIO_CLOCK)
 
     def _ice_state(self) -> None:
         self._observer.state("ice", self._pc.iceConnectionState)
@@ -101,16 +128,19 @@ class MediaPeer:
         channel.add_listener("message", self._observer.message)
         self._observer.channel_open(channel.label)
 
-    async def answer(self, offer: str) -> str:
-        """Take the offer, tap its media and return our answer's SDP.
+    # connecting
 
-        :raises TargetUnavailable: no H.264 in it.
+    async def answer(self, offer: str) -> str:
+        """Take the offer, which may have video, audio and data in any combination, and return our answer's SDP.
+
+        :raises TargetUnavailable: video in it, but no H.264 and no VP8.
         :raises ProtocolViolation: not an offer that can be answered.
         """
         codecs = _video_codecs(offer)
-        if codecs and "H264" not in codecs:
+        if codecs and not set(codecs) & set(DECODERS):
             raise TargetUnavailable(
-                f"the desktop offers no H.264 video ({', '.join(codecs)})", "set SELKIES_ENCODER=h264enc there"
+                f"the desktop offers neither H.264 nor VP8 video ({', '.join(codecs)})",
+                "set SELKIES_ENCODER=h264enc there",
             )
         work = asyncio.get_running_loop().create_task(self._answer(offer))
         try:
@@ -126,27 +156,46 @@ class MediaPeer:
             ) from error
 
     async def _answer(self, offer: str) -> str:
+        if self._route is not None:
+            offer = rewrite_candidates(
+                offer, {address: await self._route.udp(*address) for address in candidate_addresses(offer)}
+            )
         await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        retransmissions = {int(number) for number in re.findall(r"^a=rtpmap:(\d+) rtx/", offer, re.MULTILINE)}
-        names = dict(re.findall(r"^a=rtpmap:(\d+) ([^\s/]+)/", offer, re.MULTILINE))
-        tapped: set[str] = set()
-        for transceiver in self._pc.getTransceivers():
+        sections: dict[str, MediaSection] = {}
+        dtls: Any = None
+        transceivers: list[Any] = self._pc.getTransceivers()
+        for transceiver in transceivers:
+            transceiver.receiver.receive = _receive_nothing
             # The first video and audio sections are the desktop's; later ones would take our camera and microphone.
-            if transceiver.kind in tapped:
-                continue
-            tapped.add(transceiver.kind)
-            if transceiver.kind == "video":
-                self._tap_video(transceiver.receiver, retransmissions, names)
-            else:
-                self._tap_audio(transceiver.receiver, names)
+            if transceiver.kind not in sections:
+                sections[transceiver.kind] = _negotiate(transceiver, offer)
+                dtls = dtls or transceiver.receiver.transport
+        if dtls is None and self._pc.sctp is not None:
+            dtls = self._pc.sctp.transport
+        if dtls is not None:
+            self._ice = dtls.transport._connection
+            self.reception.start(dtls, sections.get("video"), sections.get("audio"))
+        for connection in self._connections(transceivers):
+            self._sockets.append(HostSockets(connection, self.reception.datagram, self._route))
         await self._pc.setLocalDescription(await self._pc.createAnswer())
-        return str(self._pc.localDescription.sdp)
+        answer = str(self._pc.localDescription.sdp)
+        return without_candidates(answer) if self._route is not None and self._route.hides_client else answer
+
+    def _connections(self, transceivers: list[Any]) -> list[Any]:
+        """The ICE connections behind the sections; one where they are bundled."""
+        transports = [transceiver.receiver.transport for transceiver in transceivers]
+        if self._pc.sctp is not None:
+            transports.append(self._pc.sctp.transport)
+        return list(dict.fromkeys(transport.transport._connection for transport in transports))
 
     async def add_candidate(self, candidate: dict[str, Any]) -> None:
         """Take a trickled candidate (W3C ``RTCIceCandidateInit``); what is none of ours to use is passed over."""
         text = str(candidate.get("candidate", ""))
-        if candidate_address(text) is None:
+        address = candidate_address(text)
+        if address is None:
             return
+        if self._route is not None:
+            text = rewrite_candidate(text, {address: await self._route.udp(*address)})
         try:
             parsed = candidate_from_sdp(text.partition(":")[2])
         except (AssertionError, IndexError, ValueError):
@@ -155,44 +204,57 @@ class MediaPeer:
         parsed.sdpMLineIndex = index if isinstance(index, int) else 0
         await self._pc.addIceCandidate(parsed)
 
-    def _tap_video(self, receiver: Any, retransmissions: set[int], names: dict[str, str]) -> None:
-        self._video_receiver = receiver
-        handle, nack, pli = receiver._handle_rtp_packet, receiver._send_rtcp_nack, receiver._send_rtcp_pli
+    # what is known of it
 
-        async def handle_rtp_packet(packet: Any, arrival_time_ms: int) -> None:
-            now = time.time()
-            if packet.payload_type not in retransmissions:
-                if self._video_ssrc is None:
-                    self._observer.first_packet(now)
-                if packet.ssrc != self._video_ssrc:
-                    self._video_ssrc = packet.ssrc
-                    self.video_codec = names.get(str(packet.payload_type), "")
-                self.video.add(packet.ssrc, packet.sequence_number, packet.timestamp, len(packet.payload), now)
-            await handle(packet, arrival_time_ms=arrival_time_ms)
+    @property
+    def video(self) -> StreamMeter:
+        """Counters of the video stream as first sent."""
+        return self.reception.video.meter if self.reception.video is not None else self._unheard[0]
 
-        async def send_nack(media_ssrc: int, lost: list[int]) -> None:
-            self.nack_count += 1
-            await nack(media_ssrc, lost)
+    @property
+    def audio(self) -> StreamMeter:
+        """Counters of the audio stream."""
+        return self.reception.audio.meter if self.reception.audio is not None else self._unheard[1]
 
-        async def send_pli(media_ssrc: int) -> None:
-            self.pli_count += 1
-            await pli(media_ssrc)
+    @property
+    def video_codec(self) -> str:
+        """Name as in SDP; empty before the first packet."""
+        return self.reception.video.codec if self.reception.video is not None else ""
 
-        receiver._handle_rtp_packet = handle_rtp_packet
-        receiver._send_rtcp_nack = send_nack
-        receiver._send_rtcp_pli = send_pli
-        receiver._RTCRtpReceiver__jitter_buffer = _AssemblyBuffer(self._assembler)
+    @property
+    def audio_codec(self) -> str:
+        """Name as in SDP; empty before the first packet."""
+        return self.reception.audio.codec if self.reception.audio is not None else ""
 
-    def _tap_audio(self, receiver: Any, names: dict[str, str]) -> None:
-        handle = receiver._handle_rtp_packet
+    @property
+    def nack_count(self) -> int:
+        """Requests for lost packets that were sent."""
+        return self.reception.video.nack_count if self.reception.video is not None else 0
 
-        async def handle_rtp_packet(packet: Any, arrival_time_ms: int) -> None:
-            self.audio_codec = names.get(str(packet.payload_type), "")
-            self.audio.add(packet.ssrc, packet.sequence_number, packet.timestamp, len(packet.payload), time.time())
-            await handle(packet, arrival_time_ms=arrival_time_ms)
+    @property
+    def pli_count(self) -> int:
+        """Requests for key frames that were sent, those of the sampling included."""
+        return self.reception.video.pli_count if self.reception.video is not None else 0
 
-        receiver._handle_rtp_packet = handle_rtp_packet
-        receiver._RTCRtpReceiver__jitter_buffer = _NoBuffer()
+    @property
+    def repaired_count(self) -> int:
+        """Lost packets that came when they were sent again."""
+        return self.reception.video.repaired_count if self.reception.video is not None else 0
+
+    @property
+    def socket_drops(self) -> int:
+        """Datagrams that this host's kernel threw away because a socket's buffer was full."""
+        return sum(sockets.drops for sockets in self._sockets)
+
+    def pair(self) -> CandidatePair | None:
+        """The nominated pair of the media transport, once ICE has one."""
+        nominated = self._ice._nominated.get(1) if self._ice is not None else None
+        if nominated is None:
+            return None
+        local, remote = nominated.local_candidate, nominated.remote_candidate
+        return CandidatePair(local.type, f"{local.host}:{local.port}", remote.type, f"{remote.host}:{remote.port}")
+
+    # talking back
 
     def send(self, text: str, channel: str = "input") -> None:
         """Send a control verb.
@@ -205,57 +267,46 @@ class MediaPeer:
         target.send(text)
 
     async def request_key_frame(self) -> None:
-        """Ask for an IDR picture by PLI (RFC 4585 §6.3.1)."""
-        if self._video_receiver is not None and self._video_ssrc is not None:
-            await self._video_receiver._send_rtcp_pli(self._video_ssrc)
-
-    def pair(self) -> CandidatePair | None:
-        """The nominated pair of the media transport, once ICE has one."""
-        if self._video_receiver is None:
-            return None
-        nominated = self._video_receiver.transport.transport._connection._nominated.get(1)
-        if nominated is None:
-            return None
-        local, remote = nominated.local_candidate, nominated.remote_candidate
-        return CandidatePair(local.type, f"{local.host}:{local.port}", remote.type, f"{remote.host}:{remote.port}")
+        """Ask for a key frame by PLI (RFC 4585 §6.3.1)."""
+        if self.reception.video is not None:
+            self.reception.video.request_key_frame()
 
     async def close(self) -> None:
         """Close the peer connection."""
+        self.reception.close()
         await self._pc.close()
+
+
+async def _receive_nothing(_: Any) -> None:
+    """In the place of a receiver's ``receive``: it would start a thread that decodes, and tasks that report."""
+
+
+def _negotiate(transceiver: Any, offer: str) -> MediaSection:
+    """Ask for the extensions that we want, for no feedback that we do not give; return what is agreed."""
+    section = offer.partition(f"\nm={transceiver.kind}")[2].partition("\nm=")[0]
+    offered = re.findall(r"^a=extmap:(\d+)(?:/\w+)? (\S+)", section, re.MULTILINE)
+    agreed = {extension.uri for extension in transceiver._headerExtensions}
+    for identifier, uri in offered:
+        if uri in _WANTED[transceiver.kind] and uri not in agreed:
+            transceiver._headerExtensions.append(RTCRtpHeaderExtensionParameters(id=int(identifier), uri=uri))
+    codecs: dict[int, str] = {}
+    retransmissions: dict[int, int] = {}
+    for codec in transceiver._codecs:
+        codec.rtcpFeedback = [kind for kind in codec.rtcpFeedback if kind.type not in _UNKEPT_FEEDBACK]
+        if codec.name.lower() == "rtx":
+            retransmissions[codec.payloadType] = int(codec.parameters["apt"])
+        else:
+            codecs[codec.payloadType] = codec.name
+    return MediaSection(
+        ssrc=transceiver.sender._ssrc,
+        codecs=codecs,
+        retransmissions=retransmissions,
+        extensions={extension.uri: extension.id for extension in transceiver._headerExtensions},
+    )
 
 
 def _video_codecs(offer: str) -> list[str]:
     """Codec names of the first video section, in its order, without those that only protect or repeat."""
     section = offer.partition("\nm=video")[2].partition("\nm=")[0]
     names = dict.fromkeys(re.findall(r"^a=rtpmap:\d+ ([^\s/]+)/", section, re.MULTILINE))
-    return [name for name in names if name.lower() not in {"rtx", "red", "ulpfec", "flexfec-03"}]
-
-
-class _AssemblyBuffer:
-    """Stands where aiortc keeps its jitter buffer: same call, frames go to our assembler."""
-
-    def __init__(self, assembler: FrameAssembler) -> None:
-        self._assembler = assembler
-
-    def add(self, packet: Any) -> tuple[bool, None]:
-        payload = packet.payload
-        wants_key = self._assembler.add(
-            MediaPacket(
-                sequence=packet.sequence_number,
-                timestamp=packet.timestamp,
-                marker=bool(packet.marker),
-                arrival_unix_seconds=time.time(),
-                payload=packet._data,
-                size_bytes=len(payload),
-                key=is_key(payload),
-                opens=opens_access_unit(payload),
-            )
-        )
-        return wants_key, None
-
-
-class _NoBuffer:
-    """Drops media after it was counted: nothing is decoded."""
-
-    def add(self, packet: Any) -> tuple[bool, None]:
-        return False, None
+    return [name for name in names if name.lower() not in _PROTECTION]

@@ -1,0 +1,313 @@
+"""The video and the audio stream of a peer connection, packet by packet. No I/O: what is to be sent goes to ``send``.
+
+Each takes SRTP packets whose header was read, counts them, decrypts as many as its mode wants, follows what is lost,
+and hands on what is whole. A source is believed from its first packet that decrypts; from then on a header-only stream
+decrypts one packet in 4,096, which keeps the roll-over counter of SRTP right (RFC 3711 §3.3.1) and shows a forged
+stream for what it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vdibench.client.assembly import AssembledFrame, FrameAssembler, MediaPacket
+from vdibench.client.meter import StreamMeter
+from vdibench.client.mode import Mode
+from vdibench.client.nack import Retransmissions
+from vdibench.client.payload import DECODERS, PayloadPart, depacketise
+from vdibench.client.rtcp import key_frame_request, resend_request
+from vdibench.client.rtp import (
+    ABS_CAPTURE_TIME,
+    ABS_SEND_TIME,
+    VIDEO_TIMING,
+    RtpError,
+    RtpHeader,
+    capture_unix_seconds,
+    extension,
+    payload_of,
+    video_timing,
+)
+from vdibench.client.timing import CaptureClock, FrameClock
+
+__all__ = ["AudioStream", "MediaSection", "VideoStream"]
+
+_MASK = 0xFFFF
+_CHECK_EVERY = 0x1000
+_VIDEO_CLOCK, _AUDIO_CLOCK = 90_000, 48_000
+_SHORTEST_WAIT_SECONDS = 0.002
+
+Unprotect = Callable[[bytes], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSection:
+    """What was negotiated for one section of the offer.
+
+    :param ssrc: our own source, which reports and asks.
+    :param codecs: names as in SDP by payload type, without retransmission.
+    :param retransmissions: the original payload type by that of its retransmissions.
+    :param extensions: identifiers of header extensions by their URI.
+    """
+
+    ssrc: int
+    codecs: dict[int, str] = field(default_factory=dict)
+    retransmissions: dict[int, int] = field(default_factory=dict)
+    extensions: dict[str, int] = field(default_factory=dict)
+
+
+class _Stream:
+    """What both kinds share: whom to believe, and how many bytes of a packet are SRTP's."""
+
+    def __init__(self, section: MediaSection, unprotect: Unprotect, clock_rate: int) -> None:
+        self.section = section
+        self.meter = StreamMeter(clock_rate)
+        self.codec = ""
+        self.ssrc = -1
+        self._unprotect = unprotect
+        self._payload_type = -1
+        self._overhead = 0
+        self._checked = 0
+
+    def _adopt(self, packet: bytes, header: RtpHeader) -> bytes | None:
+        """Take another source for ours if its packet decrypts; the packet in clear text, or None."""
+        clear = self._unprotect(packet)
+        if clear is None:
+            return None
+        self.ssrc = header.ssrc
+        self._overhead = len(packet) - len(clear)
+        self._checked = header.sequence
+        return clear
+
+    def _check(self, packet: bytes, sequence: int) -> bytes | None:
+        self._checked = sequence
+        return self._unprotect(packet)
+
+
+class VideoStream(_Stream):
+    """The desktop's picture.
+
+    :param emit: called with each frame in order.
+    :param send: sends an RTCP packet.
+    :param first_packet: called once, with the arrival of the first packet.
+    """
+
+    def __init__(
+        self,
+        section: MediaSection,
+        mode: Mode,
+        unprotect: Unprotect,
+        emit: Callable[[AssembledFrame], None],
+        send: Callable[[bytes], None],
+        first_packet: Callable[[float], None],
+    ) -> None:
+        super().__init__(section, unprotect, _VIDEO_CLOCK)
+        self.clock = FrameClock(_VIDEO_CLOCK)
+        self.nack_count = 0
+        self.pli_count = 0
+        self.repaired_count = 0
+        self._send = send
+        self._first_packet: Callable[[float], None] | None = first_packet
+        self._decrypts = mode in {Mode.DEPACKETISE, Mode.DECODE}
+        self._samples = mode is Mode.SAMPLED
+        self._assembler = FrameAssembler(emit, self.clock.frame, headers_only=not self._decrypts)
+        self._gaps = Retransmissions()
+        self._timestamp = -1
+        self._hunting = False
+        self._sampled = -1
+        self._again: asyncio.TimerHandle | None = None
+        self._capture = section.extensions.get(ABS_CAPTURE_TIME, 0)
+        self._timing = section.extensions.get(VIDEO_TIMING, 0)
+        self._sending = section.extensions.get(ABS_SEND_TIME, 0)
+
+    def take(self, packet: bytes, header: RtpHeader, arrival: float) -> None:
+        """One packet as first sent."""
+        payload_type, marker, sequence, timestamp, ssrc, begin, extensions, _, padded = header
+        clear: bytes | None = None
+        payload, opens = b"", False
+        if ssrc != self.ssrc:
+            clear = self._adopt(packet, header)
+            if clear is None:
+                return
+            opens = True
+            self._gaps = Retransmissions()
+            self._hunting = self._samples
+            if self._first_packet is not None:
+                self._first_packet(arrival)
+                self._first_packet = None
+        elif self._decrypts or padded or (sequence - self._checked) & _MASK >= _CHECK_EVERY:
+            clear = self._check(packet, sequence)
+            if clear is None:
+                return  # forged, or a duplicate
+        if not self._gaps.arrived(sequence, arrival):
+            return
+        if payload_type != self._payload_type:
+            self._payload_type = payload_type
+            self.codec = self.section.codecs[payload_type]
+            self._assembler.codec = DECODERS.get(self.codec, "")
+        if clear is None:
+            size = len(packet) - begin - self._overhead
+        else:
+            try:
+                payload = payload_of(clear, header)
+            except RtpError:
+                return
+            size = len(payload)
+        self.meter.add(ssrc, sequence, timestamp, size, arrival)
+        begins = timestamp != self._timestamp
+        self._timestamp = timestamp
+        if extensions and (marker or begins):
+            self._read_times(packet, header)
+        part = PayloadPart(b"", False, opens)
+        if self._decrypts:
+            part = self._part(payload)
+        elif self._samples and (timestamp == self._sampled or (begins and self._hunting)):
+            part = self._sample(packet, header, clear, opens)
+        self._assemble(MediaPacket(sequence, timestamp, marker, arrival, part.data, size, part.key, part.opens))
+        if self._gaps.hole:
+            self._ask_again(arrival)
+
+    def take_retransmission(self, packet: bytes, header: RtpHeader, arrival: float) -> None:
+        """One packet that is sent again (RFC 4588); always decrypted, since it says only inside what it repeats."""
+        clear = self._unprotect(packet)
+        original = self.section.retransmissions[header.payload_type]
+        if clear is None or original not in self.section.codecs or self.ssrc < 0:
+            return
+        try:
+            payload = payload_of(clear, header)
+        except RtpError:
+            return
+        sequence = int.from_bytes(payload[:2], "big")
+        if len(payload) < 2 or not self._gaps.repaired(sequence, arrival):
+            return  # a probe for bandwidth, or it came after all
+        self.repaired_count += 1
+        if header.extension:
+            self._read_times(packet, header)
+        payload = payload[2:]
+        part = PayloadPart(b"", False, False)
+        if self._decrypts or header.timestamp == self._sampled:
+            part = self._part(payload, self.section.codecs[original])
+        self._assemble(
+            MediaPacket(
+                sequence, header.timestamp, header.marker, arrival, part.data, len(payload), part.key, part.opens
+            )
+        )
+
+    def _part(self, payload: bytes, codec: str = "") -> PayloadPart:
+        if not payload:
+            return PayloadPart(b"", False, False)
+        try:
+            return depacketise(codec or self.codec, payload)
+        except RtpError:
+            # Nothing of it can be shown. The decoder finds the hole and asks for a key frame.
+            return PayloadPart(b"", False, False)
+
+    def _sample(self, packet: bytes, header: RtpHeader, clear: bytes | None, opens: bool) -> PayloadPart:
+        """Decrypt for once: to see whether a key frame begins here, or because it is one that was asked for."""
+        clear = clear or self._check(packet, header.sequence)
+        if clear is None:
+            return PayloadPart(b"", False, opens)
+        try:
+            part = self._part(payload_of(clear, header))
+        except RtpError:
+            return PayloadPart(b"", False, opens)
+        if header.timestamp != self._sampled:
+            if not part.key:
+                return PayloadPart(b"", False, opens)
+            self._sampled, self._hunting = header.timestamp, False
+        return part
+
+    def _read_times(self, packet: bytes, header: RtpHeader) -> None:
+        if self._capture and (value := extension(packet, header, self._capture)) is not None:
+            captured = capture_unix_seconds(value)
+            if captured is not None:
+                self.clock.capture.captured(header.timestamp, captured)
+        if not header.marker:
+            return
+        if self._timing and (value := extension(packet, header, self._timing)) is not None:
+            timing = video_timing(value)
+            if timing is not None:
+                self.clock.timed(header.timestamp, timing)
+        if self._sending and (value := extension(packet, header, self._sending)) is not None:
+            self.clock.sent(header.timestamp, value)
+
+    def _assemble(self, packet: MediaPacket) -> None:
+        if self._assembler.add(packet):
+            self.request_key_frame()
+
+    def _ask_again(self, now: float) -> None:
+        lost = self._gaps.due(now)
+        if lost:
+            self.nack_count += 1
+            self._send(resend_request(self.section.ssrc, self.ssrc, lost))
+        due = self._gaps.next_due()
+        if due < math.inf and self._again is None:
+            wait = max(_SHORTEST_WAIT_SECONDS, due - now)
+            self._again = asyncio.get_running_loop().call_later(wait, self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._again = None
+        self._ask_again(time.time())
+
+    def request_key_frame(self) -> None:
+        """Ask for a key frame; nothing before the first packet."""
+        if self.ssrc >= 0:
+            self.pli_count += 1
+            self._send(key_frame_request(self.section.ssrc, self.ssrc))
+
+    def sample(self) -> None:
+        """Ask for a key frame and decrypt it when it comes."""
+        self._hunting = True
+        self.request_key_frame()
+
+    def close(self) -> None:
+        """Ask for nothing any more."""
+        if self._again is not None:
+            self._again.cancel()
+
+
+class AudioStream(_Stream):
+    """The desktop's sound: counted, and handed on where somebody listens.
+
+    :param listener: called with each payload, its RTP time stamp (48 kHz) and its arrival; None decrypts nothing.
+    """
+
+    def __init__(
+        self,
+        section: MediaSection,
+        unprotect: Unprotect,
+        listener: Callable[[bytes, int, float], None] | None = None,
+    ) -> None:
+        super().__init__(section, unprotect, _AUDIO_CLOCK)
+        self.clock = CaptureClock(_AUDIO_CLOCK)
+        self._listener = listener
+        self._gaps = Retransmissions()
+
+    def take(self, packet: bytes, header: RtpHeader, arrival: float) -> None:
+        """One packet."""
+        clear: bytes | None = None
+        if header.ssrc != self.ssrc:
+            clear = self._adopt(packet, header)
+            if clear is None:
+                return
+            self._gaps = Retransmissions()
+        elif self._listener is not None or (header.sequence - self._checked) & _MASK >= _CHECK_EVERY:
+            clear = self._check(packet, header.sequence)
+            if clear is None:
+                return
+        if not self._gaps.arrived(header.sequence, arrival):
+            return
+        if header.payload_type != self._payload_type:
+            self._payload_type = header.payload_type
+            self.codec = self.section.codecs[header.payload_type]
+        size = len(packet) - header.begin - self._overhead
+        self.meter.add(header.ssrc, header.sequence, header.timestamp, size, arrival)
+        if self._listener is not None and clear is not None:
+            try:
+                payload = payload_of(clear, header)
+            except RtpError:
+                return
+            self._listener(payload, header.timestamp, arrival)
