@@ -17,7 +17,10 @@ class Step(Enum):
 
     HTTP = ("answer HTTP", "check address, route and firewall")
     SIGNALLING = ("signal", "look into the desktop's log: its signalling or its own peer hangs")
+    ADMISSION = ("let us in", "in secure mode give it its table of tokens (POST /api/tokens); else look into its log")
     SETTINGS = ("say its settings", "look into the desktop's log: its stream server hangs")
+    PLACE = ("give us a place", "end the client that has it: Selkies 1.6 serves one at a time")
+    OFFER = ("offer video", "look into the desktop's log: its encoder or its screen fails")
     ICE = ("connect by ICE", "check UDP between here and the desktop, or use TURN")
     RELAYED_ICE = (
         "connect by ICE through the TURN relay",
