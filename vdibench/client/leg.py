@@ -11,13 +11,16 @@ from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import bounded
 from vdibench.client.peer import MediaPeer
 from vdibench.errors import TargetUnavailable
-from vdibench.selkies import CandidateReceived, OfferReceived, Registered, repair_offer
-from vdibench.selkies.signalling_1 import (
+from vdibench.selkies import (
     SIGNALLING_PATH_1,
+    CandidateReceived,
     ComplaintReceived,
     LegSignalling,
+    OfferReceived,
+    Registered,
     leg_close_reason,
     leg_is_taken,
+    repair_offer,
 )
 
 __all__ = ["HELLO_SECONDS", "MediaLeg"]

@@ -8,6 +8,7 @@ a sound server never offers it, and that is a fact and no failure.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
@@ -18,9 +19,21 @@ from vdibench.client.peer import MediaPeer, PeerObserver
 from vdibench.client.webrtc import choose_relay
 from vdibench.errors import ProtocolViolation, StreamLost, TargetUnavailable, VdibenchError
 from vdibench.records import Desktop
-from vdibench.selkies import ControlMessage, Dialect, IceServer, Role, decode_control, key_up, pointer, resize_request
-from vdibench.selkies.control_1 import pong, resize_switch
-from vdibench.selkies.signalling_1 import RTC_CONFIGURATION_PATH_1, Leg, LegSignalling
+from vdibench.selkies import (
+    RTC_CONFIGURATION_PATH_1,
+    ControlMessage,
+    Dialect,
+    IceServer,
+    Leg,
+    LegSignalling,
+    Role,
+    decode_control,
+    key_up,
+    pointer,
+    pong,
+    resize_request,
+    resize_switch,
+)
 
 __all__ = ["LegacyWebRtcConnection"]
 
@@ -76,13 +89,20 @@ class LegacyWebRtcConnection:
                 self._audio_state_changed,
                 lambda label: None,
                 lambda payload: None,
+                self._observer.audio,
             ),
         )
 
     def _leg(self, number: Leg, page_size: tuple[int, int] | None, observer: PeerObserver) -> MediaLeg:
         async def peer() -> MediaPeer:
             servers = await asyncio.shield(self._servers)
-            return MediaPeer(servers, relay_only=self._options.relay_only, observer=observer)
+            return MediaPeer(
+                servers,
+                relay_only=self._options.relay_only,
+                observer=observer,
+                route=self._options.route,
+                mode=self._options.mode,
+            )
 
         return MediaLeg(
             lambda: LegSignalling(number, page_size),
@@ -184,13 +204,14 @@ class LegacyWebRtcConnection:
             return
         if message is None:
             return
+        self._observer.message(message)
+        # The clock reads the ping first: what it sees must have happened before our answer leaves.
         if message.type == "ping" and isinstance(message.data, dict):
             self._answer_ping(message)
         elif message.action in {"encoder", "framerate", "resize"}:
             self._observer.fact(f"stream.{message.action}", message.argument)
             if message.action == "resize":
                 self._resizable = message.argument == "True"
-        self._observer.message(message)
 
     def _answer_ping(self, message: ControlMessage) -> None:
         start = message.data.get("start_time")
@@ -260,7 +281,8 @@ class LegacyWebRtcConnection:
             nack_count=self._video.peer.nack_count,
             pli_count=self._video.peer.pli_count,
             audio_packets_received=audio.packets_received if audio is not None else 0,
-            audio_packets_lost=audio.packets_lost if audio is not None else Counters().audio_packets_lost,
+            audio_packets_lost=audio.packets_lost if audio is not None else math.nan,
+            socket_drops=self._video.peer.socket_drops,
         )
 
     # leaving

@@ -12,10 +12,12 @@ from vdibench.selkies.control import (
     key_heartbeat,
     key_up,
     pointer,
+    pong,
     request_key_frame,
     resize_request,
     stats_subscription,
 )
+from vdibench.selkies.control_1 import resize_switch
 from vdibench.selkies.detection import HEALTH_PATHS, SLOW_PATHS, Detection, Dialect, Probe, classify, next_path
 from vdibench.selkies.ice_servers import IceServer, parse_rtc_configuration
 from vdibench.selkies.sdp import (
@@ -39,19 +41,33 @@ from vdibench.selkies.signalling import (
     SignallingEvent,
     close_reason,
 )
+from vdibench.selkies.signalling_1 import (
+    RTC_CONFIGURATION_PATH_1,
+    SIGNALLING_PATH_1,
+    ComplaintReceived,
+    Leg,
+    LegSignalling,
+    leg_close_reason,
+    leg_is_taken,
+)
 from vdibench.selkies.token import token_cookies, token_protocols
 
 __all__ = [
     "HEALTH_PATHS",
+    "RTC_CONFIGURATION_PATH_1",
     "SIGNALLING_PATH",
+    "SIGNALLING_PATH_1",
     "SLOW_PATHS",
     "Address",
     "CandidateReceived",
+    "ComplaintReceived",
     "ControlMessage",
     "Detection",
     "Dialect",
     "IceServer",
     "Keysym",
+    "Leg",
+    "LegSignalling",
     "OfferReceived",
     "PeerNotReady",
     "Probe",
@@ -68,12 +84,16 @@ __all__ = [
     "key_down",
     "key_heartbeat",
     "key_up",
+    "leg_close_reason",
+    "leg_is_taken",
     "next_path",
     "parse_rtc_configuration",
     "pointer",
+    "pong",
     "repair_offer",
     "request_key_frame",
     "resize_request",
+    "resize_switch",
     "rewrite_candidate",
     "rewrite_candidates",
     "stats_subscription",

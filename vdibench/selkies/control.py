@@ -25,6 +25,7 @@ __all__ = [
     "key_heartbeat",
     "key_up",
     "pointer",
+    "pong",
     "request_key_frame",
     "resize_request",
     "start_video",
@@ -107,6 +108,11 @@ def key_heartbeat(keysyms: Iterable[int]) -> str:
 def pointer(x: int, y: int, *, buttons: int = 0, scroll: int = 0) -> str:
     """Absolute pointer position in pixels; bit 0 of ``buttons`` is the left button."""
     return f"m,{x},{y},{buttons},{scroll}"
+
+
+def pong(start_time: float) -> str:
+    """Answer a ``ping`` at once; the server then states half of the round trip that it saw."""
+    return f"pong,{start_time:.3f}"
 
 
 def request_key_frame() -> str:
