@@ -36,6 +36,8 @@ async def test_an_injected_delay_is_measured(
     assert [record.kind for record in samples.inputs] == [kind.value] * 8
     assert min(delays) >= injected - 0.002
     assert statistics.median(delays) == pytest.approx(injected + 1 / 120, abs=0.025)
+    for record in samples.inputs:
+        assert record.sent_unix_seconds + injected - 0.002 <= record.drawn_unix_seconds < record.photon_unix_seconds
     assert max(delays) - min(delays) > 0.002, "events meet the screen's clock in different phases"
 
 
@@ -81,6 +83,7 @@ async def test_an_unanswered_event_has_no_photon(stand_in: Callable[..., StandIn
         record = await session.press(InputKind.KEY)
         assert time.monotonic() - began == pytest.approx(2.0, abs=0.3)
     assert math.isnan(record.photon_unix_seconds)
+    assert math.isnan(record.drawn_unix_seconds)
     assert len(samples.inputs) == 1
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
+from typing import NamedTuple
 
 from vdibench.client.marker import Marker
 from vdibench.client.sink import InputRecord
@@ -35,6 +36,11 @@ class InputKind(StrEnum):
     CLICK = "click"
 
 
+class _Answer(NamedTuple):
+    decoded_unix_seconds: float
+    drawn_unix_seconds: float
+
+
 class InputProbe:
     """Sends events and waits for their photons.
 
@@ -46,7 +52,7 @@ class InputProbe:
         self._send = send
         self._position = position
         self._patches: dict[InputKind, bool] = {}
-        self._outstanding: tuple[InputKind, float, asyncio.Future[float]] | None = None
+        self._outstanding: tuple[InputKind, float, asyncio.Future[_Answer]] | None = None
         self._held: set[InputKind] = set()
         self._unanswered: set[InputKind] = set()
         self._turn = asyncio.Lock()
@@ -62,12 +68,13 @@ class InputProbe:
                 continue
             awaited, sent, answer = self._outstanding
             if awaited is kind and decoded_unix_seconds > sent and not answer.done():
-                answer.set_result(decoded_unix_seconds)
+                answer.set_result(_Answer(decoded_unix_seconds, marker.drawn_unix_seconds))
 
     async def press(self, kind: InputKind) -> InputRecord:
         """Send one event, wait for its photon and release it.
 
-        The photon is NaN when none came within :data:`TIMEOUT_SECONDS`.
+        Photon and drawn are NaN when no frame answered within :data:`TIMEOUT_SECONDS`. Drawn is the desk's own time of
+        the first frame that shows the change: it has handled the event by then.
 
         :raises ConnectionError: the channel is closed.
         """
@@ -79,29 +86,29 @@ class InputProbe:
             # An event on the heels of the frame that answered the one before would always meet the same phase of
             # the desktop's capture clock.
             await asyncio.sleep(random.uniform(0, DITHER_SECONDS))
-            answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
             sent = time.time()
             self._outstanding = (kind, sent, answer)
             try:
                 self._down(kind)
                 await asyncio.sleep(HOLD_SECONDS)
                 self._up(kind)
-                photon = await asyncio.wait_for(answer, TIMEOUT_SECONDS - HOLD_SECONDS)
+                seen = await asyncio.wait_for(answer, TIMEOUT_SECONDS - HOLD_SECONDS)
             except TimeoutError:
-                photon = math.nan
+                seen = _Answer(math.nan, math.nan)
                 self._unanswered.add(kind)
             finally:
                 self._outstanding = None
                 if kind in self._held:
                     with suppress(ConnectionError):
                         self._up(kind)
-            return InputRecord(str(kind), sent, photon)
+            return InputRecord(str(kind), sent, seen.decoded_unix_seconds, seen.drawn_unix_seconds)
 
     async def _settle(self, kind: InputKind) -> None:
         """After an unanswered event wait for its late answer, which the next event would take for its own."""
         if kind not in self._unanswered:
             return
-        late: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        late: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._outstanding = (kind, 0.0, late)
         try:
             await asyncio.wait_for(late, SETTLE_SECONDS)

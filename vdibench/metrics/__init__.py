@@ -3,6 +3,8 @@
 >>> Statistic.parse("p(95)").of(values("glass_to_glass_seconds", recording.tables, suite="stream_validation"))
 """
 
+from vdibench.metrics.clocks import worst_bound
+from vdibench.metrics.dialects import DIALECTS, Presence, Reach
 from vdibench.metrics.metric import Direction, Metric, Provenance, Registry
 from vdibench.metrics.milestones import FAILED, attempts, phases
 from vdibench.metrics.reducers import levels, sessions, trials, values
@@ -12,13 +14,16 @@ from vdibench.metrics.windows import STEADY, Tables, chosen
 
 __all__ = [
     "AGGREGATIONS",
+    "DIALECTS",
     "FAILED",
     "PERCENTILE_METHOD",
     "REGISTRY",
     "STEADY",
     "Direction",
     "Metric",
+    "Presence",
     "Provenance",
+    "Reach",
     "Registry",
     "Statistic",
     "Tables",
@@ -30,4 +35,5 @@ __all__ = [
     "sessions",
     "trials",
     "values",
+    "worst_bound",
 ]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vdibench.metrics.windows import streams
 
-__all__ = ["loss", "rate"]
+__all__ = ["growth", "loss", "rate"]
 
 
 def rate(network: pd.DataFrame, counter: str, factor: float = 1.0) -> pd.Series:
@@ -42,5 +42,17 @@ def loss(network: pd.DataFrame, received: str = "packets_received", lost: str = 
         expected = int(came[same].sum() + gone[same].sum())
         if expected > 0:
             values.append(gone[same].sum() / expected)
+            times.append(ordered["unix_seconds"].iloc[-1])
+    return pd.Series(values, index=times, dtype=float)
+
+
+def growth(network: pd.DataFrame, counter: str) -> pd.Series:
+    """How much ``counter`` grew, one value a stream with two readings, indexed by its last reading."""
+    values, times = [], []
+    for _, rows in streams(network.dropna(subset=[counter])):
+        ordered = rows.sort_values("unix_seconds")
+        steps = np.diff(ordered[counter].to_numpy(dtype=float))
+        if len(steps):
+            values.append(steps[steps >= 0].sum())
             times.append(ordered["unix_seconds"].iloc[-1])
     return pd.Series(values, index=times, dtype=float)

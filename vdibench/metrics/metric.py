@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 
 from vdibench.errors import ObjectiveError
+from vdibench.metrics.dialects import EVERYWHERE, YES, Reach
 
-__all__ = ["Direction", "Metric", "Provenance", "Registry"]
+__all__ = ["Direction", "Metric", "Provenance", "Registry", "define"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 # Base units, and what a name must end with to carry them.
@@ -22,6 +23,8 @@ _SUFFIX = {
     "bits/second": "_bits_per_second",
     "1/second": "_per_second",
     "1/minute": "_per_minute",
+    "points": "_score",
+    "packets": "",
     "sessions": "",
 }
 
@@ -53,6 +56,7 @@ class Metric:
     :param table: the raw table it is computed from; empty when it comes from an analysis of several levels.
     :param one_way: the two ends are read from different clocks when desktop and client are different hosts.
     :param gpu: exists only where there is a GPU; elsewhere it is not applicable.
+    :param dialects: whether each dialect has it, and if not, why.
     """
 
     name: str
@@ -65,6 +69,29 @@ class Metric:
     table: str
     one_way: bool = False
     gpu: bool = False
+    dialects: Mapping[str, Reach] = field(default_factory=lambda: EVERYWHERE, hash=False)
+
+    def reach(self, dialect: object) -> Reach:
+        """Whether a dialect has this metric; one that is not known yet may have it."""
+        return self.dialects.get(str(dialect), YES)
+
+
+def define(
+    name: str,
+    unit: str,
+    kind: str,
+    direction: Direction,
+    table: str,
+    boundary: str,
+    *,
+    w3c: str = "",
+    provenance: Provenance = Provenance.MEASURED,
+    one_way: bool = False,
+    gpu: bool = False,
+    dialects: Mapping[str, Reach] = EVERYWHERE,
+) -> Metric:
+    """A :class:`Metric` with what is usual left out."""
+    return Metric(name, unit, kind, direction, w3c, provenance, boundary, table, one_way, gpu, dialects)
 
 
 class Registry(Mapping[str, Metric]):

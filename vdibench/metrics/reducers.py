@@ -7,10 +7,12 @@ not from probes. They are never averaged, smoothed or trimmed here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import pandas as pd
 
-from vdibench.metrics import counters, milestones, pacing
+from vdibench.metrics import clocks, counters, milestones, pacing
 from vdibench.metrics.metric import Metric
 from vdibench.metrics.registry import REGISTRY
 from vdibench.metrics.windows import PROBE, STEADY, Tables, chosen
@@ -18,7 +20,24 @@ from vdibench.metrics.windows import PROBE, STEADY, Tables, chosen
 __all__ = ["levels", "sessions", "trials", "values"]
 
 _NOT_DESKTOPS = ("client", "host")
-_Choose = Callable[[str], pd.DataFrame]
+_ELEMENT = "element."
+# Instants that the desktop stated: its clock may differ from the client's.
+_DESKTOP_CLOCK = {
+    "frames": frozenset(
+        {"marker_unix_seconds", "capture_unix_seconds", "encoded_unix_seconds", "sent_unix_seconds"},
+    ),
+    "inputs": frozenset({"drawn_unix_seconds"}),
+}
+
+
+class _Choose(Protocol):
+    def __call__(self, table: str) -> pd.DataFrame:
+        """Rows of the table that count; of ``milestones`` also those of warm-ups."""
+
+    def clock(self) -> pd.DataFrame:
+        """Every estimate of the desktops' clocks, whenever it was made."""
+
+
 _Reduce = Callable[[_Choose], pd.Series]
 
 
@@ -43,12 +62,7 @@ def values(
     if reduce is None:
         return pd.Series(dtype=float, name=known.name)
 
-    def choose(table: str) -> pd.DataFrame:
-        phase = None if table == "milestones" else STEADY
-        rows = chosen(tables[table], suite=suite, level=level, trial=trial, session=session, phase=phase)
-        return rows[rows["phase"] != PROBE]
-
-    return reduce(choose).astype(float).dropna().rename(known.name)
+    return reduce(_Rows(tables, suite, level, trial, session)).astype(float).dropna().rename(known.name)
 
 
 def levels(tables: Tables, suite: str) -> list[int]:
@@ -77,12 +91,49 @@ def _places(tables: Tables, suite: str, column: str, level: int | None) -> list[
     return sorted(found)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one suite and, where given, of one level, trial and session."""
+
+    tables: Tables
+    suite: str
+    level: int | None
+    trial: int | None
+    session: str | None
+
+    def __call__(self, table: str) -> pd.DataFrame:
+        phase = None if table == "milestones" else STEADY
+        rows = chosen(
+            self.tables[table],
+            suite=self.suite,
+            level=self.level,
+            trial=self.trial,
+            session=self.session,
+            phase=phase,
+        )
+        return rows[rows["phase"] != PROBE]
+
+    def clock(self) -> pd.DataFrame:
+        known = self.tables.get("clock")
+        if known is None:
+            return pd.DataFrame({"session": []})
+        # A connection may outlast a level: what was learnt of its clock holds at the next one too.
+        return chosen(known, suite=self.suite, session=self.session, phase=None)
+
+
 def _between(table: str, start: str, end: str, **where: object) -> _Reduce:
+    stated = _DESKTOP_CLOCK[table]
+    foreign = {column: column in stated for column in (start, end)}
+
     def reduce(choose: _Choose) -> pd.Series:
         rows = choose(table)
         for column, value in where.items():
             rows = rows[rows[column] == value]
-        return pd.Series((rows[end] - rows[start]).to_numpy(), index=rows[end].to_numpy())
+        first, last = rows[start].to_numpy(dtype=float), rows[end].to_numpy(dtype=float)
+        if foreign[start] != foreign[end]:
+            ahead = clocks.offsets(choose.clock(), rows, first if foreign[end] else last)
+            first, last = (first, last - ahead) if foreign[end] else (first - ahead, last)
+        return pd.Series(last - first, index=last)
 
     return reduce
 
@@ -93,6 +144,22 @@ def _column(table: str, column: str, at: str) -> _Reduce:
         return pd.Series(rows[column].to_numpy(), index=rows[at].to_numpy())
 
     return reduce
+
+
+def _stated(name: str) -> _Reduce:
+    def reduce(choose: _Choose) -> pd.Series:
+        rows = choose("server")
+        rows = rows[rows["name"] == name]
+        return pd.Series(rows["value"].to_numpy(), index=rows["unix_seconds"].to_numpy())
+
+    return reduce
+
+
+def _elements(choose: _Choose) -> pd.Series:
+    rows = choose("server")
+    rows = rows[rows["name"].str.startswith(_ELEMENT)]
+    names = rows["name"].str.removeprefix(_ELEMENT).str.removesuffix("_seconds")
+    return pd.Series(rows["value"].to_numpy(), index=names.to_numpy())
 
 
 def _frame_sizes(choose: _Choose) -> pd.Series:
@@ -147,10 +214,25 @@ def _resource(resource: str, scope: str) -> _Reduce:
 
 _REDUCERS: dict[str, _Reduce] = {
     "glass_to_glass_seconds": _between("frames", "marker_unix_seconds", "decoded_unix_seconds", marker_repeated=False),
+    "draw_to_arrival_seconds": _between(
+        "frames", "marker_unix_seconds", "arrival_unix_seconds", marker_repeated=False, complete=True
+    ),
+    "capture_to_arrival_seconds": _between("frames", "capture_unix_seconds", "arrival_unix_seconds", complete=True),
+    "draw_to_capture_seconds": _between("frames", "marker_unix_seconds", "capture_unix_seconds", marker_repeated=False),
+    "capture_to_encoded_seconds": _between("frames", "capture_unix_seconds", "encoded_unix_seconds"),
+    "encoded_to_sent_seconds": _between("frames", "encoded_unix_seconds", "sent_unix_seconds"),
+    "sent_to_arrival_seconds": _between("frames", "sent_unix_seconds", "arrival_unix_seconds", complete=True),
+    "first_to_last_packet_seconds": _between(
+        "frames", "first_arrival_unix_seconds", "arrival_unix_seconds", complete=True
+    ),
+    "arrival_to_assembled_seconds": _between("frames", "arrival_unix_seconds", "assembled_unix_seconds"),
+    "assembled_to_decoded_seconds": _between("frames", "assembled_unix_seconds", "decoded_unix_seconds"),
     "decode_seconds": _between("frames", "arrival_unix_seconds", "decoded_unix_seconds"),
     "input_to_photon_seconds": _between("inputs", "sent_unix_seconds", "photon_unix_seconds"),
     "key_to_photon_seconds": _between("inputs", "sent_unix_seconds", "photon_unix_seconds", kind="key"),
     "click_to_photon_seconds": _between("inputs", "sent_unix_seconds", "photon_unix_seconds", kind="click"),
+    "input_path_seconds": _between("inputs", "sent_unix_seconds", "drawn_unix_seconds"),
+    "picture_path_seconds": _between("inputs", "drawn_unix_seconds", "photon_unix_seconds"),
     "input_loss_ratio": _input_loss,
     "frames_per_second": lambda choose: pacing.frequency(choose("frames"), choose("network")),
     "frame_interval_seconds": lambda choose: pacing.intervals(choose("frames")),
@@ -160,8 +242,22 @@ _REDUCERS: dict[str, _Reduce] = {
     "bitrate_bits_per_second": lambda choose: counters.rate(choose("network"), "bytes_received", 8.0),
     "packets_lost_ratio": lambda choose: counters.loss(choose("network")),
     "jitter_seconds": _column("network", "jitter_seconds", "unix_seconds"),
+    "socket_drops": lambda choose: counters.growth(choose("network"), "socket_drops"),
     "audio_packets_per_second": lambda choose: counters.rate(choose("network"), "audio_packets_received"),
+    "audio_packets_lost_ratio": lambda choose: counters.loss(
+        choose("network"), "audio_packets_received", "audio_packets_lost"
+    ),
+    "audio_to_video_offset_seconds": _column("synchronisation", "offset_seconds", "unix_seconds"),
+    "ssim_ratio": _column("pictures", "ssim_ratio", "marker_unix_seconds"),
+    "vmaf_score": _column("pictures", "vmaf_score", "marker_unix_seconds"),
     "event_loop_lag_seconds": _column("network", "event_loop_lag_seconds", "unix_seconds"),
+    "clock_bound_seconds": _column("clock", "bound_seconds", "unix_seconds"),
+    "server_encode_seconds": _stated("encode_seconds"),
+    "server_pipeline_seconds": _stated("pipeline_seconds"),
+    "server_send_seconds": _stated("send_seconds"),
+    "server_round_trip_seconds": _stated("round_trip_seconds"),
+    "server_frames_per_second": _stated("frames_per_second"),
+    "server_element_seconds": _elements,
     "session_ready_seconds": _ready,
     "session_phase_seconds": _phases,
     "session_failure_ratio": _failure,

@@ -10,13 +10,14 @@ from vdibench.metrics import Metric
 __all__ = ["KNEE", "LEVELED", "SUITES", "finds_knee", "measures", "measures_anything"]
 
 KNEE = "knee"
-_STREAM = frozenset({"frames", "network", "milestones", "resources"})
+_STREAM = frozenset({"frames", "network", "milestones", "resources", "server", "clock"})
+_PICTURE = frozenset({"pictures", "synchronisation"})
 
 # Suite -> the raw tables that it fills, and "knee" where it searches for one.
 SUITES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "preflight": frozenset(),
-        "stream_validation": _STREAM | {"inputs"},
+        "stream_validation": _STREAM | _PICTURE | {"inputs"},
         "latency_under_load": _STREAM | {"inputs"},
         "gpu_density": _STREAM | {KNEE},
         "graduation": frozenset(),
@@ -24,7 +25,7 @@ SUITES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 LEVELED = frozenset({"latency_under_load", "gpu_density"})
-_UNKNOWN = _STREAM | {"inputs"}
+_UNKNOWN = _STREAM | _PICTURE | {"inputs"}
 
 
 def measures(suite: str, metric: Metric) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from vdibench.metrics import Tables, levels, values
+from vdibench.metrics import Presence, Tables, levels, sessions, values, worst_bound
 from vdibench.records import Check, ObjectiveResult, Outcome, SuiteVerdict, worst
 from vdibench.slo.coverage import measures_anything
 from vdibench.slo.objectives import Objective, Objectives
@@ -80,7 +80,7 @@ def _judge(
     if expectation.statistic is None:
         if knee is None:
             return _result(objective, Outcome.NO_DATA, "no level was decided", limit=limit)
-        return _compare(objective, float(knee.lower), 1, limit, "levels tried", context)
+        return _compare(objective, float(knee.lower), 1, limit, "levels tried")
     level = _level(objective, suite, tables, knee)
     if level is None:
         reason = "no level is known to be good" if objective.at.kind == "knee" else "no level was measured"
@@ -89,22 +89,34 @@ def _judge(
     observed = expectation.statistic.of(found)
     place = f"at level {level}"
     if observed is None:
-        return _result(objective, Outcome.NO_DATA, f"nothing was measured {place}", limit=limit)
+        reach = objective.definition.reach(context.get("dialect"))
+        reason = f"{context['dialect']}: {reach.note}" if reach.presence is Presence.NO_DATA else "nothing was measured"
+        return _result(objective, Outcome.NO_DATA, f"{reason} {place}", limit=limit)
     if len(found) < objective.min_samples:
         reason = f"{len(found)} samples {place}, {objective.min_samples} needed"
         return _result(objective, Outcome.NO_DATA, reason, observed, len(found), limit)
-    return _compare(objective, observed, len(found), limit, place, context)
+    clock = _clock_bound(suite, level, tables, context) if objective.definition.one_way else 0.0
+    return _compare(objective, observed, len(found), limit, place, clock)
+
+
+def _clock_bound(suite: str, level: int, tables: Tables, context: Mapping[str, Any]) -> float:
+    """What one-way values may be wrong by: what the run states of its clocks, or less where they were compared."""
+    stated = float(context.get("clock_bound_seconds") or 0.0)
+    clock = tables.get("clock")
+    if stated == 0 or clock is None:
+        return stated
+    found = worst_bound(clock[clock["suite"] == suite], sessions(tables, suite, level))
+    return stated if found is None else min(stated, found)
 
 
 def _compare(
-    objective: Objective, observed: float, samples: int, limit: float, place: str, context: Mapping[str, Any]
+    objective: Objective, observed: float, samples: int, limit: float, place: str, clock: float = 0.0
 ) -> ObjectiveResult:
     expectation = objective.expectation
     if not expectation.holds(observed, limit):
         reason = f"{observed:g} is not {expectation.operator} {limit:g} {place}"
         return _result(objective, Outcome.FAIL, reason, observed, samples, limit)
-    clock = float(context.get("clock_bound_seconds") or 0.0)
-    if objective.definition.one_way and clock > _CLOCK_SHARE * abs(limit):
+    if clock > _CLOCK_SHARE * abs(limit):
         reason = f"the clocks agree to {clock:g} seconds only, more than 10 % of the objective"
         return _result(objective, Outcome.NO_DATA, reason, observed, samples, limit)
     return _result(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vdibench.metrics import REGISTRY, Metric
+from vdibench.metrics import DIALECTS, REGISTRY, Metric, Presence
 from vdibench.slo.coverage import LEVELED, SUITES, finds_knee, measures
 from vdibench.slo.grammar import FIRST_LEVEL, Expectation, Place
 
@@ -20,7 +20,7 @@ OBJECTIVES_SCHEMA = 1
 CONTEXT_KEYS: Mapping[str, tuple[object, ...] | None] = {
     "target": ("lab", "url", "manifests", "operator"),
     "gpu": (True, False),
-    "dialect": ("selkies-1-webrtc", "selkies-2-webrtc", "selkies-2-websocket"),
+    "dialect": DIALECTS,
     "profile": None,
     "encoder": None,
 }
@@ -104,6 +104,9 @@ def _obstacle(objective: Objective, suite: str, context: Mapping[str, Any]) -> s
         return f"{suite} does not measure {metric.name}"
     if (metric.gpu or objective.expectation.gpu) and not context.get("gpu", False):
         return "there is no GPU in this profile"
+    reach = metric.reach(context.get("dialect"))
+    if reach.presence is Presence.NOT_APPLICABLE:
+        return f"{context['dialect']} has no {metric.name}: {reach.note}"
     for key, accepted in objective.where.items():
         actual = context.get(key, False if key == "gpu" else None)
         if actual is None:

@@ -8,11 +8,34 @@ import pytest
 
 from vdibench.metrics import REGISTRY, Statistic, values
 
-FRAME = {"arrival_unix_seconds": 1e9, "decoded_unix_seconds": 1e9, "marker_unix_seconds": 1e9, "size_bytes": 5}
-KEY = {"kind": "key", "sent_unix_seconds": 1e9, "photon_unix_seconds": 1e9}
+INSTANTS = ("arrival", "decoded", "marker", "first_arrival", "assembled", "capture", "encoded", "sent")
+FRAME = {**{f"{name}_unix_seconds": 1e9 for name in INSTANTS}, "size_bytes": 5}
+KEY = {"kind": "key", "sent_unix_seconds": 1e9, "photon_unix_seconds": 1e9, "drawn_unix_seconds": 1e9}
 CLICK = {**KEY, "kind": "click"}
 READING = {"unix_seconds": 1e9, "jitter_seconds": 0.0, "event_loop_lag_seconds": 0.0}
-COUNTERS = {**READING, "packets_received": 100, "packets_lost": 0, "bytes_received": 1000, "audio_packets_received": 10}
+COUNTERS = {
+    **READING,
+    "packets_received": 100,
+    "packets_lost": 0,
+    "bytes_received": 1000,
+    "audio_packets_received": 10,
+    "audio_packets_lost": 0,
+    "socket_drops": 0,
+}
+SERVER = {"unix_seconds": 1e9, "value": 0.0}
+SERVER_NAMES = ("encode", "pipeline", "send", "round_trip", "element.x264enc")
+PICTURE = {"marker_unix_seconds": 1e9, "ssim_ratio": 1.0, "vmaf_score": 100.0}
+STAGES = (
+    "draw_to_arrival",
+    "capture_to_arrival",
+    "draw_to_capture",
+    "capture_to_encoded",
+    "encoded_to_sent",
+    "sent_to_arrival",
+    "first_to_last_packet",
+    "arrival_to_assembled",
+    "assembled_to_decoded",
+)
 LATER = {**COUNTERS, "unix_seconds": 1e9 + 1}
 
 
@@ -30,7 +53,12 @@ def test_warm_up_and_other_suites_do_not_count(tables, name: str) -> None:
     rows = {
         "frames": [{**FRAME, "arrival_unix_seconds": 1e9 + i / 10} for i in range(30)],
         "inputs": [KEY, CLICK],
-        "network": [COUNTERS, {**LATER, "packets_received": 200}],
+        "network": [COUNTERS, {**LATER, "packets_received": 200, "audio_packets_received": 20}],
+        "server": [SERVER | {"name": f"{name}_seconds"} for name in SERVER_NAMES]
+        + [SERVER | {"name": "frames_per_second"}],
+        "clock": [{"unix_seconds": 1e9, "offset_seconds": 0.0, "bound_seconds": 0.001}],
+        "pictures": [PICTURE],
+        "synchronisation": [{"unix_seconds": 1e9, "offset_seconds": 0.0}],
         "resources": [
             {"unix_seconds": 1e9, "resource": resource, "value": 1.0, "session": session}
             for session in ("desktop-0", "client", "gpu-0")
@@ -60,7 +88,10 @@ def test_warm_up_and_other_suites_do_not_count(tables, name: str) -> None:
         ("input_to_photon_seconds", {"inputs": [KEY, CLICK]}, [0.0, 0.0]),
         ("key_to_photon_seconds", {"inputs": [KEY, CLICK]}, [0.0]),
         ("click_to_photon_seconds", {"inputs": [KEY, CLICK]}, [0.0]),
+        ("input_path_seconds", {"inputs": [KEY, CLICK]}, [0.0, 0.0]),
+        ("picture_path_seconds", {"inputs": [KEY, CLICK]}, [0.0, 0.0]),
         ("input_loss_ratio", {"inputs": [KEY]}, [0.0]),
+        *[(f"{stage}_seconds", {"frames": [FRAME]}, [0.0]) for stage in STAGES],
         ("frames_per_second", {"frames": [FRAME]}, []),
         ("frame_interval_seconds", {"frames": [FRAME]}, []),
         ("frame_interval_seconds", {"frames": [FRAME, FRAME]}, [0.0]),
@@ -73,7 +104,25 @@ def test_warm_up_and_other_suites_do_not_count(tables, name: str) -> None:
         ("packets_lost_ratio", {"network": [COUNTERS, LATER]}, []),
         ("packets_lost_ratio", {"network": [COUNTERS, {**LATER, "packets_received": 101}]}, [0.0]),
         ("jitter_seconds", {"network": [READING]}, [0.0]),
+        ("socket_drops", {"network": [COUNTERS]}, []),
+        ("socket_drops", {"network": [COUNTERS, LATER]}, [0.0]),
+        ("socket_drops", {"network": [COUNTERS, {**LATER, "socket_drops": 3}]}, [3.0]),
         ("audio_packets_per_second", {"network": [COUNTERS, LATER]}, [0.0]),
+        ("audio_packets_lost_ratio", {"network": [COUNTERS, LATER]}, []),
+        ("audio_packets_lost_ratio", {"network": [COUNTERS, {**LATER, "audio_packets_received": 11}]}, [0.0]),
+        ("audio_packets_lost_ratio", {"network": [COUNTERS, {**LATER, "audio_packets_lost": 11}]}, [1.0]),
+        ("audio_to_video_offset_seconds", {"synchronisation": [{"unix_seconds": 1e9, "offset_seconds": 0.0}]}, [0.0]),
+        ("ssim_ratio", {"pictures": [PICTURE]}, [1.0]),
+        ("vmaf_score", {"pictures": [PICTURE]}, [100.0]),
+        ("clock_bound_seconds", {"clock": [{"offset_seconds": 5.0, "bound_seconds": 0.0}]}, [0.0]),
+        ("server_encode_seconds", {"server": [SERVER | {"name": "encode_seconds"}]}, [0.0]),
+        ("server_encode_seconds", {"server": [SERVER | {"name": "pipeline_seconds"}]}, []),
+        ("server_pipeline_seconds", {"server": [SERVER | {"name": "pipeline_seconds"}]}, [0.0]),
+        ("server_send_seconds", {"server": [SERVER | {"name": "send_seconds"}]}, [0.0]),
+        ("server_round_trip_seconds", {"server": [SERVER | {"name": "round_trip_seconds"}]}, [0.0]),
+        ("server_frames_per_second", {"server": [SERVER | {"name": "frames_per_second"}]}, [0.0]),
+        ("server_element_seconds", {"server": [SERVER | {"name": "element.x264enc_seconds"}]}, [0.0]),
+        ("server_element_seconds", {"server": [SERVER | {"name": "encode_seconds"}]}, []),
         ("event_loop_lag_seconds", {"network": [READING]}, [0.0]),
         ("session_ready_seconds", {"milestones": [{"event": "started", "unix_seconds": 1e9}]}, []),
         ("session_failure_ratio", {"milestones": [{"event": "started", "unix_seconds": 1e9}]}, [1.0]),
@@ -108,6 +157,25 @@ def test_one_sample_and_identical_ends(tables, name: str, rows, expected) -> Non
         ("input_to_photon_seconds", {"inputs": [{**KEY, "photon_unix_seconds": None}]}),
         ("frame_size_bytes", {"frames": [{**FRAME, "complete": False}]}),
         ("jitter_seconds", {"network": [{**READING, "jitter_seconds": None}]}),
+        *[
+            (metric, {"network": [COUNTERS | {name: None}, LATER | {"packets_received": 200, name: None}]})
+            for metric, name in (
+                ("packets_lost_ratio", "packets_lost"),
+                ("audio_packets_lost_ratio", "audio_packets_lost"),
+                ("socket_drops", "socket_drops"),
+            )
+        ],
+        *[
+            (f"{stage}_seconds", {"frames": [FRAME | {f"{stage.partition('_to_')[0]}_unix_seconds": None}]})
+            for stage in ("capture_to_encoded", "encoded_to_sent", "sent_to_arrival", "assembled_to_decoded")
+        ],
+        ("capture_to_arrival_seconds", {"frames": [{**FRAME, "capture_unix_seconds": None}]}),
+        ("draw_to_capture_seconds", {"frames": [{**FRAME, "marker_repeated": True}]}),
+        ("draw_to_arrival_seconds", {"frames": [{**FRAME, "marker_repeated": True}]}),
+        ("draw_to_arrival_seconds", {"frames": [{**FRAME, "complete": False}]}),
+        ("input_path_seconds", {"inputs": [{**KEY, "drawn_unix_seconds": None}]}),
+        ("picture_path_seconds", {"inputs": [{**KEY, "drawn_unix_seconds": None}]}),
+        ("vmaf_score", {"pictures": [{**PICTURE, "vmaf_score": None}]}),
     ],
 )
 def test_what_was_not_measured_is_no_value_and_not_zero(tables, name: str, rows) -> None:

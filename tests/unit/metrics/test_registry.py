@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from vdibench.errors import ObjectiveError
-from vdibench.metrics import REGISTRY, Registry
+from vdibench.metrics import DIALECTS, REGISTRY, Presence, Registry
 from vdibench.metrics.reducers import _REDUCERS
+from vdibench.metrics.reference import dialects_table, metrics_table
 from vdibench.records import TABLES
+from vdibench.selkies import Dialect
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 
@@ -45,12 +47,42 @@ def test_an_unknown_metric_is_answered_with_the_nearest() -> None:
 
 
 def test_the_reference_page_says_what_the_register_says() -> None:
-    """docs/reference/metrics.md is written from the register; each metric has its row."""
+    """docs/reference/metrics.md holds what ``python -m vdibench.metrics.reference`` prints, and no other row."""
     page = REFERENCE.read_text(encoding="utf-8")
-    lines = [line for line in page.splitlines() if line.startswith("| `")]
-    expected = [
-        f"| `{m.name}` | {m.unit} | {m.kind} | {m.direction} | {f'`{m.w3c}`' if m.w3c else ''} | {m.provenance} "
-        f"| {m.boundary} |"
-        for m in REGISTRY.values()
-    ]
-    assert lines == expected
+    printed = [metrics_table(), dialects_table()]
+    for table in printed:
+        assert f"\n\n{table}\n\n" in page
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert rows == [line for table in printed for line in table.splitlines() if line.startswith("| `")]
+
+
+def test_the_dialects_are_those_of_the_wire() -> None:
+    assert set(DIALECTS) == {str(dialect) for dialect in Dialect}
+    for metric in REGISTRY.values():
+        assert set(metric.dialects) == set(DIALECTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("glass_to_glass_seconds", ["needs desk", "needs desk", "needs desk"]),
+        ("input_to_photon_seconds", ["needs desk", "needs desk", "needs desk"]),
+        (
+            "capture_to_arrival_seconds",
+            ["no data (its sender reports are wrong)", "yes", "no data (frames carry no time stamp)"],
+        ),
+        ("server_encode_seconds", ["tracer", "stats", "stats"]),
+        ("packets_lost_ratio", ["yes", "yes", "not applicable (TCP)"]),
+        ("jitter_seconds", ["yes", "yes", "not applicable (TCP)"]),
+        ("frames_per_second", ["yes", "yes", "yes"]),
+    ],
+)
+def test_what_each_dialect_has(name: str, cells: list[str]) -> None:
+    """The metric x dialect table of the design."""
+    assert [str(REGISTRY[name].reach(dialect)) for dialect in DIALECTS] == cells
+
+
+def test_a_dialect_that_is_not_known_yet_may_have_everything() -> None:
+    for metric in REGISTRY.values():
+        for unknown in (None, "", "selkies-3"):
+            assert metric.reach(unknown).presence is Presence.YES

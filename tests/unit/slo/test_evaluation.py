@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from vdibench.metrics import DIALECTS, REGISTRY
 from vdibench.records import EXIT_CODES, Check, Outcome
 from vdibench.slo import evaluate, load
 
@@ -117,6 +118,79 @@ def test_a_clock_that_is_too_loose_is_no_pass(tables) -> None:
     assert _judge(GLASS, bad, loose).outcome is Outcome.FAIL
     objectives = _objectives("frames_per_second: max < 100", "frame_size_bytes: max < 9")
     assert _judge(objectives, tables(frames=_frames(0, 0, 0)), loose).outcome is Outcome.PASS, "one clock only"
+
+
+ONE_WAY = [metric for metric in REGISTRY.values() if metric.one_way]
+
+
+@pytest.mark.parametrize("metric", ONE_WAY, ids=lambda metric: metric.name)
+def test_every_one_way_metric_needs_a_clock_ten_times_as_good_as_its_objective(tables, metric) -> None:
+    instants = {"capture_unix_seconds": 1e9, "sent_unix_seconds": 1e9}
+    frames = [{**_frames(0.01)[0], **instants, "arrival_unix_seconds": 1e9 + 0.01}]
+    inputs = [{"sent_unix_seconds": 1e9, "drawn_unix_seconds": 1e9 + 0.01, "photon_unix_seconds": 1e9 + 0.02}]
+    made = tables(frames=frames, inputs=[{"suite": SUITE, "kind": "key", **inputs[0]}])
+    objectives = _objectives(f"{metric.name}: max < 0.050")
+    for bound, outcome in ((0.005, Outcome.PASS), (0.0051, Outcome.NO_DATA)):
+        assert _judge(objectives, made, {**LAB, "clock_bound_seconds": bound}).outcome is outcome
+
+
+def test_which_metrics_have_their_two_ends_on_different_clocks() -> None:
+    assert [metric.name for metric in ONE_WAY] == [
+        "glass_to_glass_seconds",
+        "draw_to_arrival_seconds",
+        "capture_to_arrival_seconds",
+        "sent_to_arrival_seconds",
+        "input_path_seconds",
+        "picture_path_seconds",
+    ]
+
+
+def test_clocks_that_were_compared_bound_less_than_the_run_states_and_never_more(tables) -> None:
+    def judge(stated: float, *bounds: float, session: str = "desktop-0"):
+        clock = [
+            {"suite": SUITE, "session": session, "unix_seconds": 1e9, "offset_seconds": 0.0, "bound_seconds": bound}
+            for bound in bounds
+        ]
+        made = tables(frames=_frames(0.01), clock=clock)
+        return _judge(GLASS, made, {**LAB, "clock_bound_seconds": stated}).outcome
+
+    assert judge(86400.0) is Outcome.NO_DATA
+    assert judge(86400.0, 0.2, 0.004) is Outcome.PASS
+    assert judge(86400.0, 0.006) is Outcome.NO_DATA
+    assert judge(86400.0, 0.004, session="desktop-1") is Outcome.NO_DATA, "another session's clock"
+    assert judge(0.0, 0.2) is Outcome.PASS, "one host has one clock"
+
+
+def test_what_a_dialect_cannot_have_does_not_apply_and_is_never_counted(tables) -> None:
+    objectives = _objectives("packets_lost_ratio: max < 0.01", "glass_to_glass_seconds: p(95) < 0.050")
+    websocket = {**LAB, "dialect": "selkies-2-websocket"}
+    [lost, glass] = _judge(objectives, tables(frames=_frames(0.01)), websocket).objectives
+    assert (lost.outcome, glass.outcome) == (Outcome.NOT_APPLICABLE, Outcome.PASS)
+    assert lost.reason == "selkies-2-websocket has no packets_lost_ratio: TCP"
+    assert [item.applies for item in objectives.applicable(SUITE, websocket)] == [False, True], "before anything ran"
+    assert _judge(objectives, tables(frames=_frames(0.01)), websocket).outcome is Outcome.PASS
+    assert _judge(objectives, tables(frames=_frames(0.01)), LAB).outcome is Outcome.NO_DATA
+
+
+@pytest.mark.parametrize("metric", REGISTRY.values(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_nothing_measured_passes_in_no_dialect(tables, metric, dialect: str) -> None:
+    expectation = "count >= 0" if metric.table else "knee_lower_bound >= 0"
+    objectives = _objectives(f"{metric.name}: [{{expect: {expectation}, suites: gpu_density}}]")
+    verdict = _judge(objectives, tables(), {**LAB, "dialect": dialect, "gpu": True}, "gpu_density")
+    assert verdict.outcome is Outcome.NO_DATA
+
+
+def test_what_a_dialect_does_not_tell_is_no_data_with_the_reason(tables) -> None:
+    objectives = _objectives("capture_to_arrival_seconds: p(95) < 0.050")
+    for dialect, reason in (
+        ("selkies-1-webrtc", "its sender reports are wrong"),
+        ("selkies-2-websocket", "frames carry no time stamp"),
+        ("selkies-2-webrtc", "nothing was measured"),
+    ):
+        [result] = _judge(objectives, tables(frames=_frames(0.01)), {**LAB, "dialect": dialect}).objectives
+        assert result.outcome is Outcome.NO_DATA
+        assert reason in result.reason
 
 
 def test_where_a_gpu_is_missing_its_metrics_do_not_apply_and_where_it_is_not_they_are_no_data(tables) -> None:

@@ -56,7 +56,7 @@ def test_text_and_file_are_the_same(tmp_path: Path) -> None:
     ("text", "line", "bad", "hint"),
     [
         (_file("glas_to_glass_seconds"), 3, "'glas_to_glass_seconds'", "did you mean 'glass_to_glass_seconds'?"),
-        (_file("zzz"), 3, "'zzz'", "allowed: glass_to_glass_seconds, decode_seconds"),
+        (_file("zzz"), 3, "'zzz'", "allowed: glass_to_glass_seconds, draw_to_arrival_seconds"),
         (_file(entry="p95 < 0.05"), 3, "'p95'", "p(95)"),
         (_file(entry="\n    - expct: p(95) < 1"), 4, "'expct'", "did you mean 'expect'?"),
         (_file(entry="\n    - suites: [preflight]"), 4, "lacks 'expect'", "add one"),
