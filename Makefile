@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock clean
+.PHONY: help report test notebooks setup setup-report lint lock fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: setup ## style, types, import contracts, no outputs in notebooks
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+
+fuzz: setup ## hostile input for every parser, 10 minutes (FUZZ_SECONDS=600)
+	$(BIN)/python tests/fuzz/fuzzer.py --seconds $(or $(FUZZ_SECONDS),600)
 
 lock: ## write requirements.lock anew (UPGRADE=1: newest versions)
 	@$(PYTHON) scripts/lock.py $(if $(UPGRADE),--upgrade)

@@ -162,6 +162,8 @@ def parse_sps(nal: bytes) -> SequenceParameters:
         unit_y = (2 if chroma == 1 else 1) * (2 - frame_mbs_only)
         width -= (left + right) * unit_x
         height -= (top + bottom) * unit_y
+    if width <= 0 or height <= 0:
+        raise ValueError("nothing is left of the picture after its cropping")
     reorder, buffered = _restriction(bits) if bits.read(1) else (None, None)
     return SequenceParameters(
         profile=_PROFILES.get(profile, str(profile)),

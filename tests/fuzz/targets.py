@@ -1,0 +1,243 @@
+"""What a hostile server can hand to the client, one function for each parser: bytes in, nothing out.
+
+A target returns, or raises :class:`Violation` when a parser does what none may do: raise something else than it says,
+give out more than it was given, or keep more than its bound. Time and memory are bounded by whoever calls.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from vdibench.client.assembly import MAX_PENDING, AssembledFrame, FrameAssembler, MediaPacket
+from vdibench.client.h264 import find_sps, is_key, opens_access_unit, parse_sps
+from vdibench.client.payload import depacketise
+from vdibench.client.rtcp import parse_rtcp
+from vdibench.client.rtp import (
+    RtpError,
+    capture_unix_seconds,
+    extension,
+    is_rtcp,
+    parse_header,
+    payload_of,
+    video_timing,
+)
+from vdibench.errors import VdibenchError
+from vdibench.selkies import (
+    Probe,
+    Role,
+    Signalling,
+    classify,
+    close_reason,
+    decode_control,
+    parse_rtc_configuration,
+)
+from vdibench.selkies.compression import inflate_text
+from vdibench.selkies.sdp import candidate_addresses, repair_offer, rewrite_candidates, without_candidates
+from vdibench.selkies.signalling_1 import Leg, LegSignalling
+from vdibench.selkies.websocket import StreamWishes, WebSocketConversation
+from vdibench.selkies.websocket_frames import AudioPacket, CompressedText, VideoChunk, parse_binary
+from vdibench.selkies.websocket_pictures import PictureCollector
+
+__all__ = ["ANY", "TARGETS", "Violation", "seeds"]
+
+# All targets in one: the first byte chooses. For a short run, which has no time to start a process for each.
+ANY = "any"
+
+# What text may grow to when it was compressed; see vdibench.selkies.compression.
+INFLATED_BYTES = 8 << 20
+
+
+class Violation(AssertionError):
+    """A parser broke its contract."""
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise Violation(what)
+
+
+def rtp(data: bytes) -> None:
+    """Header, every extension, payload, and its H.264 and VP8 depacketisers."""
+    is_rtcp(data)
+    try:
+        header = parse_header(data)
+        for identifier in range(1, 16):
+            value = extension(data, header, identifier)
+            if value is not None:
+                _require(len(value) <= len(data), "an extension larger than its packet")
+                capture_unix_seconds(value)
+                video_timing(value)
+        payload = payload_of(data, header)
+        _require(len(payload) <= len(data), "a payload larger than its packet")
+        for codec in ("H264", "VP8"):
+            depacketise(codec, payload)
+    except RtpError:
+        return
+
+
+def rtcp(data: bytes) -> None:
+    """Sender reports in a compound packet."""
+    try:
+        reports = parse_rtcp(data)
+    except RtpError:
+        return
+    _require(len(reports) <= len(data) // 8 + 1, "more reports than bytes for them")
+
+
+def h264(data: bytes) -> None:
+    """NAL units and the sequence parameter set."""
+    is_key(data)
+    opens_access_unit(data)
+    for nal in (find_sps(data), data):
+        if nal:
+            try:
+                found = parse_sps(nal)
+            except ValueError:
+                continue
+            _require(found.width > 0 and found.height > 0, "a picture without a size")
+
+
+def assembly(data: bytes) -> None:
+    """A stream of packets with any sequence numbers, time stamps, markers and arrival times."""
+    frames: list[AssembledFrame] = []
+    assembler = FrameAssembler(frames.append)
+    sequence, timestamp, now, given = 0, 0, 0.0, 0
+    for at in range(0, len(data) - 5, 6):
+        step, ticks, flags, size, late = struct.unpack_from("!bBBHB", data, at)
+        sequence = (sequence + step * (257 if flags & 16 else 1)) & 0xFFFF
+        timestamp = (timestamp + ticks) & 0xFFFFFFFF
+        now += late / 100
+        size %= 1500
+        given += size
+        assembler.add(
+            MediaPacket(
+                sequence=sequence,
+                timestamp=timestamp,
+                marker=bool(flags & 1),
+                arrival_unix_seconds=now,
+                payload=bytes(size),
+                size_bytes=size,
+                key=bool(flags & 2),
+                opens=bool(flags & 4),
+            )
+        )
+        _require(len(assembler._pending) <= MAX_PENDING, "more packets wait than may")
+    _require(sum(len(one.data) for one in frames) <= given, "frames larger than their packets")
+
+
+def binary(data: bytes) -> None:
+    """A binary WebSocket message."""
+    try:
+        found = parse_binary(data)
+    except VdibenchError:
+        return
+    if isinstance(found, CompressedText):
+        try:
+            inflate_text(data[1:])
+        except VdibenchError:
+            return
+    elif isinstance(found, VideoChunk | AudioPacket):
+        _require(len(found.data if isinstance(found, VideoChunk) else found.payload) <= len(data), "more than was sent")
+
+
+def pictures(data: bytes) -> None:
+    """Stripes in any order, of any codec and size."""
+    collector = PictureCollector()
+    now, given = 0.0, 0
+    for at in range(0, len(data) - 11, 12):
+        now += 0.004
+        message = b"\x04" + data[at + 1 : at + 12] + b"\x00\x00\x00\x01\x65" + data[at : at + 8]
+        given += len(message)
+        try:
+            found = parse_binary(message)
+        except VdibenchError:
+            continue
+        if isinstance(found, VideoChunk):
+            collector.add(found, now, now)
+    collector.flush()
+
+
+def conversation(data: bytes) -> None:
+    """Text of the WebSocket dialect, line by line, and how it may close."""
+    talk = WebSocketConversation(Role.CONTROLLER, "tab", StreamWishes((1920, 1080), "h264enc", 60, 8_000_000))
+    for line in data.decode(errors="replace").split("\n"):
+        try:
+            talk.receive(line)
+        except VdibenchError:
+            break
+        _require(len(talk.pending()) <= 8, "one message is answered by many")
+    talk.close_reason(int.from_bytes(data[:2], "big"), data[2:].decode(errors="replace"))
+
+
+def signalling(data: bytes) -> None:
+    """Text of WebRTC signalling of both generations, line by line."""
+    lines = data.decode(errors="replace").split("\n")
+    for talk in (Signalling(Role.CONTROLLER, "tab"), LegSignalling(Leg.VIDEO)):
+        talk.pending()
+        for line in lines:
+            try:
+                talk.receive(line)
+            except VdibenchError:
+                break
+    close_reason(int.from_bytes(data[:2], "big"), lines[0])
+
+
+def control(data: bytes) -> None:
+    """A control message, text or compressed."""
+    for payload in (data, data.decode(errors="replace")):
+        try:
+            message = decode_control(payload)
+        except VdibenchError:
+            continue
+        if message is not None:
+            str(message.action + message.argument)
+
+
+def pages(data: bytes) -> None:
+    """The bodies of health pages and of the RTC configuration."""
+    text = data.decode(errors="replace")
+    for path in ("/api/status", "/api/health", "/health"):
+        classify([Probe(path, 200, text, text)])
+    try:
+        parse_rtc_configuration(text)
+    except VdibenchError:
+        return
+
+
+def sdp(data: bytes) -> None:
+    """A session description: repaired once is repaired for good, and no candidate stays."""
+    text = data.decode(errors="replace")
+    repaired = repair_offer(text)
+    _require(repair_offer(repaired) == repaired, "a repaired offer is repaired again")
+    moved = dict.fromkeys(candidate_addresses(repaired), ("127.0.0.1", 9))
+    rewrite_candidates(repaired, moved)
+    _require(not candidate_addresses(without_candidates(repaired)), "a candidate is left")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    one.__name__: one
+    for one in (rtp, rtcp, h264, assembly, binary, pictures, conversation, signalling, control, pages, sdp)
+}
+
+
+def _any(data: bytes) -> None:
+    if data:
+        list(TARGETS.values())[data[0] % (len(TARGETS) - 1)](data[1:])
+
+
+TARGETS[ANY] = _any
+
+
+def seeds(name: str) -> list[bytes]:
+    """Inputs to start from: what broke once, and what real servers said."""
+    if name == ANY:
+        return [bytes([at]) + seed for at, one in enumerate(TARGETS) if one != ANY for seed in seeds(one)]
+    data = Path(__file__).parent.parent / "data"
+    found = [path.read_bytes() for path in sorted((data / "fuzz" / name).glob("*"))]
+    for folder in data.glob("selkies-*"):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.stat().st_size <= 64 << 10:
+                found.append(path.read_bytes())
+    return found
