@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,6 +33,7 @@ from vdibench.selkies import (
     token_cookies,
     token_protocols,
 )
+from vdibench.selkies.detection import HEALTH_PATH
 from vdibench.selkies.ice_servers import RTC_CONFIGURATION_PATH
 
 __all__ = ["DesktopHttp", "open_http"]
@@ -79,6 +81,31 @@ class DesktopHttp:
                 return Probe(path, reply.status, text, location, challenge)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(self._endpoint, error) from error
+
+    async def date(self) -> tuple[float, float, int] | None:
+        """What time the desktop's own web server has.
+
+        :return: our clock before the request and after the reply, its clock in whole Unix seconds in between; None
+            where something that stands in front of it may have stated another time.
+        :raises TargetUnavailable: nothing answers.
+        """
+        try:
+            sent = time.time()
+            async with self._client.get(
+                self._endpoint.url + HEALTH_PATH, ssl=self._tls, allow_redirects=False
+            ) as reply:
+                received = time.time()
+                headers = reply.headers
+                await reply.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise unreachable(self._endpoint, error) from error
+        if reply.status != 200 or "aiohttp/" not in headers.get(aiohttp.hdrs.SERVER, "") or aiohttp.hdrs.AGE in headers:
+            return None
+        try:
+            date = parsedate_to_datetime(headers.get(aiohttp.hdrs.DATE, "")).timestamp()
+        except (ValueError, OverflowError):
+            return None
+        return sent, received, int(date)
 
     async def detect(self) -> Detection:
         """Say which dialect answers.
