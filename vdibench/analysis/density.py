@@ -142,4 +142,8 @@ def _parts(tables: Tables, suite: str) -> dict[tuple[int, int], dict[str, pd.Dat
         for level, at_level in mine.groupby("level"):
             for trial, group in at_level.groupby("trial"):
                 parts.setdefault((int(str(level)), int(str(trial))), dict(empty))[name] = group
+    if "clock" in tables:
+        # What is known of a desktop's clock holds at every level.
+        for part in parts.values():
+            part["clock"] = tables["clock"]
     return parts

@@ -16,7 +16,7 @@ __all__ = ["Criterion", "criteria", "failed", "good_sessions", "jain_index", "wo
 Criterion = tuple[str, Expectation]
 
 _OWN_TABLES = frozenset({"frames", "inputs", "network"})
-_NOT_OF_THE_SESSION = frozenset({"event_loop_lag_seconds"})  # the measuring client's
+_NOT_OF_THE_SESSION = frozenset({"event_loop_lag_seconds", "socket_drops"})  # the measuring client's
 
 
 def criteria(objectives: Objectives, suite: str, context: Mapping[str, Any]) -> tuple[Criterion, ...]:
@@ -65,7 +65,10 @@ def failed(milestones: pd.DataFrame) -> bool:
 
 def _by_session(tables: Tables, suite: str, level: int, trial: int) -> dict[str, dict[str, pd.DataFrame]]:
     """The tables of each session: a statistic of one then does not search the rows of all."""
-    rows = {name: chosen(table, suite=suite, level=level, trial=trial, phase=None) for name, table in tables.items()}
+    rows = {
+        name: table if name == "clock" else chosen(table, suite=suite, level=level, trial=trial, phase=None)
+        for name, table in tables.items()
+    }
     groups = {name: dict(iter(table.groupby("session"))) for name, table in rows.items()}
     return {
         session: {name: group.get(session, rows[name].iloc[:0]) for name, group in groups.items()}

@@ -175,3 +175,22 @@ def test_the_worst_session_is_worst_in_the_metrics_own_direction(tables) -> None
     assert worst_session("input_to_photon_seconds", Statistic.parse("max"), made, suite=SUITE, level=2) is None
     with pytest.raises(ValueError, match="better than another"):
         worst_session("frame_size_bytes", Statistic.parse("max"), made, suite=SUITE, level=2)
+
+
+def test_what_is_known_of_a_desktop_s_clock_holds_at_every_level(tables) -> None:
+    """Desktops whose clocks are an hour ahead are as good as others once that was found out, at the first level."""
+    rows = [
+        {**row, "marker_unix_seconds": row["marker_unix_seconds"] + 3600.0}
+        for row in _levels({1: 0.01, 2: 0.01, 4: 0.09})
+    ]
+    clock = [
+        {
+            "suite": SUITE,
+            "session": f"desktop-{number}",
+            "unix_seconds": 1e9,
+            "offset_seconds": 3600.0,
+            "bound_seconds": 0.001,
+        }
+        for number in range(4)
+    ]
+    assert _bounds(tables(frames=rows, clock=clock)) == (2, 3)
