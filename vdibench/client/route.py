@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import aiohttp
 from aiohttp.abc import ResolveResult
 
+from vdibench.client.stamped import StampedSocket
+
 __all__ = ["Route", "connector"]
 
 
@@ -43,7 +45,7 @@ class _RoutedConnector(aiohttp.TCPConnector):
     """
 
     def __init__(self, route: Route) -> None:
-        super().__init__(socket_factory=lambda info: route.socket(info[0], info[1]))
+        super().__init__(socket_factory=lambda info: StampedSocket.adopt(route.socket(info[0], info[1])))
         self._route = route
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
@@ -61,6 +63,8 @@ class _RoutedConnector(aiohttp.TCPConnector):
         ]
 
 
-def connector(route: Route | None) -> aiohttp.TCPConnector | None:
-    """What an :class:`aiohttp.ClientSession` connects by; None is aiohttp's own. Needs a running loop."""
-    return None if route is None else _RoutedConnector(route)
+def connector(route: Route | None) -> aiohttp.TCPConnector:
+    """What a client session connects by, with sockets that know when they were read. Needs a running loop."""
+    if route is None:
+        return aiohttp.TCPConnector(socket_factory=lambda info: StampedSocket(info[0], info[1], info[2]))
+    return _RoutedConnector(route)

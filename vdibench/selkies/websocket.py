@@ -26,6 +26,7 @@ from vdibench.selkies.control import (
     ControlMessage,
     compression_offer,
     decode_control,
+    start_video,
     stats_subscription,
 )
 from vdibench.selkies.signalling import Role
@@ -110,6 +111,7 @@ class WebSocketConversation:
         self._settings: dict[str, Any] = {}
         self._greeted = False
         self._killed: str | None = None
+        self.asked_for_video = False
 
     @property
     def query(self) -> dict[str, str]:
@@ -161,6 +163,10 @@ class WebSocketConversation:
 
     def _begin(self) -> None:
         if self._role is Role.VIEWER:
+            if self._size is None:
+                # Nobody has the display: without being asked the desktop captures nothing.
+                self._pending.append(start_video())
+                self.asked_for_video = True
             return
         self._send_settings()
         self._pending += [compression_offer(), stats_subscription(on=True)]

@@ -136,7 +136,3 @@ class PictureCollector:
         if not parts:
             return []
         return [Picture(parts[0].frame_id, tuple(parts), self._first, self._latest, self._decodable, self._skipped)]
-
-    def lost(self) -> None:
-        """A decoder refused what should have been decodable: only a key frame helps."""
-        self._stripes.clear()
