@@ -163,6 +163,8 @@ def decode_opus(packets: Iterable[AudioPacket]) -> tuple[Samples, npt.NDArray[np
     arrivals: list[float] = []
     position = 0
     for packet in packets:
+        if not opus_seconds(packet.payload):
+            continue  # an empty packet would end the decoder
         try:
             frames = codec.decode(av.Packet(packet.payload))
         except av.FFmpegError:

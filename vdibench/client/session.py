@@ -58,7 +58,7 @@ class DesktopSession:
         self._http: DesktopHttp | None = None
         self._connection: Connection | None = None
         self._input: InputProbe | None = None
-        self._continuity = AudioContinuity()
+        self.continuity = AudioContinuity()
         self.synchronisation: SynchronisationProbe | None = None
         self._departure: asyncio.Task[None] | None = None
         self.picture = PictureStream(
@@ -154,7 +154,7 @@ class DesktopSession:
             self.synchronisation.saw(marker, decoded_unix_seconds)
 
     def _heard(self, payload: bytes, timestamp: int, arrival_unix_seconds: float) -> None:
-        second = self._continuity.add(AudioPacket(payload, timestamp, arrival_unix_seconds))
+        second = self.continuity.add(AudioPacket(payload, timestamp, arrival_unix_seconds))
         if second is not None:
             self._sink.row(self.desktop.id, "audio", asdict(second))
         if self.synchronisation is not None:

@@ -87,12 +87,14 @@ class Recorder:
         self.facts[session, key] = value
         self._append("facts", session, {"key": key, "value": value})
 
-    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
+    def row(self, session: str, table: str, values: Mapping[str, Any], *, phase: str | None = None) -> None:
         """One row of a table that has no record of its own.
 
+        :param phase: another than that of the moment, for what was measured beside and still counts.
         :raises StoreError: there is no such table, or the values do not fit it.
         """
-        self._append(table, session, values)
+        place = self.place if phase is None else dataclasses.replace(self.place, phase=phase)
+        self._folder.append(table, [{**place.columns(session), **values}])
 
     def resources(self, rows: list[dict[str, Any]]) -> None:
         """Readings of the sampler. A desktop that nobody watches at this level idles beside it: its rows are probes."""
