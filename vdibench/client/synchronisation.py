@@ -22,6 +22,8 @@ __all__ = ["ClickPair", "Synchronisation", "SynchronisationProbe", "pair_clicks"
 LIMIT_SECONDS = 1.0
 TOLERANCE_SECONDS = 0.06
 _LEAST_PAIRS = 3
+# Of the clicks that could have been paired, so many must fit one offset, and a second offset clearly fewer.
+_FITTING_SHARE = 0.7
 # Two minutes of 10 ms packets; a probe takes ten seconds.
 _MAX_PACKETS = 12_000
 
@@ -57,7 +59,7 @@ class Synchronisation:
 def pair_clicks(seen: Sequence[float], heard: Sequence[float]) -> list[ClickPair]:
     """Pair sounds with pictures by the one offset that explains most of them.
 
-    :return: the pairs in order; none when fewer than three fit, or when another offset fits as many.
+    :return: the pairs in order; none when too few fit, or when another offset fits nearly as many.
     """
     pictures, sounds = np.sort(np.asarray(seen, float)), np.sort(np.asarray(heard, float))
     if min(len(pictures), len(sounds)) < _LEAST_PAIRS:
@@ -65,10 +67,11 @@ def pair_clicks(seen: Sequence[float], heard: Sequence[float]) -> list[ClickPair
     offsets = (sounds[None, :] - pictures[:, None]).ravel()
     offsets = offsets[np.abs(offsets) <= LIMIT_SECONDS]
     fits = sorted(((len(_matches(pictures, sounds, offset)), float(offset)) for offset in offsets), reverse=True)
-    if not fits or fits[0][0] < max(_LEAST_PAIRS, 0.6 * min(len(pictures), len(sounds))):
+    if not fits or fits[0][0] < max(_LEAST_PAIRS, _FITTING_SHARE * min(len(pictures), len(sounds))):
         return []
     count, best = fits[0]
-    if any(n == count and abs(offset - best) > 2 * TOLERANCE_SECONDS for n, offset in fits):
+    others = (number for number, offset in fits if abs(offset - best) > 2 * TOLERANCE_SECONDS)
+    if max(others, default=0) > _FITTING_SHARE * count:
         return []
     # Around the middle of what fits, and not around the click that the candidate came from.
     middle = float(np.median([sound - picture for picture, sound in _matches(pictures, sounds, best)]))
