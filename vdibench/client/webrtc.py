@@ -54,6 +54,7 @@ class WebRtcConnection:
             options.role,
             uuid.uuid4().hex,
             (display.width, display.height) if display is not None and controlling else None,
+            desktop.endpoint.token,
         )
 
     async def open(self, http: DesktopHttp) -> None:
@@ -64,12 +65,15 @@ class WebRtcConnection:
         self._peer = MediaPeer(
             self.ice_servers,
             relay_only=self._options.relay_only,
+            route=self._options.route,
+            mode=self._options.mode,
             observer=PeerObserver(
                 lambda instant: self._observer.reached("first_packet", instant),
                 self._observer.frame,
                 self._state_changed,
                 self._channel_opened,
                 self._message,
+                self._observer.audio,
             ),
         )
         offered = asyncio.Event()
@@ -197,6 +201,7 @@ class WebRtcConnection:
             pli_count=self._peer.pli_count,
             audio_packets_received=audio.packets_received,
             audio_packets_lost=audio.packets_lost,
+            socket_drops=self._peer.socket_drops,
         )
 
     async def close(self) -> None:
