@@ -1,6 +1,7 @@
 """Named network links for one session: by a user-space relay, or by ``tc netem`` in a network namespace. Linux only."""
 
 from vdibench.links.counters import DirectionCounters, HoldTimes, LinkCounters
+from vdibench.links.netem import NamespaceRoute, available
 from vdibench.links.profiles import DIRECT, PROFILES, Direction, LinkProfile, profile
 from vdibench.links.relay import Relay, RelayRoute
 
@@ -12,7 +13,9 @@ __all__ = [
     "HoldTimes",
     "LinkCounters",
     "LinkProfile",
+    "NamespaceRoute",
     "Relay",
     "RelayRoute",
+    "available",
     "profile",
 ]

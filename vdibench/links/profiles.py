@@ -147,8 +147,12 @@ def profile(text: str) -> LinkProfile:
         first, rest = DIRECT.name, [first, *rest]
     named = PROFILES.get(first.lower().replace("-", ""))
     if named is None:
-        near = get_close_matches(first.lower(), PROFILES, n=1)
-        remedy = f"did you mean {near[0]}?" if near else "or figures such as delay=50ms,loss=1%,rate=20Mbit"
+        near = get_close_matches(first.lower(), PROFILES, n=1, cutoff=0.5)
+        remedy = (
+            f"did you mean {near[0]}?"
+            if near
+            else "give one of them, or figures such as delay=50ms,loss=1%,rate=20Mbit"
+        )
         raise ParameterError(f"there is no link named {first!r} among {', '.join(PROFILES)}", remedy)
     changes: dict[str, dict[str, Any]] = {"down": {}, "up": {}}
     for part in rest:

@@ -27,6 +27,7 @@ Item = TypeVar("Item")
 _Window = tuple[float, float]
 # Shorter than that the jitter does not turn: a packet in between sees a straight line.
 _SHORTEST_TURN_SECONDS = 0.001
+_ROUNDING_SECONDS = 1e-9
 
 
 class Drop(StrEnum):
@@ -113,7 +114,7 @@ class Shaper(Generic[Item]):
         if self._loses():
             return Drop.LOSS
         direction = self._direction
-        if direction.rate_bps is not None and self._sent_until - now > direction.queue_seconds:
+        if direction.rate_bps is not None and self._sent_until - now > direction.queue_seconds + _ROUNDING_SECONDS:
             return Drop.QUEUE
         self._hold(self._packets, now, size, item)
         return None

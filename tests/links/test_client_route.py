@@ -1,0 +1,155 @@
+"""HTTP and WebSockets of a session go where its route says; the server and TLS see the URL's own name."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from vdibench.client import open_http
+from vdibench.client.route import Route
+from vdibench.errors import TargetUnavailable
+from vdibench.links import RelayRoute
+from vdibench.records import Endpoint
+
+NAMES = ("desktop.example", "192.0.2.7")
+
+
+@dataclass
+class Somewhere:
+    """A route that knows one server only, whatever is asked for, through a link."""
+
+    link: RelayRoute
+    port: int
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    sockets: int = 0
+    hides_client: bool = True
+
+    async def tcp(self, host: str, port: int) -> tuple[str, int]:
+        self.asked.append((host, port))
+        return self.link.open("127.0.0.1", self.port, udp=False)
+
+    async def udp(self, host: str, port: int) -> tuple[str, int]:
+        return self.link.open("127.0.0.1", self.port, udp=True)
+
+    def addresses(self) -> list[str] | None:
+        return self.link.addresses()
+
+    def socket(self, family: int, kind: int) -> socket.socket:
+        self.sockets += 1
+        return self.link.socket(family, kind)
+
+
+def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """For the names of the tests, by themselves."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "desktop")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName(NAMES[0]), x509.IPAddress(ipaddress.ip_address(NAMES[1]))],
+    )
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "certificate.pem", folder / "key.pem"
+    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(public, private)
+    return public, context
+
+
+async def say_host(request: web.Request) -> web.StreamResponse:
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        channel = web.WebSocketResponse()
+        await channel.prepare(request)
+        await channel.send_str(request.headers["Host"])
+        await channel.close()
+        return channel
+    return web.Response(text=request.headers["Host"])
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., object]]:
+    """A server on a free port of loopback."""
+    runners: list[web.AppRunner] = []
+
+    async def start(context: ssl.SSLContext | None = None) -> int:
+        application = web.Application()
+        application.router.add_get("/{path:.*}", say_host)
+        runner = web.AppRunner(application)
+        runners.append(runner)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        return int(runner.addresses[0][1])
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_server_hears_the_urls_own_name(serve, route, name: str) -> None:  # type: ignore[no-untyped-def]
+    way = Somewhere(route(), await serve())
+    checked: Route = way
+    async with open_http(Endpoint(f"http://{name}:81"), checked) as http:
+        assert (await http.get("/")).body == f"{name}:81"
+    assert way.asked == [(name, 81)]
+    assert way.sockets == 1
+    assert way.link.counters().up.stream_bytes > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_tls_checks_the_urls_own_name(serve, route, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    authority, context = certificate(tmp_path)
+    way = Somewhere(route("delay=1ms"), await serve(context))
+    async with open_http(Endpoint(f"https://{name}", ca_file=str(authority)), way) as http:
+        assert (await http.get("/health")).body == name
+    assert way.asked == [(name, 443)]
+
+
+async def test_another_servers_certificate_is_refused(serve, route, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    authority, context = certificate(tmp_path)
+    way = Somewhere(route(), await serve(context))
+    async with open_http(Endpoint("https://other.example", ca_file=str(authority)), way) as http:
+        with pytest.raises(TargetUnavailable, match="no trusted TLS connection"):
+            await http.get("/")
+
+
+async def test_a_host_without_an_address_is_named(route) -> None:  # type: ignore[no-untyped-def]
+    async with open_http(Endpoint("http://no-such-host.invalid"), route()) as http:
+        with pytest.raises(TargetUnavailable, match=r"no-such-host\.invalid has no address"):
+            await http.get("/")
+
+
+async def test_a_link_delays_http(serve, route) -> None:  # type: ignore[no-untyped-def]
+    link = route("delay=20ms")
+    async with open_http(Endpoint(f"http://127.0.0.1:{await serve()}"), link) as http:
+        began = time.monotonic()
+        await http.get("/")
+        took = time.monotonic() - began
+    # The handshake's round trip, and the request's.
+    assert took == pytest.approx(0.08, abs=0.02)
