@@ -31,6 +31,7 @@ _COMMANDS = {
     "report": "report",
     "verdict": "report",
     "runs": "report",
+    "selftest": "selftest",
 }
 
 

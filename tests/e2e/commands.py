@@ -31,8 +31,8 @@ SHORT = {
 
 
 def short_run(**changes: str) -> list[str]:
-    """``-p`` options of a short notebook 02."""
-    return [word for name, value in (SHORT | changes).items() for word in ("-p", name, value)]
+    """Options of a short notebook 02, without a self-test before it."""
+    return ["--no-selftest", *(word for name, value in (SHORT | changes).items() for word in ("-p", name, value))]
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:

@@ -32,6 +32,9 @@ __all__ = ["run"]
 @click.option("--take-control", is_flag=True, help="Of a URL's desktop: evict its user and send input.")
 @click.option("--results", default="results", type=click.Path(path_type=Path), show_default=True, help="Runs' folder.")
 @click.option("--timeout", default="", metavar="DURATION", help="For the whole run: 90, 15m, 2h.")
+@click.option(
+    "--no-selftest", is_flag=True, help="Do not test this machine's measuring first, where it was not tested before."
+)
 @click.option("--without-notebooks", is_flag=True, help="Run the same suites in this process, without Jupyter.")
 @click.option("--dry-run", is_flag=True, help="Check everything that can be checked and show the plan.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
@@ -50,6 +53,7 @@ def run(
     take_control: bool,
     results: Path,
     timeout: str,
+    no_selftest: bool,
     without_notebooks: bool,
     dry_run: bool,
     as_json: bool,
@@ -73,6 +77,7 @@ def run(
         results=results,
         given=given,
         without_notebooks=without_notebooks,
+        selftest=not no_selftest,
         timeout_seconds=duration_seconds(timeout) if timeout else None,
         command=shlex.join(["vdibench", *sys.argv[1:]]),
     )

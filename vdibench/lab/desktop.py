@@ -168,6 +168,7 @@ class DesktopRun:
         command += ["--display", self.screen, "--session-id", str(self.marker_id), "--ready-fd", str(writer)]
         command += ["--probes", str(self._directory / "probes")]
         command += ["--rate", str(self.spec.display.framerate), "--workload", str(self.spec.workload)]
+        command += ["--dither", str(self.spec.dither)]
         try:
             children.start(self.desk, command, environment, pass_fds=(writer,))
         finally:
@@ -185,6 +186,7 @@ class DesktopRun:
             "user": USER,
             "password": self.server.password,
             "token": self.server.token,
+            "master_token": self.server.master_token,
             "ca_file": self.server.ca_file,
             "dialect": str(self.spec.dialect),
             "screen": self.screen,

@@ -26,6 +26,7 @@ _DEFAULT_DISPLAY = Display(1920, 1080, 60)
 # What Selkies and coturn accept without clamping; beyond them the lab would measure something else than asked.
 _FRAMERATE = (8, 240)
 _BITRATE_BPS = (100_000, 1_000_000_000)
+_DITHER = (0.0, 0.9)
 _SIDE_PIXELS = (64, 8192)
 _DESKTOPS = (1, 64)
 _TURN_LIFETIME_SECONDS = (2.0, 7 * 86400.0)
@@ -61,6 +62,8 @@ class DesktopSpec:
     :param audible: play a quiet tone, so that audio packets flow (Selkies 2.x sends none of silence).
     :param dialect: how it speaks with viewers; one of Selkies 2.x.
     :param access: TLS, sub-folder and session token.
+    :param dither: spread of the desk's drawing period, a ratio up to 0.9; more, and fewer frames in a row share a phase
+        of the capture clock.
     """
 
     display: Display = _DEFAULT_DISPLAY
@@ -70,6 +73,7 @@ class DesktopSpec:
     audible: bool = True
     dialect: Dialect = Dialect.SELKIES_2_WEBRTC
     access: Access = Access()
+    dither: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class LabSpec:
                 )
             _within("frame rate", display.framerate, _FRAMERATE)
             _within("bit rate", spec.bitrate_bps, _BITRATE_BPS)
+            _within("dither", spec.dither, _DITHER)
             for side in (display.width, display.height):
                 _within("display side", side, _SIDE_PIXELS)
                 if side % 2:
@@ -121,6 +126,7 @@ class LabSpec:
                     audible=desktop["audible"],
                     dialect=Dialect(desktop["dialect"]),
                     access=Access(**desktop["access"]),
+                    dither=desktop["dither"],
                 )
                 for desktop in document["desktops"]
             ),

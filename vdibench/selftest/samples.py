@@ -61,17 +61,28 @@ class Samples:
         """Nothing else is kept."""
 
     def latencies(self) -> dict[str, Values]:
-        """Seconds by metric, in order of time, without those that were not measured."""
+        """Seconds by metric, in order of time, without those that were not measured.
+
+        Beside the metrics ``phase``: how long each frame's marker waited for its capture, where both are known; shape
+        and order are those of ``glass_to_glass_seconds`` then.
+        """
         with self._lock:
             frames = [record for record in self._frames if record.complete and not record.marker_repeated]
             inputs = list(self._inputs)
-        found = {
-            "capture_to_arrival_seconds": [f.arrival_unix_seconds - f.capture_unix_seconds for f in frames],
-            "draw_to_arrival_seconds": [f.arrival_unix_seconds - f.marker_unix_seconds for f in frames],
-            "glass_to_glass_seconds": [f.decoded_unix_seconds - f.marker_unix_seconds for f in frames],
-            "input_to_photon_seconds": [event.photon_unix_seconds - event.sent_unix_seconds for event in inputs],
+        drawn, captured, arrived, decoded = (
+            np.array([getattr(frame, f"{name}_unix_seconds") for frame in frames], dtype=np.float64)
+            for name in ("marker", "capture", "arrival", "decoded")
+        )
+        whole = np.isfinite(captured) & np.isfinite(drawn) & np.isfinite(decoded)
+        seen = whole if whole.any() else np.isfinite(drawn) & np.isfinite(decoded)
+        photons = np.array([event.photon_unix_seconds - event.sent_unix_seconds for event in inputs], dtype=np.float64)
+        return {
+            "capture_to_arrival_seconds": _measured(arrived - captured),
+            "draw_to_arrival_seconds": (arrived - drawn)[seen],
+            "glass_to_glass_seconds": (decoded - drawn)[seen],
+            "input_to_photon_seconds": _measured(photons),
+            "phase": (captured - drawn)[whole],
         }
-        return {name: _measured(values) for name, values in found.items()}
 
     def arrivals(self) -> Values:
         """Unix seconds at which complete frames arrived, in order."""
@@ -79,9 +90,8 @@ class Samples:
             return np.sort(np.array([f.arrival_unix_seconds for f in self._frames if f.complete], dtype=np.float64))
 
 
-def _measured(values: list[float]) -> Values:
-    array = np.array(values, dtype=np.float64)
-    return array[np.isfinite(array)]
+def _measured(values: Values) -> Values:
+    return values[np.isfinite(values)]
 
 
 class LagWatch:

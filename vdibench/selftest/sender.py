@@ -45,11 +45,12 @@ class SourceSession:
     """One client's peer connection.
 
     :param phase: where in a frame's interval this session's frames begin, 0 to 1.
-    :ivar packets: sent, ``bytes`` their RTP payload, ``refused`` those for which the socket had no room.
+    :ivar packets: sent, ``bytes`` their RTP payload, ``refused`` those for which the socket had no room,
+        ``overhead_bytes`` of a packet beside its payload.
     """
 
     def __init__(self, stream: CannedStream, *, phase: float) -> None:
-        self.packets = self.bytes = self.refused = 0
+        self.packets = self.bytes = self.refused = self.overhead_bytes = 0
         self._stream = stream
         self._phase = phase
         self._period = 1 / stream.framerate
@@ -154,8 +155,10 @@ class SourceSession:
         kind = self._payload_type | (0x80 if marker else 0)
         header = _HEADER.pack(0x80, kind, self._sequence, self._timestamp, self._sender._ssrc)
         self._sequence = (self._sequence + 1) & 0xFFFF
+        packet = self._protect(header + payload)
+        self.overhead_bytes = len(packet) - len(payload)
         try:
-            self._socket.sendto(self._protect(header + payload), self._address)
+            self._socket.sendto(packet, self._address)
         except BlockingIOError:
             self.refused += 1
         except OSError:  # the client's socket is gone; signalling tells us next

@@ -64,6 +64,7 @@ class _Server:
         for name, past in self.gone.items():
             found[name] = past + sum(getattr(session, name) for session in self.sessions.values())
         found["late_seconds"], self.late_seconds = self.late_seconds, 0.0
+        found["overhead_bytes"] = max((session.overhead_bytes for session in self.sessions.values()), default=0)
         found["unix_seconds"] = time.time()
         return found
 

@@ -32,6 +32,7 @@ class Source:
             "vdibench.selftest.server", (*size, "--framerate", str(framerate), "--bitrate", str(bitrate_bps))
         )
         self.description = f"canned H.264 {width}×{height}@{framerate}, {bitrate_bps / 1e6:g} Mbit/s"
+        self.bitrate_bps = bitrate_bps
         self.url = ""
         self.packets_per_second = 0.0
 
@@ -56,9 +57,10 @@ class Source:
         self._child.__exit__(kind, error, trace)
 
     def count(self) -> dict[str, Any]:
-        """``sessions``, ``packets`` and ``bytes`` (RTP payload) sent until ``unix_seconds``, ``refused`` by sockets.
+        """What was sent until ``unix_seconds``: ``packets``, ``bytes`` (RTP payload), ``refused`` by sockets.
 
-        ``late_seconds`` is the largest delay with which a frame left since the last call.
+        ``sessions`` are those that are fed, ``overhead_bytes`` of a packet RTP header and SRTP tag, ``late_seconds``
+        the largest delay with which a frame left since the last call.
         """
         self._child.say("count")
         return self._child.hear(_ANSWER_SECONDS)

@@ -69,13 +69,13 @@ def kept(now: float | None = None) -> SelfTest | None:
 def keep(found: SelfTest) -> Path:
     """Keep a self-test beside those of other machines; the older one of its kind goes.
 
-    An invalid one is not kept: it says nothing of the machine, and the next run shall try again.
+    One that is invalid or without a figure is not kept: it says nothing of the machine, and the next run shall try.
 
     :returns: the file.
     :raises StoreError: it cannot be written.
     """
     path = state_file()
-    if found.invalid:
+    if found.invalid or not found.accuracy:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

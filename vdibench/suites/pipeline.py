@@ -14,6 +14,7 @@ from vdibench.errors import ParameterError, VdibenchError
 from vdibench.lab import Lab
 from vdibench.records import EXIT_CODES, Outcome, Phase, RunState, SuiteVerdict, Verdict
 from vdibench.report import write_report
+from vdibench.selftest import QUICK
 from vdibench.store import Recording, RunFolder
 from vdibench.suites import graduation
 from vdibench.suites.catalogue import Suite, choose, profile_of
@@ -23,6 +24,7 @@ from vdibench.suites.measurement import create_run
 from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives
 from vdibench.suites.progress import ProgressReading, read_progress
+from vdibench.suites.selftest import STEP, add_selftest
 from vdibench.suites.time_limit import TimeLimit, time_limit
 from vdibench.targets import TargetAddress, parse_target
 
@@ -39,6 +41,7 @@ class PipelineOptions:
     :param notebooks: numbers or names; empty for all but graduation.
     :param given: parameters from the command line, for every suite that has them.
     :param without_notebooks: run the suites in this process, without Jupyter.
+    :param selftest: test this machine's measuring first, where it was not tested before.
     :param timeout_seconds: for the whole run; None for none.
     :param command: as it was typed, for the report's "how to repeat".
     """
@@ -50,6 +53,7 @@ class PipelineOptions:
     results: Path = Path("results")
     given: Mapping[str, Any] = field(default_factory=dict)
     without_notebooks: bool = False
+    selftest: bool = True
     timeout_seconds: float | None = None
     command: str = ""
 
@@ -69,6 +73,11 @@ class Plan:
     def measures(self) -> bool:
         """Whether anything is measured; otherwise stored runs are only read."""
         return any(suite.run is not None for suite, _ in self.steps)
+
+    @property
+    def watches(self) -> bool:
+        """Whether desktops are watched, so that the client's own error matters."""
+        return any(isinstance(parameters, DesktopParameters) for _, parameters in self.steps)
 
     @property
     def name(self) -> str:
@@ -173,11 +182,16 @@ def run_pipeline(options: PipelineOptions, *, show: Show, done: Callable[[str], 
     failure: Failure | None = None
     state = RunState.FINISHED
     try:
+        if plan.watches:
+            # An address that cannot be watched is told at once: there the self-test waits for the first suite.
+            runner.test_self(make=options.selftest and not options.target.startswith("url:"))
         for suite, parameters in plan.steps:
             failure = runner.step(suite, parameters)
             if failure is not None:
                 state = RunState.FAILED
                 break
+            if isinstance(parameters, DesktopParameters):
+                runner.test_self(make=options.selftest)
     except (TimeoutError, TimeLimit):
         state = RunState.INTERRUPTED
         failure = Failure(plan.name, f"the time limit of {options.timeout_seconds:g} s passed: raise --timeout", 98)
@@ -217,6 +231,7 @@ class _Runner:
         self._show = show
         self._done = done
         self._in_process = in_process
+        self._tested = False
         self._began = time.monotonic()
 
     def step(self, suite: Suite, parameters: RunParameters) -> Failure | None:
@@ -248,6 +263,19 @@ class _Runner:
         outcome = self._outcome(suite, failure)
         self._done(f"{suite.notebook:<24} {outcome:<8} {seconds:6.1f} s")
         return failure
+
+    def test_self(self, *, make: bool) -> None:
+        """Add the self-test to the run, once."""
+        if self._tested:
+            return
+        began = time.monotonic()
+
+        def say(line: str) -> None:
+            elapsed = time.monotonic() - began
+            self._show(STEP, ProgressReading("self-test", line, elapsed, max(0.0, QUICK.seconds - elapsed)))
+
+        with time_limit(self._deadline):
+            self._tested = add_selftest(self._folder, make=make, say=say, done=self._done) is not None
 
     def _outcome(self, suite: Suite, failure: Failure | None) -> str:
         if suite.run is None:

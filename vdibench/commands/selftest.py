@@ -1,0 +1,56 @@
+"""``vdibench selftest``: how far this machine's numbers can be trusted, and what they cost."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+
+from vdibench.records import EXIT_CODES
+from vdibench.report import show
+from vdibench.report.selftest_tables import accuracy_table, cost_table, floor_sentence, standing_sentence
+from vdibench.selftest import FULL, QUICK, keep, run_selftest, with_engine
+from vdibench.store import selftest_document
+
+__all__ = ["selftest"]
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="One dialect, two delays, few freezes: about half a minute.")
+@click.option("--engine", is_flag=True, help="Cost with 40 sessions in the modes that are meant for many.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+def selftest(quick: bool, engine: bool, as_json: bool) -> int:
+    """Inject known delay, loss, freezes and rate between a real desktop and the client, and compare.
+
+    Says for each metric what was injected and what was measured, with the error, its interval and its bound, and what
+    each mode of the client costs. The result is kept for this machine: runs put it into their folder and report.
+    Exit code 0: every error kept its bound; 99: one did not; 98: something could not be measured; 97: the machine was
+    loaded, so that nothing can be said.
+    """
+    plan = QUICK if quick else FULL
+    if engine:
+        plan = with_engine(plan)
+    console = Console(stderr=True)
+    console.print(f"{plan.kind} self-test, about {plan.seconds / 60:.1f} minutes:", highlight=False)
+    for line in plan.lines():
+        console.print(f"  {line}", highlight=False)
+    with console.status("") as status:
+
+        def say(line: str) -> None:
+            if console.is_terminal:
+                status.update(line)
+            else:
+                console.print(line, highlight=False)
+
+        found = run_selftest(plan, say)
+    keep(found)
+    if as_json:
+        print(json.dumps(selftest_document(found), ensure_ascii=False))
+        return EXIT_CODES[found.outcome]
+    show(accuracy_table(found))
+    show(cost_table(found))
+    for line in (floor_sentence(found), standing_sentence(found, 0.0)):
+        if line:
+            print(line)
+    return EXIT_CODES[found.outcome]
