@@ -158,10 +158,8 @@ class _Course:
             self._doubt("relay", late.p99_seconds, text)
         self._doubt_machine(before, read_machine(), seconds * self._cores, when)
 
-    def _doubt_machine(
-        self, before: MachineReading, after: MachineReading, available_seconds: float, when: str
-    ) -> None:
-        busy = (after.busy_cpu_seconds - before.busy_cpu_seconds) / available_seconds
+    def _doubt_machine(self, before: MachineReading, after: MachineReading, available: float, when: str) -> None:
+        busy = (after.busy_cpu_seconds - before.busy_cpu_seconds) / available
         if busy > MAX_BUSY_RATIO:
             self._doubt("busy", busy, f"the host's processors were {formats.ratio(min(busy, 1.0))} busy {when}")
         if before.steal_cpu_seconds is not None and after.steal_cpu_seconds is not None:
