@@ -1,7 +1,8 @@
-"""One decoder thread per session: every frame decoded, every marker read.
+"""Decoding and reading markers: a thread of its own for a session, or a few threads that many sessions share.
 
-A thread of its own keeps the event loop free: PyAV and NumPy release the interpreter lock while they work. The time
-of a decoded frame is taken when the decoder returns the picture, before the marker is read.
+A thread keeps the event loop free: PyAV and NumPy release the interpreter lock while they work. The time of a decoded
+frame is taken when the decoder returns the picture, before the marker is read. What is decoded comes from the network:
+pictures are bounded in size, queues and decoders in number.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -20,7 +22,20 @@ from av.video.codeccontext import VideoCodecContext
 from vdibench.client.assembly import ASK_AGAIN_SECONDS, AssembledFrame
 from vdibench.client.marker import Luma, Marker, MarkerReader
 
-__all__ = ["DecodedFrame", "FrameDecoder"]
+__all__ = ["DecodedFrame", "DecoderPool", "FrameDecoder", "SharedDecoder"]
+
+# Ten seconds at 60 Hz: a machine so far behind cannot keep up, and its memory must not pay for it.
+MAX_BACKLOG = 600
+# Samples of sessions that share a decoder: one that waits longer than this is not worth its memory.
+MAX_SAMPLES = 32
+# The WebSocket dialect cuts a picture into a few stripes, each a stream of its own.
+_MAX_STREAMS = 64
+# 8K and half as much again.
+_MAX_PIXELS = 50_000_000
+_NONE = math.nan
+
+# A frame, and when it was queued.
+_Queued = tuple[AssembledFrame, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +45,7 @@ class DecodedFrame:
     :param decoded_unix_seconds: when the decoder returned the picture; NaN when it gave none.
     :param marker: what the desk wrote into it, or None.
     :param picture: the picture itself, for whoever compares it; None when there is none.
+    :param queued_unix_seconds: when it was put together and given to the decoder; NaN when it was not.
     """
 
     source: AssembledFrame
@@ -38,10 +54,48 @@ class DecodedFrame:
     height: int
     marker: Marker | None
     picture: av.VideoFrame | None = None
+    queued_unix_seconds: float = _NONE
+
+
+class _Streams:
+    """Decoders by codec and stripe; for one thread."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[str, int], VideoCodecContext] = {}
+        self._lost: set[tuple[str, int]] = set()
+
+    def decode(self, frame: AssembledFrame) -> tuple[av.VideoFrame | None, float, bool]:
+        """The picture and the instant it came; whether a key frame must be asked for instead."""
+        stream = (frame.codec, frame.stripe)
+        if not frame.data:  # the backlog was too long; to a decoder, no data is the end of all
+            self.refuse(stream)
+            return None, _NONE, True
+        if stream in self._lost and not frame.key:
+            # What refers to a refused picture cannot be right.
+            return None, _NONE, True
+        context = self._contexts.get(stream)
+        try:
+            if context is None:
+                if len(self._contexts) >= _MAX_STREAMS:
+                    self.refuse(next(iter(self._contexts)))
+                context = self._contexts[stream] = _context(frame.codec)
+            pictures = context.decode(av.Packet(frame.data))
+        except (av.FFmpegError, ValueError):  # ValueError: no such decoder in this build
+            self.refuse(stream)
+            return None, _NONE, True
+        decoded = time.time()
+        self._lost.discard(stream)
+        return (pictures[-1], decoded, False) if pictures else (None, _NONE, False)
+
+    def refuse(self, stream: tuple[str, int]) -> None:
+        """Begin a stream anew, at its next key frame."""
+        self._contexts.pop(stream, None)
+        if len(self._lost) < _MAX_STREAMS:
+            self._lost.add(stream)
 
 
 class FrameDecoder:
-    """Decodes H.264 frames in order in a thread of its own.
+    """Decodes frames in order in a thread of its own.
 
     :param deliver: called in the decoder's thread with each frame, decoded or not.
     :param on_error: called in the decoder's thread when the decoder needs a key frame; again while none comes.
@@ -57,17 +111,16 @@ class FrameDecoder:
         self._deliver = deliver
         self._on_error = on_error
         self._on_failure = on_failure
-        self._queue: SimpleQueue[AssembledFrame | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._reader = MarkerReader()
-        self._codec = _codec()
-        self._lost = False
+        self._streams = _Streams()
         self._asked = -math.inf
         self._thread = threading.Thread(target=self._run, name="vdibench-decoder", daemon=True)
         self._thread.start()
 
     def add(self, frame: AssembledFrame) -> None:
-        """Queue a frame."""
-        self._queue.put(frame)
+        """Queue a frame; beyond :data:`MAX_BACKLOG` it is kept as one that was not decoded."""
+        self._queue.put((frame if self.backlog < MAX_BACKLOG else replace(frame, data=b""), time.time()))
 
     @property
     def backlog(self) -> int:
@@ -80,53 +133,134 @@ class FrameDecoder:
         self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        while (frame := self._queue.get()) is not None:
-            decoded = self._decode(frame)
+        while (item := self._queue.get()) is not None:
+            decoded = self._decode(*item)
             try:
                 self._deliver(decoded)
             except Exception as error:  # nobody waits for this thread: what its receiver raised would be lost
                 self._on_failure(error)
                 return
 
-    def _decode(self, frame: AssembledFrame) -> DecodedFrame:
-        blank = DecodedFrame(frame, math.nan, 0, 0, None)
+    def _decode(self, frame: AssembledFrame, queued: float) -> DecodedFrame:
         if not frame.decodable:
-            return blank
-        if self._lost and not frame.key:
-            # What refers to a refused picture cannot be right.
-            self._ask(frame)
-            return blank
-        try:
-            pictures = self._codec.decode(av.Packet(frame.data))
-        except av.FFmpegError:
-            self._codec = _codec()
-            self._lost = True
-            self._ask(frame)
-            return blank
-        decoded = time.time()
-        self._lost = False
-        if not pictures:
-            return blank
-        picture = pictures[-1]
-        luma = _luma(picture)
-        marker = None if luma is None else self._reader.read(luma)
-        return DecodedFrame(frame, decoded, picture.width, picture.height, marker, picture)
-
-    def _ask(self, frame: AssembledFrame) -> None:
-        if frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
+            return DecodedFrame(frame, _NONE, 0, 0, None)
+        picture, decoded, lost = self._streams.decode(frame)
+        if lost and frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
             self._asked = frame.arrival_unix_seconds
             self._on_error()
+        return _read(frame, queued, picture, decoded, self._reader)
 
 
-def _codec() -> VideoCodecContext:
-    codec = av.CodecContext.create("h264", "r")
+class SharedDecoder:
+    """One session's share of the pool: now and then a key frame.
+
+    :param deliver: called in a thread of the pool with each frame, decoded or not.
+    :param on_failure: called in a thread of the pool when ``deliver`` raised.
+    """
+
+    def __init__(
+        self,
+        worker: DecoderPool,
+        deliver: Callable[[DecodedFrame], None],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        self.reader = MarkerReader()
+        self.deliver = deliver
+        self.on_failure = on_failure
+        self._worker = worker
+        self._closed = False
+
+    def add(self, frame: AssembledFrame) -> None:
+        """Queue a key frame; one too many is kept as one that was not decoded."""
+        frame = frame if self.backlog < MAX_SAMPLES else replace(frame, data=b"")
+        self._worker.queue.put((self, (frame, time.time())))
+
+    @property
+    def backlog(self) -> int:
+        """Frames of all sessions that wait in the same thread."""
+        return self._worker.queue.qsize()
+
+    def close(self, timeout_seconds: float = 5.0) -> None:
+        """Wait for what is queued, and let go of the pool: its thread ends with the last session."""
+        if not self._closed:
+            self._closed = True
+            done = threading.Event()
+            self._worker.queue.put(done)
+            done.wait(timeout_seconds)
+            self._worker.release(timeout_seconds)
+
+
+class DecoderPool:
+    """A thread that decodes key frames of many sessions with one decoder for each codec.
+
+    A session stays with one thread, so that its frames keep their order. :meth:`share` is the way in.
+    """
+
+    SIZE = 2
+    _workers: ClassVar[list[DecoderPool]] = []
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self.queue: SimpleQueue[tuple[SharedDecoder, _Queued] | threading.Event | None] = SimpleQueue()
+        self._users = 0
+        self._thread = threading.Thread(target=self._run, name="vdibench-decoders", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def share(cls, deliver: Callable[[DecodedFrame], None], on_failure: Callable[[Exception], None]) -> SharedDecoder:
+        """A share of the thread with the fewest sessions."""
+        with cls._lock:
+            if len(cls._workers) < cls.SIZE and all(worker._users for worker in cls._workers):
+                cls._workers.append(cls())
+            worker = min(cls._workers, key=lambda worker: worker._users)
+            worker._users += 1
+        return SharedDecoder(worker, deliver, on_failure)
+
+    def release(self, timeout_seconds: float) -> None:
+        """One session less."""
+        with self._lock:
+            self._users -= 1
+            last = not self._users
+            if last:
+                self._workers.remove(self)
+                self.queue.put(None)
+        if last:
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        streams = _Streams()
+        while (item := self.queue.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            share, (frame, queued) = item
+            picture, decoded, _ = streams.decode(frame)
+            try:
+                share.deliver(_read(frame, queued, picture, decoded, share.reader))
+            except Exception as error:  # nobody waits for this thread: what its receiver raised would be lost
+                share.on_failure(error)
+
+
+def _read(
+    frame: AssembledFrame, queued: float, picture: av.VideoFrame | None, decoded: float, reader: MarkerReader
+) -> DecodedFrame:
+    if picture is None:
+        return DecodedFrame(frame, _NONE, 0, 0, None, queued_unix_seconds=queued)
+    luma = _luma(picture)
+    marker = None if luma is None else reader.read(luma)
+    return DecodedFrame(frame, decoded, picture.width, picture.height, marker, picture, queued)
+
+
+def _context(name: str) -> VideoCodecContext:
+    context = av.CodecContext.create(name, "r")
+    assert isinstance(context, VideoCodecContext)
     # Out at once: no reordering, and no frame threads, which would each hold a frame back.
-    codec.flags |= av.codec.context.Flags.low_delay
-    codec.thread_type = "SLICE"
-    codec.thread_count = 1
+    context.flags |= av.codec.context.Flags.low_delay
+    context.thread_type = "SLICE"
+    context.thread_count = 1
     # A concealed picture would count as a frame that was seen.
-    codec.options = {"err_detect": "explode"}
-    return codec
+    context.options = {"err_detect": "explode", "max_pixels": str(_MAX_PIXELS)}
+    return context
 
 
 def _luma(picture: av.VideoFrame) -> Luma | None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Mode"]
+__all__ = ["SAMPLE_SECONDS", "Mode"]
+
+SAMPLE_SECONDS = (0.7, 1.3)
+"""Shortest and longest time between the key frames that mode ``sampled`` asks for."""
 
 
 class Mode(StrEnum):

@@ -17,15 +17,12 @@ from typing import Any
 import pylibsrtp
 
 from vdibench.client.assembly import AssembledFrame
-from vdibench.client.mode import Mode
+from vdibench.client.mode import SAMPLE_SECONDS, Mode
 from vdibench.client.rtcp import ReportBlock, parse_rtcp, receiver_report
 from vdibench.client.rtp import RtpError, RtpHeader, is_rtcp, parse_header
 from vdibench.client.streams import AudioStream, MediaSection, VideoStream
 
-__all__ = ["SAMPLE_SECONDS", "MediaReception"]
-
-SAMPLE_SECONDS = (0.7, 1.3)
-"""Shortest and longest time between the key frames that mode ``sampled`` asks for."""
+__all__ = ["MediaReception"]
 
 _REPORT_SECONDS = (0.8, 1.2)
 # Media may overtake the end of our handshake: what a desktop sends within its last round trip.
