@@ -105,8 +105,11 @@ class WebRtcConnection:
                     await self._answer(peer, event.sdp)
                     offered.set()
             await self._flush(socket)
-        said = message.extra if message.type is aiohttp.WSMsgType.CLOSE else ""
-        self._observer.end(close_reason(socket.close_code, said or ""))
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            # The code of the frame: aiohttp's own is 1006 when the server is gone before our answer to it.
+            self._observer.end(close_reason(message.data, message.extra or ""))
+        else:
+            self._observer.end(close_reason(socket.close_code))
 
     async def _answer(self, peer: MediaPeer, offer: str) -> None:
         answer = await peer.answer(offer)

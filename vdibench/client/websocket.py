@@ -177,8 +177,10 @@ class WebSocketConnection:
                 f"the desktop sent what is no message of {MAX_MESSAGE_BYTES} bytes at most: {message.data}",
                 "check that the server is Selkies 2.x, and what stands in front of it",
             )
-        said = str(message.extra or "") if message.type is aiohttp.WSMsgType.CLOSE else ""
-        return self._talk.close_reason(socket.close_code, said)
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            # The code of the frame: aiohttp's own is 1006 when the server is gone before our answer to it.
+            return self._talk.close_reason(message.data, str(message.extra or ""))
+        return self._talk.close_reason(socket.close_code, "")
 
     # what the desktop sends
 

@@ -193,6 +193,16 @@ class Lab:
                 known += [entry.get("credential", "") for entry in minted]
         return tuple(dict.fromkeys(secret for secret in known if secret))
 
+    def master_token(self, desktop_id: str) -> str:
+        """What provisions session tokens at a desktop in secure mode (``POST /api/tokens``); empty elsewhere.
+
+        :raises LabError: there is no such desktop.
+        """
+        tokens = {entry["id"]: str(entry["master_token"]) for entry in self._document["desktops"]}
+        if desktop_id not in tokens:
+            raise LabError(f"the lab {self.name!r} has no {desktop_id!r}", f"choose from {', '.join(tokens)}")
+        return tokens[desktop_id]
+
     def environment(self, desktop_id: str) -> dict[str, str]:
         """Variables with which a program runs on a desktop's screen and sound; it ends with the lab.
 

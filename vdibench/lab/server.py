@@ -43,7 +43,7 @@ class SelkiesServer:
         self.rtc_file = directory / RTC_FILE
         self.password = secrets.token_urlsafe(18) if spec.basic_auth else ""
         self.token = secrets.token_urlsafe(18) if spec.access.secure else ""
-        self._master_token = secrets.token_urlsafe(24) if spec.access.secure else ""
+        self.master_token = secrets.token_urlsafe(24) if spec.access.secure else ""
         self._directory = directory
         self._spec = spec
         self._tls: ssl.SSLContext | None = None
@@ -62,7 +62,7 @@ class SelkiesServer:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not reach logs or output."""
-        return tuple(secret for secret in (self.password, self.token, self._master_token) if secret)
+        return tuple(secret for secret in (self.password, self.token, self.master_token) if secret)
 
     def make_files(self) -> None:
         """Write its certificates, where it wants some."""
@@ -118,8 +118,8 @@ class SelkiesServer:
         if spec.access.tls:
             folder = self._directory / "tls"
             settings |= {"HTTPS_CERT": str(folder / CERTIFICATE), "HTTPS_KEY": str(folder / KEY)}
-        if self._master_token:
-            settings["MASTER_TOKEN"] = self._master_token
+        if self.master_token:
+            settings["MASTER_TOKEN"] = self.master_token
         return {f"SELKIES_{name}": value for name, value in settings.items()}
 
     async def answers(self) -> None:
@@ -183,8 +183,8 @@ class SelkiesServer:
         """One request; status 0 when nobody answers."""
         lines = [f"{method} {self._spec.access.subfolder}{path} HTTP/1.1", f"Host: {HOST}:{self.port}"]
         lines += ["Connection: close", f"Content-Length: {len(body.encode())}"]
-        if self._master_token:
-            lines.append(f"Authorization: Bearer {self._master_token}")
+        if self.master_token:
+            lines.append(f"Authorization: Bearer {self.master_token}")
         elif self.password:
             token = base64.b64encode(f"{USER}:{self.password}".encode()).decode()
             lines.append(f"Authorization: Basic {token}")
