@@ -74,6 +74,7 @@ class AssembledFrame:
     :param first_arrival_unix_seconds: arrival of its first packet.
     :param codec: FFmpeg's name of the decoder.
     :param stripe: top row of the part of the picture that it shows, in pixels; each stripe is a stream of its own.
+    :param rest: top row and data of the frame's other stripes.
     """
 
     timestamp: int
@@ -88,6 +89,7 @@ class AssembledFrame:
     codec: str = "h264"
     stripe: int = 0
     timing: FrameTiming = _UNTIMED
+    rest: tuple[tuple[int, bytes], ...] = ()
 
 
 def _untimed(_: int) -> FrameTiming:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import av
 import numpy as np
@@ -57,6 +57,21 @@ class DecodedFrame:
     queued_unix_seconds: float = _NONE
 
 
+class _Outcome(NamedTuple):
+    """What became of a frame.
+
+    :param picture: the first stripe's.
+    :param height: of all stripes, in pixels.
+    :param decoded: the instant at which the last stripe came.
+    :param lost: a key frame must be asked for.
+    """
+
+    picture: av.VideoFrame | None
+    height: int
+    decoded: float
+    lost: bool
+
+
 class _Streams:
     """Decoders by codec and stripe; for one thread."""
 
@@ -64,13 +79,25 @@ class _Streams:
         self._contexts: dict[tuple[str, int], VideoCodecContext] = {}
         self._lost: set[tuple[str, int]] = set()
 
-    def decode(self, frame: AssembledFrame) -> tuple[av.VideoFrame | None, float, bool]:
-        """The picture and the instant it came; whether a key frame must be asked for instead."""
-        stream = (frame.codec, frame.stripe)
-        if not frame.data:  # the backlog was too long; to a decoder, no data is the end of all
+    def decode(self, frame: AssembledFrame) -> _Outcome:
+        """Decode a frame; of one in stripes all of them."""
+        picture, decoded, lost = self._part(frame.codec, frame.stripe, frame.data, frame.key)
+        bottom = frame.stripe + (picture.height if picture is not None else 0)
+        for top, data in frame.rest:
+            other, at, other_lost = self._part(frame.codec, top, data, frame.key)
+            lost |= other_lost
+            decoded = at if picture is not None else _NONE
+            bottom = top + (other.height if other is not None else 0)
+        if lost or picture is None or math.isnan(decoded):
+            return _Outcome(None, 0, _NONE, lost)
+        return _Outcome(picture, bottom - frame.stripe, decoded, lost)
+
+    def _part(self, codec: str, stripe: int, data: bytes, key: bool) -> tuple[av.VideoFrame | None, float, bool]:
+        stream = (codec, stripe)
+        if not data:  # the backlog was too long; to a decoder, no data is the end of all
             self.refuse(stream)
             return None, _NONE, True
-        if stream in self._lost and not frame.key:
+        if stream in self._lost and not key:
             # What refers to a refused picture cannot be right.
             return None, _NONE, True
         context = self._contexts.get(stream)
@@ -78,8 +105,8 @@ class _Streams:
             if context is None:
                 if len(self._contexts) >= _MAX_STREAMS:
                     self.refuse(next(iter(self._contexts)))
-                context = self._contexts[stream] = _context(frame.codec)
-            pictures = context.decode(av.Packet(frame.data))
+                context = self._contexts[stream] = _context(codec)
+            pictures = context.decode(av.Packet(data))
         except (av.FFmpegError, ValueError):  # ValueError: no such decoder in this build
             self.refuse(stream)
             return None, _NONE, True
@@ -144,11 +171,11 @@ class FrameDecoder:
     def _decode(self, frame: AssembledFrame, queued: float) -> DecodedFrame:
         if not frame.decodable:
             return DecodedFrame(frame, _NONE, 0, 0, None)
-        picture, decoded, lost = self._streams.decode(frame)
-        if lost and frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
+        outcome = self._streams.decode(frame)
+        if outcome.lost and frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
             self._asked = frame.arrival_unix_seconds
             self._on_error()
-        return _read(frame, queued, picture, decoded, self._reader)
+        return _read(frame, queued, outcome, self._reader)
 
 
 class SharedDecoder:
@@ -234,21 +261,22 @@ class DecoderPool:
                 item.set()
                 continue
             share, (frame, queued) = item
-            picture, decoded, _ = streams.decode(frame)
+            outcome = streams.decode(frame)
             try:
-                share.deliver(_read(frame, queued, picture, decoded, share.reader))
+                share.deliver(_read(frame, queued, outcome, share.reader))
             except Exception as error:  # nobody waits for this thread: what its receiver raised would be lost
                 share.on_failure(error)
 
 
-def _read(
-    frame: AssembledFrame, queued: float, picture: av.VideoFrame | None, decoded: float, reader: MarkerReader
-) -> DecodedFrame:
+def _read(frame: AssembledFrame, queued: float, outcome: _Outcome, reader: MarkerReader) -> DecodedFrame:
+    picture = outcome.picture
     if picture is None:
         return DecodedFrame(frame, _NONE, 0, 0, None, queued_unix_seconds=queued)
     luma = _luma(picture)
     marker = None if luma is None else reader.read(luma)
-    return DecodedFrame(frame, decoded, picture.width, picture.height, marker, picture, queued)
+    # A stripe must not be compared with the whole screen.
+    whole = picture if not frame.rest and not frame.stripe else None
+    return DecodedFrame(frame, outcome.decoded, picture.width, outcome.height, marker, whole, queued)
 
 
 def _context(name: str) -> VideoCodecContext:

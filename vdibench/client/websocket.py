@@ -196,7 +196,7 @@ class WebSocketConnection:
         if isinstance(parsed, VideoChunk):
             self._read_video(parsed, len(message.data), first, last)
         elif isinstance(parsed, AudioPacket):
-            self._read_audio()
+            self._read_audio(parsed, last)
         elif isinstance(parsed, CompressedText):
             self._read_text(parsed.text)
         elif isinstance(parsed, UnknownMessage) and parsed.kind not in self._unknown:
@@ -256,10 +256,11 @@ class WebSocketConnection:
                 self._ask_for_key_frame(ASK_AGAIN_SECONDS)
             self._observer.frame(_assembled(picture))
 
-    def _read_audio(self) -> None:
+    def _read_audio(self, packet: AudioPacket, arrival: float) -> None:
         self.audio_codec = "opus"
         received = self._counters.audio_packets_received
         self._counters = replace(self._counters, audio_packets_received=received + 1)
+        self._observer.audio(packet.data, -1 if packet.timestamp is None else packet.timestamp, arrival)
 
     # what we send
 
