@@ -30,6 +30,7 @@ ANCHORS = [
     "network",
     "resources",
     "quality",
+    "selftest",
     "phases",
     "settings",
 ]

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from vdibench.analysis import Knee, Level, criteria, knee, tried_levels
-from vdibench.errors import ObjectiveError
+from vdibench.errors import ObjectiveError, StoreError
 from vdibench.metrics import REGISTRY, Statistic, chosen, levels, sessions, trials, values
 from vdibench.metrics.pacing import freezes, totals
 from vdibench.metrics.windows import streams, windows
-from vdibench.records import TABLES, ObjectiveResult, Outcome, Run, Verdict
+from vdibench.records import TABLES, ObjectiveResult, Outcome, Run, SelfTest, Verdict
 from vdibench.report.starts import Start, starts
 from vdibench.slo import CHECK_PREFIX, SUITES, load
-from vdibench.store import Recording
+from vdibench.store import Recording, load_selftest
 
 __all__ = ["Evidence", "Source"]
 
@@ -34,6 +34,7 @@ class Evidence:
 
     :ivar run: None when only tables were given.
     :ivar verdict: None when only tables were given.
+    :ivar selftest: what the run folder says of this client's own error; None where it says nothing.
     """
 
     def __init__(self, source: Recording | Mapping[str, pd.DataFrame]) -> None:
@@ -45,8 +46,16 @@ class Evidence:
         else:
             given = source
         self._damage: list[str] = []
-        self.tables = {name: self._dated(name, given[name]) if name in given else _empty(name) for name in TABLES}
+        self.tables = {
+            name: self._dated(name, _complete(name, given[name])) if name in given else _empty(name) for name in TABLES
+        }
         self._recording = source if isinstance(source, Recording) else None
+        self.selftest: SelfTest | None = None
+        if self._recording is not None:
+            try:
+                self.selftest = load_selftest(self._recording.folder)
+            except StoreError as error:
+                self._damage.append(str(error))
         self._values: dict[tuple[Any, ...], pd.Series] = {}
         self._knees: dict[str, Knee | None] = {}
         self._starts: dict[str, list[Start]] = {}
@@ -195,6 +204,12 @@ def is_check(result: ObjectiveResult) -> bool:
     return result.metric.startswith(CHECK_PREFIX)
 
 
+def _complete(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the columns of float that a table made by hand may leave out: not measured."""
+    missing = [one.name for one in TABLES[name].columns if one.dtype == "float64" and one.name not in rows]
+    return rows.assign(**dict.fromkeys(missing, np.nan)) if missing else rows
+
+
 def _empty(name: str) -> pd.DataFrame:
     return pd.DataFrame({column.name: pd.Series(dtype=_DTYPES[column.dtype]) for column in TABLES[name].columns})
 
@@ -205,5 +220,7 @@ _INSTANTS = {
     "milestones": "unix_seconds",
     "network": "unix_seconds",
     "resources": "unix_seconds",
+    "server": "unix_seconds",
+    "clock": "unix_seconds",
 }
 _DTYPES = {"string": "object", "int64": "int64", "float64": "float64", "bool": "bool"}

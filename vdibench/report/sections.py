@@ -20,6 +20,7 @@ from vdibench.report import (
     pacing_charts,
     quality_tables,
     run_tables,
+    selftest_tables,
     session_charts,
     session_tables,
     verdict_tables,
@@ -137,6 +138,7 @@ def _latency(evidence: Evidence) -> Section:
         section.say(f"Clock: {clock}.")
     found = latency.latency_table(evidence, evidence.suites)
     section.tabulate(found, "Glass to glass", missing=no_latency(evidence))
+    _say_error(section, evidence, "glass_to_glass_seconds", "capture_to_arrival_seconds", "draw_to_arrival_seconds")
     for suite, level in _shown(evidence, "glass_to_glass_seconds"):
         chart = latency_charts.glass_to_glass_distribution(evidence, suite, level=level)
         section.draw(chart, f"{suite}-glass-to-glass")
@@ -150,9 +152,18 @@ def _latency(evidence: Evidence) -> Section:
             evidence, "inputs", "No key was pressed and nothing clicked, so there is no input-to-photon latency"
         ),
     )
+    _say_error(section, evidence, "input_to_photon_seconds")
     for suite, _ in _shown(evidence, "input_to_photon_seconds"):
         section.draw(latency_charts.input_to_photon(evidence, suite), f"{suite}-input-to-photon")
     return section
+
+
+def _say_error(section: Section, evidence: Evidence, *metrics: str) -> None:
+    """Below a table of latencies: by how much this client may be wrong, where there is anything to be wrong about."""
+    run = evidence.run
+    if run is not None and section.blocks and section.blocks[-1].table is not None:
+        dialect = str(run.context.get("dialect", ""))
+        section.say(selftest_tables.error_sentence(evidence.selftest, metrics, dialect, run.started_unix_seconds))
 
 
 def _under_load(evidence: Evidence) -> Section:
@@ -258,6 +269,19 @@ def _quality(evidence: Evidence) -> Section:
     return section
 
 
+def _selftest(evidence: Evidence) -> Section:
+    section = Section("Self-test of the measuring", "selftest")
+    found = evidence.selftest
+    assert evidence.run is not None
+    section.say(selftest_tables.standing_sentence(found, evidence.run.started_unix_seconds))
+    if found is not None:
+        section.tabulate(selftest_tables.accuracy_table(found), "What was injected, and what the client said of it")
+        section.tabulate(selftest_tables.cost_table(found), "What the client costs")
+        if floor := selftest_tables.floor_sentence(found):
+            section.say(floor)
+    return section
+
+
 def _course(evidence: Evidence) -> Section:
     section = Section("Phases and their times", "phases")
     assert evidence.run is not None
@@ -292,6 +316,7 @@ _SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
     _network,
     _resources,
     _quality,
+    _selftest,
     _course,
     _settings,
 )

@@ -7,10 +7,9 @@ go through it. Delays hold packets on their way to the client, and, where keys a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,12 +18,11 @@ from vdibench.client import DesktopSession, InputKind, SessionOptions
 from vdibench.links import DIRECT, LinkProfile, RelayRoute
 from vdibench.metrics.pacing import freezes
 from vdibench.records import Accuracy, Desktop
-from vdibench.report import formats
 from vdibench.selftest.comparison import FRAME_BLOCK, counted, delayed, shift
+from vdibench.selftest.disturbance import Disturbances, DisturbanceWatch, worse
 from vdibench.selftest.plan import Plan
-from vdibench.selftest.samples import LagWatch, Samples, Values
+from vdibench.selftest.samples import Samples, Values
 from vdibench.selkies import Dialect, Role
-from vdibench.telemetry.machine import MachineReading, read_machine
 
 __all__ = ["BOUNDS", "Findings", "measure_accuracy"]
 
@@ -38,11 +36,6 @@ BOUNDS = {
 _LOSS_BOUND_PACKETS = 2
 _FREEZE_BOUND_RATIO = 0.05
 _FREEZE_JITTER_SECONDS = 0.2
-# Beyond these the machine was too busy to be judged by.
-MAX_LAG_SECONDS = 0.005
-MAX_LATE_SECONDS = 0.001
-MAX_BUSY_RATIO = 0.97
-MAX_STOLEN_RATIO = 0.05
 _PAUSE_SECONDS = (0.02, 0.037)
 _GRACE_SECONDS = 0.5
 
@@ -70,26 +63,36 @@ class _Course:
         self._samples = samples
         self._plan = plan
         self._cores = cores
-        self.lag = LagWatch()
-        self._doubts: dict[str, tuple[float, str]] = {}
+        self.watch = DisturbanceWatch(route, cores)
+        self._disturbances: Disturbances = {}
 
     async def delays(self, say: Callable[[str], None]) -> list[_Window]:
-        """Every window of the plan."""
-        plan, found = self._plan, []
+        """Every window of the plan; one that was disturbed is repeated, as often as the plan has repeats."""
+        plan, found, repeats = self._plan, [], self._plan.repeats
         for delay in plan.windows:
             say(f"packets held for {delay * 1e3:g} ms")
             self._change(delay)
             # What is under way with the delay of before must be through.
             await self._session.watch(plan.settle_seconds + max(plan.delays))
-            async with self._watched(f"while packets were held for {delay * 1e3:g} ms"):
-                self._samples.clear()
-                if plan.presses:
-                    await self._press(plan.window_seconds)
-                else:
-                    await self._session.watch(plan.window_seconds)
-                found.append(_Window(delay, self._samples.latencies()))
+            window, disturbances = await self._window(delay)
+            while disturbances and repeats:
+                repeats -= 1
+                say(f"packets held for {delay * 1e3:g} ms, again: {next(iter(disturbances.values()))[1]}")
+                window, disturbances = await self._window(delay)
+            self._disturbed(disturbances)
+            found.append(window)
         self._change(0.0)
         return found
+
+    async def _window(self, delay: float) -> tuple[_Window, Disturbances]:
+        self._samples.clear()
+        self.watch.begin()
+        if self._plan.presses:
+            await self._press(self._plan.window_seconds)
+        else:
+            await self._session.watch(self._plan.window_seconds)
+        disturbances = self.watch.end(f"while packets were held for {delay * 1e3:g} ms")
+        return _Window(delay, self._samples.latencies()), disturbances
 
     def _change(self, delay: float) -> None:
         down = replace(DIRECT.down, delay_seconds=delay)
@@ -140,43 +143,16 @@ class _Course:
         overflowed = after.dropped.get("socket", 0) - before.dropped.get("socket", 0)
         if overflowed:
             text = f"{overflowed} packets were lost in this machine's own buffers while loss was injected"
-            self._doubt("overflow", overflowed, text)
+            self._disturbed({"overflow": (overflowed, text)})
         return dropped, missed, passed[video] + dropped
 
-    @contextlib.asynccontextmanager
-    async def _watched(self, when: str) -> AsyncIterator[None]:
-        self.lag.take()
-        before, began = read_machine(), asyncio.get_running_loop().time()
-        yield
-        seconds = asyncio.get_running_loop().time() - began
-        late = self._route.counters().down.late
-        lag = self.lag.take()
-        if lag > MAX_LAG_SECONDS:
-            self._doubt("loop", lag, f"the client's event loop was late by {formats.seconds(lag)} (p99) {when}")
-        if late.count and late.p99_seconds > MAX_LATE_SECONDS:
-            text = f"the relay let packets go {formats.seconds(late.p99_seconds)} late (p99) {when}"
-            self._doubt("relay", late.p99_seconds, text)
-        self._doubt_machine(before, read_machine(), seconds * self._cores, when)
-
-    def _doubt_machine(self, before: MachineReading, after: MachineReading, available: float, when: str) -> None:
-        busy = (after.busy_cpu_seconds - before.busy_cpu_seconds) / available
-        if busy > MAX_BUSY_RATIO:
-            self._doubt("busy", busy, f"the host's processors were {formats.ratio(min(busy, 1.0))} busy {when}")
-        if before.steal_cpu_seconds is not None and after.steal_cpu_seconds is not None:
-            stolen = (after.steal_cpu_seconds - before.steal_cpu_seconds) / available
-            if stolen > MAX_STOLEN_RATIO:
-                text = f"the hypervisor took {formats.ratio(stolen)} of the processors {when}"
-                self._doubt("stolen", stolen, text)
-
-    def _doubt(self, kind: str, size: float, text: str) -> None:
-        """Of each kind the worst is told."""
-        if size > self._doubts.get(kind, (0.0, ""))[0]:
-            self._doubts[kind] = (size, text)
+    def _disturbed(self, found: Disturbances) -> None:
+        self._disturbances = worse(self._disturbances, found)
 
     @property
     def doubts(self) -> list[str]:
         """Why the numbers must not be trusted; nothing, if all is well."""
-        return [text for _, text in self._doubts.values()]
+        return [text for _, text in self._disturbances.values()]
 
 
 async def measure_accuracy(
@@ -194,7 +170,7 @@ async def measure_accuracy(
     )
     session = DesktopSession(desktop, samples, options)
     course = _Course(session, route, samples, plan, cores)
-    lag = asyncio.get_running_loop().create_task(course.lag.watch())
+    watch = asyncio.get_running_loop().create_task(course.watch.watch())
     try:
         await session.connect()
         await session.first_frame()
@@ -205,7 +181,7 @@ async def measure_accuracy(
         if plan.loss_seconds:
             rows.append(await _loss_row(course, dialect, plan, lambda line: say(f"{dialect}: {line}")))
     finally:
-        lag.cancel()
+        watch.cancel()
         await session.leave()
     return Findings(tuple(rows), tuple(f"{dialect}: {doubt}" for doubt in course.doubts))
 

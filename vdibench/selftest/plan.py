@@ -40,6 +40,7 @@ class Plan:
     :param freezes: how many, of ``freeze_seconds``, one every ``freeze_period_seconds``.
     :param loss_ratio: share of packets lost over ``loss_seconds``.
     :param rate_ratio: of the source's own rate, let through for ``rate_seconds``; 0 seconds leaves it out.
+    :param repeats: windows in all that may be repeated because something disturbed them.
     :param cost: modes to measure, for ``cost_seconds`` each, and ``floor_seconds`` each of the two floors; 0 leaves
         those out.
     """
@@ -60,6 +61,7 @@ class Plan:
     freeze_seconds: float = 0.3
     loss_ratio: float = 0.01
     floor_seconds: float = 1.0
+    repeats: int = 3
     rate_ratio: float = 0.5
 
     @property

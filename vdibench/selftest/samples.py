@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
 import time
@@ -14,11 +13,9 @@ import numpy.typing as npt
 
 from vdibench.client import FrameRecord, InputRecord, NetworkRecord
 
-__all__ = ["LagWatch", "Samples"]
+__all__ = ["Samples"]
 
 Values = npt.NDArray[np.float64]
-
-_LAG_STEP_SECONDS = 0.005
 
 
 class Samples:
@@ -92,23 +89,3 @@ class Samples:
 
 def _measured(values: Values) -> Values:
     return values[np.isfinite(values)]
-
-
-class LagWatch:
-    """How late the event loop wakes who sleeps in it, every 5 ms."""
-
-    def __init__(self) -> None:
-        self._lags: list[float] = []
-
-    async def watch(self) -> None:
-        """Watch until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            before = loop.time()
-            await asyncio.sleep(_LAG_STEP_SECONDS)
-            self._lags.append(max(0.0, loop.time() - before - _LAG_STEP_SECONDS))
-
-    def take(self) -> float:
-        """The 99th percentile since the last call, seconds; NaN without a reading."""
-        lags, self._lags = self._lags, []
-        return float(np.quantile(lags, 0.99)) if lags else math.nan
