@@ -192,6 +192,8 @@ def test_the_same_question_has_the_same_answer(route: MakeRoute) -> None:
     assert link.open("127.0.0.1", 10, udp=True) != first
     assert link.addresses() == ["127.0.0.1"]
     assert link.hides_client
+    assert link.behind(f"{first[0]}:{first[1]}") == "127.0.0.1:9"
+    assert link.behind("192.0.2.1:9") == "192.0.2.1:9"
 
 
 async def test_a_route_is_asked_without_blocking_the_loop(route: MakeRoute) -> None:

@@ -27,6 +27,7 @@ __all__ = ["watch"]
 )
 @click.option("--input", "send_input", is_flag=True, help="Press a key or click once a second; needs --take-control.")
 @click.option("--relay-only", is_flag=True, help="Use no path but through the TURN relay.")
+@click.option("--link", default="", metavar="LINK", help="Over a network such as 4g, or delay=50ms,loss=1%.")
 @click.option("--interval", default=1.0, type=click.FloatRange(min=0.2), show_default=True, help="Seconds a reading.")
 @click.option(
     "--duration", type=click.FloatRange(min=0, min_open=True), help="End so many seconds after the first picture."
@@ -45,6 +46,7 @@ def watch(
     take_control: bool,
     send_input: bool,
     relay_only: bool,
+    link: str,
     interval: float,
     duration: float | None,
     count: int | None,
@@ -58,6 +60,7 @@ def watch(
     when the desktop cannot be watched or the stream is lost.
     """
     # Only when called: `vdibench --help` should not wait for WebRTC and NumPy.
+    from vdibench.links import profile
     from vdibench.records import Endpoint
     from vdibench.targets.address import desktop_url
     from vdibench.targets.credentials import credentials, session_token
@@ -75,6 +78,7 @@ def watch(
         duration_seconds=duration,
         count=count,
         reconnect=reconnect or address is not None,
+        link=profile(link) if link else None,
     )
     _watch(options, address, as_json=as_json)
     return 0

@@ -115,8 +115,8 @@ PROFILES: dict[str, LinkProfile] = {
         ),
         LinkProfile(
             "wifi",
-            Direction(50e6, 0.001, 0.015, loss_ratio=0.005, burst_packets=4, queue_seconds=0.1),
-            Direction(50e6, 0.001, 0.015, loss_ratio=0.005, burst_packets=4, queue_seconds=0.1),
+            Direction(50e6, 0.001, 0.010, loss_ratio=0.005, burst_packets=4, queue_seconds=0.1),
+            Direction(50e6, 0.001, 0.010, loss_ratio=0.005, burst_packets=4, queue_seconds=0.1),
         ),
         _both("transatlantic", rate_bps=100e6, delay_seconds=0.038, jitter_seconds=0.001, loss_ratio=0.000_5),
         _both("lossy", rate_bps=20e6, delay_seconds=0.025, jitter_seconds=0.005, loss_ratio=0.02, burst_packets=2),

@@ -197,6 +197,14 @@ class RelayRoute:
                 self._flows[key] = (answer["address"][0], answer["address"][1])
             return self._flows[key]
 
+    def behind(self, address: str) -> str:
+        """What ``address`` (``host:port``) of this route stands for; itself where it is none of the route's."""
+        with self._lock:
+            for (_, host, port), listens in self._flows.items():
+                if address == f"{listens[0]}:{listens[1]}":
+                    return f"{host}:{port}"
+        return address
+
     def addresses(self) -> list[str] | None:
         """Where the relay can be reached from: its own address."""
         return [self._bind]

@@ -12,11 +12,13 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from vdibench.client import DesktopSession, InputKind, SessionOptions
 from vdibench.errors import AuthenticationError, TargetUnavailable, VdibenchError
+from vdibench.links import Relay, RelayRoute
 from vdibench.records import Desktop
 from vdibench.selkies import Role, close_reason
 from vdibench.watch.facts import clock_bound_seconds, nominal_frames_per_second, session_facts
@@ -75,6 +77,7 @@ class Monitor:
         self._reconnects = 0
         self._failure: VdibenchError | None = None
         self._clock_bound: float | None = None
+        self._route: RelayRoute | None = None
 
     async def run(self) -> Summary:
         """Watch until the end.
@@ -82,7 +85,7 @@ class Monitor:
         :raises VdibenchError: what ended the watch, or why nothing was ever seen; the summary was given out before.
         """
         error: VdibenchError | None = None
-        with stopped_by_signals(self._stop.set) as signalled:
+        with self._link(), stopped_by_signals(self._stop.set) as signalled:
             work = asyncio.create_task(self._work())
             stopper = asyncio.create_task(self._stop.wait())
             try:
@@ -103,6 +106,15 @@ class Monitor:
         if error is not None:
             raise error
         return summary
+
+    @contextmanager
+    def _link(self) -> Iterator[None]:
+        if self._options.link is None:
+            yield
+            return
+        with Relay() as relay:
+            self._route = relay.route(self._options.link)
+            yield
 
     # connecting again and again
 
@@ -149,7 +161,7 @@ class Monitor:
         desktop = Desktop("desktop", options.endpoint, owned=options.take_control)
         role = Role.CONTROLLER if options.take_control else Role.VIEWER
         async with DesktopSession(
-            desktop, self._gauge, SessionOptions(role=role, relay_only=options.relay_only)
+            desktop, self._gauge, SessionOptions(role=role, relay_only=options.relay_only, route=self._route)
         ) as session:
             await session.first_frame()
             self._pictured()
@@ -194,7 +206,11 @@ class Monitor:
         until = self._now() + patience
         while wanted not in session.messages and self._now() < until:
             await session.watch(_LOOK_SECONDS)
-        self._clock_bound = await asyncio.to_thread(clock_bound_seconds, self._options.endpoint.url, session.pair)
+        pair = session.pair
+        if pair is not None and self._route is not None:
+            # The link is on this host; where the desktop's clock is says what stands behind it.
+            pair = dataclasses.replace(pair, remote_address=self._route.behind(pair.remote_address))
+        self._clock_bound = await asyncio.to_thread(clock_bound_seconds, self._options.endpoint.url, pair)
         facts = session_facts(session, self._gauge, self._clock_bound)
         self._tell(lambda output: output.session(facts))
         return facts

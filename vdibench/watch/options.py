@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vdibench.errors import UsageError
+from vdibench.links import LinkProfile
 from vdibench.records import Endpoint
 
 __all__ = ["ListenAddress", "WatchOptions", "parse_listen"]
@@ -29,6 +30,7 @@ class WatchOptions:
     :param duration_seconds: end by itself so long after the first picture; None for never.
     :param count: end by itself after so many readings; None for never.
     :param reconnect: connect again when the stream is lost or cannot be had.
+    :param link: the network to watch over; None for the one there is.
     :raises UsageError: values that cannot be.
     """
 
@@ -40,6 +42,7 @@ class WatchOptions:
     duration_seconds: float | None = None
     count: int | None = None
     reconnect: bool = False
+    link: LinkProfile | None = None
 
     def __post_init__(self) -> None:
         if self.send_input and not self.take_control:
