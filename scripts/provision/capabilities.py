@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pathlib import Path
 
 __all__ = ["Capability", "missing", "needed"]
 
+SYSTEM_PYTHON = "/usr/bin/python3"
+LIBRARY_FOLDERS = ("/usr/lib/*", "/usr/lib64", "/usr/lib")
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
 
 
@@ -70,6 +73,48 @@ def _font() -> bool:
     )
 
 
+def _in_libraries(pattern: str) -> Callable[[], bool]:
+    return lambda: any(any(Path("/").glob(f"{folder[1:]}/{pattern}")) for folder in LIBRARY_FOLDERS)
+
+
+def _system_gi() -> bool:
+    """Whether the system's own Python, not the one that runs this, can load libraries by introspection."""
+    try:
+        return subprocess.run([SYSTEM_PYTHON, "-c", "import gi"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _gstreamer() -> tuple[Capability, ...]:
+    """What a desktop of Selkies 1.6 makes its media of; the tests' stand-in does the same."""
+    plugins = {
+        "nice": "nice",
+        "opus": "plugins-base",
+        "x264": "plugins-ugly",
+        "webrtc": "plugins-bad",
+        "rtp": "plugins-good",
+    }
+    typelibs = {"Gst": "gstreamer", "GstSdp": "gst-plugins-base", "GstWebRTC": "gst-plugins-bad"}
+    return (
+        Capability(f"{SYSTEM_PYTHON} with gi", ("python3-gi",), _system_gi, optional_for_report=True),
+        *(
+            Capability(
+                f"{name} for gi", (f"gir1.2-{source}-1.0",), _in_libraries(f"girepository-1.0/{name}-1.0.typelib"), True
+            )
+            for name, source in typelibs.items()
+        ),
+        *(
+            Capability(
+                f"GStreamer's plugin {name}",
+                (f"gstreamer1.0-{source}",),
+                _in_libraries(f"gstreamer-1.0/libgst{name}.so"),
+                True,
+            )
+            for name, source in plugins.items()
+        ),
+    )
+
+
 def _venv() -> bool:
     return all(importlib.util.find_spec(module) is not None for module in ("venv", "ensurepip"))
 
@@ -101,4 +146,5 @@ _ALL = (
         optional_for_report=True,
     ),
     Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),
+    *_gstreamer(),
 )

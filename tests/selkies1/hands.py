@@ -35,6 +35,7 @@ class Hands:
         self._root = self._x.screen.root
         self._xtest = self._x.extension("XTEST")
         self._randr = self._x.extension("RANDR")
+        self._plain: dict[int, int] = {}
         self._keycodes = self._read_keycodes()
         self._buttons = 0
 
@@ -47,11 +48,16 @@ class Hands:
         for index, keysym in enumerate(keysyms):
             if keysym:
                 found.setdefault(keysym, first + index // width)
+                self._plain.setdefault(first + index // width, keysym)
         return found
 
     def _fake(self, kind: int, detail: int, x: int = 0, y: int = 0) -> None:
         body = struct.pack("<BB2xII8xhh8x", kind, detail, 0, self._root, x, y)
         self._x.send([self._desk.request(self._xtest, 2, body)])
+
+    def close(self) -> None:
+        """Let the screen go."""
+        self._x.close()
 
     def key(self, keysym: int, *, down: bool) -> None:
         """Press or release a key, as it is: no Shift is added."""
@@ -68,10 +74,16 @@ class Hands:
         self._buttons = mask & 7
 
     def held(self) -> list[int]:
-        """Keysyms of the keys that are down, whoever pressed them."""
+        """Keysyms of the keys that are down, without Shift, whoever pressed them."""
         reply = self._x.call(self._desk.request(44))
         down = {8 * index + bit for index in range(32) for bit in range(8) if reply[8 + index] >> bit & 1}
-        return sorted(keysym for keysym, keycode in self._keycodes.items() if keycode in down)
+        return sorted(self._plain[keycode] for keycode in down if keycode in self._plain)
+
+    def buttons(self) -> int:
+        """Which buttons are down, whoever pressed them: bits 0 to 2 are the left, middle and right one."""
+        reply = self._x.call(self._desk.request(38, 0, struct.pack("<I", self._root)))
+        (state,) = struct.unpack_from("<H", reply, 24)
+        return state >> 8 & 7
 
     def resize(self, width: int, height: int) -> None:
         """Give the screen another size by a mode of its own."""

@@ -4,9 +4,9 @@
 with its standard input. Element names are those of Selkies 1.6, since GStreamer's latency tracer names elements.
 
 Orders: ``{"do": "start", "leg": 1, "fps": 30, "bitrate": 4000, "greeting": [..]}``, ``answer`` (leg, sdp),
-``candidate`` (leg, index, candidate), ``say`` (text), ``resize`` (width, height), ``held``, ``stop`` (leg).
-Events: ``ready``, ``offer`` (leg, sdp), ``candidate`` (leg, index, candidate), ``open``, ``verb`` (text), ``held``
-(keysyms), ``failed`` (leg, text), ``stopped`` (leg).
+``candidate`` (leg, index, candidate), ``say`` (text), ``fps`` (leg, fps), ``resize`` (width, height), ``stop`` (leg).
+Events: ``ready``, ``offer`` (leg, sdp), ``candidate`` (leg, index, candidate), ``open``, ``verb`` (text), ``failed``
+(leg, text), ``stopped`` (leg).
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class Leg:
         bus = self._pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::error", self._failed)
-        for index in range(1):
-            transceiver = self._app.emit("get-transceiver", index)
-            transceiver.set_property("do-nack", number == VIDEO)
+        self._app.emit("get-transceiver", 0).set_property("do-nack", number == VIDEO)
         self._pipeline.set_state(Gst.State.READY)
         if number == VIDEO:
             options = Gst.Structure.new_from_string("application/data-channel,ordered=true,max-retransmits=0")
@@ -195,8 +193,6 @@ class Process:
                 self._hands.resize(order["width"], order["height"])
                 if leg is not None:
                     leg.resized()
-            case "held":
-                self.tell(event="held", keysyms=self._hands.held())
         return False
 
     def run(self) -> None:

@@ -31,6 +31,7 @@ USER, PASSWORD = "someone", "correct horse"
 VIDEO, AUDIO = 1, 3
 SERVER_PEERS = {VIDEO: 0, AUDIO: 2}
 PERIOD_SECONDS = 0.5
+STEPS_BETWEEN_SLEEPS = 3
 
 
 @dataclass
@@ -83,11 +84,11 @@ class LegacyStandIn:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="stand-in 1.6")
         self._peers: dict[int, web.WebSocketResponse] = {}
+        self._requests: dict[web.WebSocketResponse, web.Request] = {}
         self._meta: dict[int, dict[str, Any]] = {}
         self._called: set[int] = set()
         self._audio_closed_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held: asyncio.Future[list[int]] | None = None
         self._sent_at = 0.0
 
     def __enter__(self) -> LegacyStandIn:
@@ -112,19 +113,20 @@ class LegacyStandIn:
             return document
         return {}
 
-    def held_keys(self) -> list[int]:
-        """Keysyms of the keys that are down on the screen."""
-        return asyncio.run_coroutine_threadsafe(self._ask_for_held(), self._loop).result(10)
-
     def hang_up(self, leg: int, code: int, text: str = "") -> None:
         """Close a leg's WebSocket."""
         work = self._peers[leg].close(code=code, message=text.encode())
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _ask_for_held(self) -> list[int]:
-        self._held = self._loop.create_future()
-        self._order(do="held")
-        return await self._held
+    def die(self) -> None:
+        """Drop every connection as a killed process does."""
+        asyncio.run_coroutine_threadsafe(self._die(), self._loop).result(10)
+
+    async def _die(self) -> None:
+        self._media.kill()
+        for request in self._requests.values():
+            assert request.transport is not None
+            request.transport.abort()
 
     # serving
 
@@ -208,6 +210,7 @@ class LegacyStandIn:
     async def _signalling(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        self._requests[socket] = request
         leg: int | None = None
         try:
             async for message in socket:
@@ -220,6 +223,7 @@ class LegacyStandIn:
                 else:
                     self._relay(leg, message.data)
         finally:
+            del self._requests[socket]
             if leg is not None:
                 self._left(leg)
         return socket
@@ -250,13 +254,22 @@ class LegacyStandIn:
         """The server's own side: calls the client's leg until it is there, and sleeps in between as the original."""
         while True:
             if leg not in self._peers:
-                time.sleep(self.behaviour.stall_seconds)  # noqa: ASYNC251 - that it blocks is the fault
-                await asyncio.sleep(0.01)
+                await self._doze()
             elif leg in self._called or (leg == AUDIO and self.audio_is_lost):
                 await asyncio.sleep(0.01)
             else:
                 self._called.add(leg)
                 self._start(leg)
+
+    async def _doze(self) -> None:
+        """Wait for a leg as the original does: blocking, with a few steps of everything else in between."""
+        if not self.behaviour.stall_seconds:
+            await asyncio.sleep(0.01)
+            return
+        self.log.append("sleeps")
+        time.sleep(self.behaviour.stall_seconds)  # noqa: ASYNC251 - that it blocks is the fault
+        for _ in range(STEPS_BETWEEN_SLEEPS):
+            await asyncio.sleep(0)
 
     def _start(self, leg: int) -> None:
         behaviour = self.behaviour
@@ -309,7 +322,8 @@ class LegacyStandIn:
 
     def _order(self, **order: Any) -> None:
         assert self._media.stdin is not None
-        self._media.stdin.write(json.dumps(order).encode() + b"\n")
+        if self._media.returncode is None:
+            self._media.stdin.write(json.dumps(order).encode() + b"\n")
 
     async def _read_media(self, stream: asyncio.StreamReader) -> None:
         while line := await stream.readline():
@@ -328,8 +342,6 @@ class LegacyStandIn:
                 self._spawn(self._tick(self._peers.get(VIDEO)))
             case "verb":
                 self._verb(event["text"])
-            case "held" if self._held is not None:
-                self._held.set_result(event["keysyms"])
 
     async def _send(self, leg: int, body: dict[str, Any]) -> None:
         if (socket := self._peers.get(leg)) is not None:
