@@ -35,7 +35,8 @@ def original(display: str, folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     pulse = folder / "pulse"
-    pulse.mkdir()
+    pulse.mkdir(mode=0o700)
+    (folder / "web").mkdir()
     environment = {
         **os.environ,
         "DISPLAY": display,
@@ -44,7 +45,7 @@ def original(display: str, folder: Path) -> Iterator[str]:
         "PULSE_SERVER": f"unix:{pulse}/native",
         "SELKIES_ADDR": "127.0.0.1",
         "SELKIES_PORT": str(port),
-        "SELKIES_WEB_ROOT": str(folder),
+        "SELKIES_WEB_ROOT": str(folder / "web"),
         "SELKIES_JSON_CONFIG": str(folder / "clients.json"),
         "SELKIES_RTC_CONFIG_JSON": str(folder / "rtc.json"),
         "SELKIES_JS_SOCKET_PATH": str(folder),
