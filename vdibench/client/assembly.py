@@ -34,6 +34,7 @@ class MediaPacket(NamedTuple):
     :param size_bytes: RTP payload on the wire.
     :param key: belongs to an IDR picture or carries its parameter sets.
     :param opens: can be the first packet of an access unit.
+    :param packets: how many packets these are, where several in a row are only counted.
     """
 
     sequence: int
@@ -44,6 +45,7 @@ class MediaPacket(NamedTuple):
     size_bytes: int
     key: bool
     opens: bool
+    packets: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,19 @@ class FrameAssembler:
             self._give_up()
         return self._ask(packet.arrival_unix_seconds)
 
+    def follows(self, sequence: int) -> bool:
+        """Whether everything up to ``sequence`` is here, nothing waits, and a frame is open."""
+        return not self._pending and bool(self._parts) and self._next == (sequence + 1) & _SEQUENCE_MASK
+
+    def add_more(self, packets: int, size_bytes: int, arrival_unix_seconds: float) -> None:
+        """Take so many more packets of the open frame, in order and without a payload, after :meth:`follows`."""
+        assert self._next is not None
+        last = self._parts[-1]
+        self._parts.append(
+            MediaPacket(self._next, last.timestamp, False, arrival_unix_seconds, b"", size_bytes, False, False, packets)
+        )
+        self._next = (self._next + packets) & _SEQUENCE_MASK
+
     def _restarted(self, packet: MediaPacket) -> bool:
         """Two packets in a row from far behind are a sender that started anew (RFC 3550 appendix A.1)."""
         behind = ((self._next or 0) - packet.sequence) & _SEQUENCE_MASK
@@ -220,7 +235,7 @@ class FrameAssembler:
             AssembledFrame(
                 timestamp=timestamp,
                 arrival_unix_seconds=max(arrivals),
-                packets=len(parts),
+                packets=sum([part.packets for part in parts]),
                 size_bytes=sum([part.size_bytes for part in parts]),
                 key=key,
                 complete=complete,

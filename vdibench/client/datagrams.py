@@ -14,8 +14,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Datagram", "prepare", "reader"]
 
@@ -32,23 +31,16 @@ _HEADER_WORDS, _HEADER_LONGS = _HEADER.size // 4, _HEADER.size // 8
 _CMSG = struct.Struct("=Qii")
 _INSTANT = struct.Struct("=qq")
 _STAMPED = struct.Struct("=Qiiqq")
+_ALONE = 32  # bytes of a control buffer that holds a time stamp and nothing else
+_SOCKET = int(socket.SOL_SOCKET)
 _PORT = struct.Struct("!H")
 
 
-class Datagram(NamedTuple):
-    """One datagram.
+Datagram = tuple[bytes, float, tuple[str, int] | None, int]
+"""Data, arrival, its sender's host and port (None where the reader did not look), and how many datagrams the socket
+had thrown away before it when the kernel said so, else 0. No named tuple: one is made for each packet."""
 
-    :param address: host and port of its sender; None where the reader did not look.
-    :param drops: how many the socket had thrown away before it, when the kernel said so; else 0.
-    """
-
-    data: bytes
-    arrival_unix_seconds: float
-    address: tuple[str, int] | None
-    drops: int
-
-
-Reader = Callable[[socket.socket], Iterator[Datagram]]
+Reader = Callable[[socket.socket], Iterable[Datagram]]
 
 
 def prepare(udp: socket.socket) -> None:
@@ -111,29 +103,31 @@ class _Batch:
         self._longs = memoryview(self._headers).cast("Q")
         self._view = memoryview(self._data)
 
-    def read(self, udp: socket.socket) -> Iterator[Datagram]:
+    def read(self, udp: socket.socket) -> Iterable[Datagram]:
         """Everything that waits, at most one batch; a socket with more is readable again at once."""
         self._headers[:] = self._fresh
         count = self._call(udp.fileno(), self._begin, _COUNT, socket.MSG_DONTWAIT, None)
         if count < 0:
             number = ctypes.get_errno()
             if number in (errno.EAGAIN, errno.EINTR):
-                return iter(())
+                return ()
             raise OSError(number, "recvmmsg failed")
-        return iter([self._datagram(i) for i in range(count)])
-
-    def _datagram(self, i: int) -> Datagram:
-        begin = i * _SIZE
-        data = bytes(self._view[begin : begin + self._lengths[i * _HEADER_WORDS + _LENGTH]])
-        size = self._longs[i * _HEADER_LONGS + _CONTROL_LENGTH]
-        # Nearly always the time stamp stands alone.
-        _, level, kind, seconds, nanoseconds = _STAMPED.unpack_from(self._control, i * _CONTROL)
-        arrival, drops = seconds + nanoseconds * 1e-9, 0
-        if size != 32 or level != socket.SOL_SOCKET or kind != _SO_TIMESTAMPNS:
-            arrival, drops = self._ancillary(i * _CONTROL, i * _CONTROL + min(size, _CONTROL))
-        # Only STUN is answered to where it came from; its first byte is below 4 (RFC 7983).
-        address = _address(self._names, i * _NAME) if data and data[0] < 4 else None
-        return Datagram(data, arrival, address, drops)
+        found: list[Datagram] = []
+        view, lengths, longs, control = self._view, self._lengths, self._longs, self._control
+        for i in range(count):
+            begin = i * _SIZE
+            data = bytes(view[begin : begin + lengths[i * _HEADER_WORDS + _LENGTH]])
+            _, level, kind, seconds, nanoseconds = _STAMPED.unpack_from(control, i * _CONTROL)
+            # Nearly always the time stamp stands alone, and only STUN is answered to where it came from; its first
+            # byte is below 4 (RFC 7983).
+            if longs[i * _HEADER_LONGS + _CONTROL_LENGTH] == _ALONE and kind == _SO_TIMESTAMPNS and level == _SOCKET:
+                arrival, drops = seconds + nanoseconds * 1e-9, 0
+            else:
+                size = longs[i * _HEADER_LONGS + _CONTROL_LENGTH]
+                arrival, drops = self._ancillary(i * _CONTROL, i * _CONTROL + min(size, _CONTROL))
+            address = _address(self._names, i * _NAME) if data and data[0] < 4 else None
+            found.append((data, arrival, address, drops))
+        return found
 
     def _ancillary(self, position: int, end: int) -> tuple[float, int]:
         arrival, drops = time.time(), 0
@@ -169,4 +163,4 @@ def _one_by_one(udp: socket.socket) -> Iterator[Datagram]:
                 arrival = seconds + nanoseconds * 1e-9
             elif kind == _SO_RXQ_OVFL and len(value) == 4:
                 drops = int.from_bytes(value, sys.byteorder)
-        yield Datagram(data, arrival, (address[0], address[1]), drops)
+        yield data, arrival, (address[0], address[1]), drops

@@ -74,6 +74,13 @@ class StreamMeter:
             self._jitter += (deviation - self._jitter) / 16
         self._last_arrival, self._last_timestamp = arrival_unix_seconds, timestamp
 
+    def add_more(self, packets: int, size_bytes: int) -> None:
+        """Count so many more packets of the same frame, in order, ``size_bytes`` together."""
+        self._highest += packets
+        self._received += packets
+        self._received_here += packets
+        self._bytes += size_bytes
+
     def _lost_here(self) -> int:
         return max(0, self._highest - self._base + 1 - self._received_here)
 

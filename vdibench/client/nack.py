@@ -82,6 +82,10 @@ class Retransmissions:
             self._restart_at = (sequence + 1) & _MASK
         return True
 
+    def passed(self, packets: int) -> None:
+        """Note so many more packets, in order."""
+        self._next = (self._next + packets) & _MASK
+
     def repaired(self, sequence: int, now: float) -> bool:
         """Note a packet that was sent again; False when it was not missing."""
         missing = self._missing.get(sequence)

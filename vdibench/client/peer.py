@@ -109,6 +109,7 @@ class MediaPeer:
         self._channels: dict[str, RTCDataChannel] = {}
         listener = observer.audio if mode in {Mode.DEPACKETISE, Mode.DECODE} else None
         self.reception = MediaReception(mode, observer.frame, observer.first_packet, listener)
+        self._patient = mode in {Mode.METER, Mode.SAMPLED}
         self._sockets: list[HostSockets] = []
         self._ice: Any = None
         self._pc.add_listener("iceconnectionstatechange", self._ice_state)
@@ -176,7 +177,7 @@ class MediaPeer:
             self._ice = dtls.transport._connection
             self.reception.start(dtls, sections.get("video"), sections.get("audio"))
         for connection in self._connections(transceivers):
-            self._sockets.append(HostSockets(connection, self.reception.datagram, self._route))
+            self._sockets.append(HostSockets(connection, self.reception.datagram, self._route, patient=self._patient))
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         answer = str(self._pc.localDescription.sdp)
         return without_candidates(answer) if self._route is not None and self._route.hides_client else answer

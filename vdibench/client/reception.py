@@ -59,6 +59,7 @@ class MediaReception:
         self._closed = False
         self.video: VideoStream | None = None
         self.audio: AudioStream | None = None
+        self._counted: VideoStream | None = None
         self.refused_count = 0
         """Datagrams that were broken, or did not decrypt: duplicates, foreign or forged ones."""
 
@@ -70,6 +71,7 @@ class MediaReception:
         self._dtls = dtls
         if video is not None:
             self.video = VideoStream(video, self._mode, self._unprotect, self._frame, self._send, self._first_packet)
+            self._counted = self.video if self._mode in {Mode.METER, Mode.SAMPLED} else None
             self._takers.update(dict.fromkeys(video.codecs, self.video.take))
             self._takers.update(dict.fromkeys(video.retransmissions, self.video.take_retransmission))
         if audio is not None:
@@ -98,6 +100,9 @@ class MediaReception:
         if self._session is None:
             if not self._closed:
                 self._backlog.append((packet, arrival))
+            return
+        counted = self._counted
+        if counted is not None and counted.continues(packet, arrival):
             return
         if is_rtcp(packet):
             self._control(packet, arrival)

@@ -34,6 +34,7 @@ _FIXED = struct.Struct("!BBHII")
 _EXTENSION = struct.Struct("!HH")
 _TIMING = struct.Struct("!B6H")
 _NTP_EPOCH = 2_208_988_800
+_new = tuple.__new__
 _ONE_BYTE, _TWO_BYTE = 0xBEDE, 0x1000
 
 
@@ -96,8 +97,20 @@ def parse_header(packet: bytes) -> RtpHeader:
         begin = extension + 4 * words
     if begin > size:
         raise RtpError("header cut off")
-    return RtpHeader(
-        second & 0x7F, second >= 0x80, sequence, timestamp, ssrc, begin, extension, profile, bool(first & 0x20)
+    # Past the named constructor: this runs for each packet.
+    return _new(
+        RtpHeader,
+        (
+            second & 0x7F,
+            second >= 0x80,
+            sequence,
+            timestamp,
+            ssrc,
+            begin,
+            extension,
+            profile,
+            first & 0x20 != 0,
+        ),
     )
 
 

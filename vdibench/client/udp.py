@@ -20,6 +20,7 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol, TransportPolicy, server_reflexive_candidate
 
 from vdibench.client.datagrams import prepare, reader
+from vdibench.client.rounds import Rounds
 from vdibench.client.route import Route
 
 __all__ = ["HostSocket", "HostSockets"]
@@ -33,9 +34,12 @@ class HostSocket(asyncio.DatagramTransport):
     :param udp: bound; closed with this object.
     :param media: takes RTP and RTCP, as (datagram, arrival in Unix seconds).
     :param other: takes every other datagram that is not STUN.
+    :param patient: what comes may rest for a few milliseconds where there are many such sockets.
     """
 
-    def __init__(self, udp: socket.socket, protocol: Any, media: Media, other: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, udp: socket.socket, protocol: Any, media: Media, other: Callable[[bytes], None], *, patient: bool = False
+    ) -> None:
         super().__init__({"socket": udp, "sockname": udp.getsockname()})
         self._udp = udp
         self._protocol = protocol
@@ -46,8 +50,28 @@ class HostSocket(asyncio.DatagramTransport):
         self._closed = False
         #: Datagrams that the kernel threw away because the socket's buffer was full.
         self.drops = 0
+        self._patient = patient
         protocol.connection_made(self)
-        self._loop.add_reader(udp, self._readable)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._patient:
+            Rounds.of(self._loop).add(self._udp.fileno(), self._readable)
+        else:
+            self._loop.add_reader(self._udp.fileno(), self._readable)
+
+    def _ignore(self) -> None:
+        if self._patient:
+            Rounds.of(self._loop).remove(self._udp.fileno())
+        else:
+            self._loop.remove_reader(self._udp.fileno())
+
+    def set_patient(self, patient: bool) -> None:
+        """Whether what comes may rest from now on."""
+        if not self._closed and patient is not self._patient:
+            self._ignore()
+            self._patient = patient
+            self._listen()
 
     def _readable(self) -> None:
         if self._closed:  # by another handler of the same round
@@ -94,7 +118,7 @@ class HostSocket(asyncio.DatagramTransport):
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._udp)
+        self._ignore()
         self._udp.close()
         self._loop.call_soon(self._protocol.connection_lost, None)
 
@@ -109,12 +133,14 @@ class HostSockets:
     :param connection: an :class:`aioice.Connection` that has not gathered yet.
     :param media: takes RTP and RTCP, as (datagram, arrival in Unix seconds).
     :param route: makes the sockets and says where they are bound, where it is not the machine's own way.
+    :param patient: what comes may rest for a few milliseconds where there are many such sockets.
     """
 
-    def __init__(self, connection: Any, media: Media, route: Route | None = None) -> None:
+    def __init__(self, connection: Any, media: Media, route: Route | None = None, *, patient: bool = False) -> None:
         self._connection = connection
         self._media = media
         self._route = route
+        self._patient = patient
         self._sockets: list[HostSocket] = []
         self._gather_elsewhere = connection.get_component_candidates
         self._deliver = connection.data_received
@@ -125,6 +151,12 @@ class HostSockets:
     def drops(self) -> int:
         """Datagrams that the kernel threw away because a socket's buffer was full."""
         return sum(host.drops for host in self._sockets)
+
+    def set_patient(self, patient: bool) -> None:
+        """Whether what comes may rest from now on."""
+        self._patient = patient
+        for host in self._sockets:
+            host.set_patient(patient)
 
     def _relayed(self, data: bytes, component: int) -> None:
         if data and 128 <= data[0] <= 191:
@@ -169,7 +201,9 @@ class HostSockets:
                 udp.close()
             return None
         protocol = StunProtocol(self._connection)
-        self._sockets.append(HostSocket(udp, protocol, self._media, lambda data: self._deliver(data, component)))
+        self._sockets.append(
+            HostSocket(udp, protocol, self._media, lambda data: self._deliver(data, component), patient=self._patient)
+        )
         host, port = udp.getsockname()[:2]
         protocol.local_candidate = Candidate(
             foundation=candidate_foundation("host", "udp", host),
