@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from vdibench.links.datagrams import DatagramFlow
@@ -24,6 +25,9 @@ from vdibench.links.profiles import Direction, LinkProfile
 from vdibench.links.streams import StreamFlow
 
 __all__ = ["main"]
+
+
+_NICENESS = -15
 
 
 class _Refusal(Exception):
@@ -132,6 +136,8 @@ def main() -> None:
     """Relay until the input ends."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # Ctrl-C is the parent's to decide on
+    with suppress(OSError):  # only root may; a packet late for want of a processor would be held against the desktop
+        os.nice(_NICENESS)
     loop = Loop()
     _Control(loop)
     gc.freeze()
