@@ -11,7 +11,7 @@ import pandas as pd
 
 from vdibench.metrics.windows import streams
 
-__all__ = ["growth", "loss", "rate"]
+__all__ = ["growth", "loss", "missing", "rate"]
 
 
 def rate(network: pd.DataFrame, counter: str, factor: float = 1.0) -> pd.Series:
@@ -43,6 +43,17 @@ def loss(network: pd.DataFrame, received: str = "packets_received", lost: str = 
         if expected > 0:
             values.append(gone[same].sum() / expected)
             times.append(ordered["unix_seconds"].iloc[-1])
+    return pd.Series(values, index=times, dtype=float)
+
+
+def missing(audio: pd.DataFrame) -> pd.Series:
+    """Sound that is missing of all sound, one value a stream in which sound came, indexed by its last second."""
+    values, times = [], []
+    for _, rows in streams(audio):
+        gone, came = rows["missing_seconds"].sum(), rows["received_seconds"].sum()
+        if gone + came > 0:
+            values.append(gone / (gone + came))
+            times.append(rows["unix_seconds"].max())
     return pd.Series(values, index=times, dtype=float)
 
 

@@ -248,6 +248,7 @@ _REDUCERS: dict[str, _Reduce] = {
         choose("network"), "audio_packets_received", "audio_packets_lost"
     ),
     "audio_to_video_offset_seconds": _column("synchronisation", "offset_seconds", "unix_seconds"),
+    "audio_missing_ratio": lambda choose: counters.missing(choose("audio")),
     "ssim_ratio": _column("pictures", "ssim_ratio", "marker_unix_seconds"),
     "vmaf_score": _column("pictures", "vmaf_score", "marker_unix_seconds"),
     "event_loop_lag_seconds": _column("network", "event_loop_lag_seconds", "unix_seconds"),

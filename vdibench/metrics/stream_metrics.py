@@ -127,9 +127,20 @@ METRICS: tuple[Metric, ...] = (
         "event",
         _NONE,
         "synchronisation",
-        "From the picture of one click of the desk's click track being decoded to its sound being decoded; "
-        "positive when audio is late.",
+        "From the picture of one click of the desk's click track being decoded to the instant its sound begins within "
+        "its packet, counted from that packet's arrival; positive when audio is late. Buffers of a player, display and "
+        "speakers are not included.",
         dialects=NEEDS_CLICK_TRACK,
+    ),
+    define(
+        "audio_missing_ratio",
+        "ratio",
+        "session",
+        _LOWER,
+        "audio",
+        "Sound that never came between packets that did, of all sound of a session's steady window; by RTP time "
+        "stamps, without them by sound that was never caught up with. A pause over 1 s is silence.",
+        provenance=_DERIVED,
     ),
     define(
         "ssim_ratio",

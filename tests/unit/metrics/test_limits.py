@@ -24,6 +24,7 @@ COUNTERS = {
 }
 SERVER = {"unix_seconds": 1e9, "value": 0.0}
 SERVER_NAMES = ("encode", "pipeline", "send", "round_trip", "element.x264enc")
+SOUND = {"unix_seconds": 1e9, "packets": 100, "received_seconds": 1.0, "missing_seconds": 0.0}
 PICTURE = {"marker_unix_seconds": 1e9, "ssim_ratio": 1.0, "vmaf_score": 100.0}
 STAGES = (
     "draw_to_arrival",
@@ -58,6 +59,7 @@ def test_warm_up_and_other_suites_do_not_count(tables, name: str) -> None:
         + [SERVER | {"name": "frames_per_second"}],
         "clock": [{"unix_seconds": 1e9, "offset_seconds": 0.0, "bound_seconds": 0.001}],
         "pictures": [PICTURE],
+        "audio": [SOUND],
         "synchronisation": [{"unix_seconds": 1e9, "offset_seconds": 0.0}],
         "resources": [
             {"unix_seconds": 1e9, "resource": resource, "value": 1.0, "session": session}
@@ -112,6 +114,8 @@ def test_warm_up_and_other_suites_do_not_count(tables, name: str) -> None:
         ("audio_packets_lost_ratio", {"network": [COUNTERS, {**LATER, "audio_packets_received": 11}]}, [0.0]),
         ("audio_packets_lost_ratio", {"network": [COUNTERS, {**LATER, "audio_packets_lost": 11}]}, [1.0]),
         ("audio_to_video_offset_seconds", {"synchronisation": [{"unix_seconds": 1e9, "offset_seconds": 0.0}]}, [0.0]),
+        ("audio_missing_ratio", {"audio": [SOUND]}, [0.0]),
+        ("audio_missing_ratio", {"audio": [SOUND, {**SOUND, "received_seconds": 0.6, "missing_seconds": 0.4}]}, [0.2]),
         ("ssim_ratio", {"pictures": [PICTURE]}, [1.0]),
         ("vmaf_score", {"pictures": [PICTURE]}, [100.0]),
         ("clock_bound_seconds", {"clock": [{"offset_seconds": 5.0, "bound_seconds": 0.0}]}, [0.0]),
