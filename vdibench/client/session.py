@@ -13,6 +13,7 @@ from dataclasses import asdict
 from types import TracebackType
 
 from vdibench.client.audio import AudioContinuity, AudioPacket
+from vdibench.client.clock import CHANNEL_SOURCE, ChannelClock, ClockEstimator
 from vdibench.client.connection import CandidatePair, Connection, ConnectionObserver, Counters
 from vdibench.client.dialects import connection_for
 from vdibench.client.http import DesktopHttp, open_http
@@ -24,6 +25,7 @@ from vdibench.client.picture import PictureStream
 from vdibench.client.pulse import Pulse
 from vdibench.client.sink import InputRecord, SampleSink
 from vdibench.client.synchronisation import SynchronisationProbe
+from vdibench.client.web_clock import follow_web_clock
 from vdibench.errors import StreamLost, TargetUnavailable, UsageError, VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import ControlMessage, Dialect, IceServer, Role
@@ -51,6 +53,8 @@ class DesktopSession:
 
     def _begin(self) -> None:
         self.messages: dict[str, ControlMessage] = {}
+        self.clock = ClockEstimator()
+        self._channel_clock = ChannelClock(self.clock)
         self._stack = AsyncExitStack()
         self._life = Lifetime()
         self._milestones: set[str] = set()
@@ -68,6 +72,7 @@ class DesktopSession:
             lambda: self._life.spawn(self._ask_for_key_frame()),
             self._marked,
             self._life.fail,
+            self.options.mode,
         )
 
     async def __aenter__(self) -> DesktopSession:
@@ -93,7 +98,7 @@ class DesktopSession:
         :raises TargetUnavailable: no connection within the time limit; the message names the step that hung.
         """
         self._reached("started")
-        options = self.options
+        options, observer = self.options, self._observer()
         try:
             async with asyncio.timeout(options.connect_timeout_seconds):
                 self._http = await self._stack.enter_async_context(open_http(self.desktop.endpoint, options.route))
@@ -102,7 +107,7 @@ class DesktopSession:
                 self._fact("dialect", str(detection.dialect))
                 self._fact("dialect.statement", detection.statement)
                 assert detection.dialect is not None  # anything else was refused
-                self._connection = connection_for(detection.dialect, self.desktop, options, self._observer())
+                self._connection = connection_for(detection.dialect, self.desktop, options, observer)
                 await self._life.until(self._connection.open(self._http))
         except TimeoutError as error:
             url, limit = self.desktop.endpoint.url, options.connect_timeout_seconds
@@ -113,6 +118,8 @@ class DesktopSession:
         self._input = InputProbe(self._connection.send, centre)
         pulse = Pulse(self.desktop.id, self._sink, self._connection.read, self.picture, options.stall_seconds)
         self._life.spawn(pulse.beat(self._say_why_it_stalled))
+        if options.compare_clocks and not self._channel_tells_the_time:
+            self._life.spawn(follow_web_clock(self._http, self.clock, observer.row))
 
     def _observer(self) -> ConnectionObserver:
         return ConnectionObserver(
@@ -127,10 +134,19 @@ class DesktopSession:
             audio=self._heard,
         )
 
+    @property
+    def _channel_tells_the_time(self) -> bool:
+        if self._connection is None or self._connection.dialect is Dialect.SELKIES_2_WEBSOCKET:
+            return False
+        return self._connection.dialect is Dialect.SELKIES_1_WEBRTC or self.options.role is Role.CONTROLLER
+
     def _stepped(self, step: Step) -> None:
         self._step = step
 
     def _message(self, message: ControlMessage) -> None:
+        estimate = self._channel_clock.take(message, time.time())
+        if estimate is not None:
+            self._sink.row(self.desktop.id, "clock", estimate.row(CHANNEL_SOURCE))
         self.messages[f"system:{message.action}" if message.action else message.type] = message
         if message.type == "stream_info" and isinstance(message.data, dict):
             info = message.data.get("info", message.data)
