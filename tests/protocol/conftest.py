@@ -17,6 +17,8 @@ from vdibench.records import Credentials, Desktop, Endpoint
 sys.path.insert(0, str(Path(__file__).parent))
 
 from standin import Behaviour, StandIn
+from standin_websocket import Behaviour as WebSocketBehaviour
+from standin_websocket import WebSocketStandIn
 from watching import Samples, until
 
 
@@ -30,6 +32,13 @@ def stand_in() -> Iterator[Callable[..., StandIn]]:
     """Start a stand-in with some behaviour; ended with the test."""
     with ExitStack() as stack:
         yield lambda **changes: stack.enter_context(StandIn(replace(Behaviour(), **changes)))
+
+
+@pytest.fixture
+def stand_in_websocket() -> Iterator[Callable[..., WebSocketStandIn]]:
+    """Start a stand-in of the WebSocket dialect with some behaviour; ended with the test."""
+    with ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(WebSocketStandIn(replace(WebSocketBehaviour(), **changes)))
 
 
 @pytest.fixture
