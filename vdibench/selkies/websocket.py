@@ -110,6 +110,7 @@ class WebSocketConversation:
         self._size: tuple[int, int] | None = None
         self._settings: dict[str, Any] = {}
         self._greeted = False
+        self._owned = False
         self._killed: str | None = None
         self.asked_for_video = False
 
@@ -151,6 +152,8 @@ class WebSocketConversation:
                 self._begin()
                 events.append(SettingsStated())
         elif message.type == "display_config_update":
+            # The layout of an owner who left stays; the list of owners does not.
+            self._owned = isinstance(message.data, dict) and bool(message.data.get("displays"))
             self._resized(_layout(message.data), events)
         elif message.type == "stream_resolution":
             self._resized(_size(message.data), events)
@@ -163,7 +166,7 @@ class WebSocketConversation:
 
     def _begin(self) -> None:
         if self._role is Role.VIEWER:
-            if self._size is None:
+            if not self._owned:
                 # Nobody has the display: without being asked the desktop captures nothing.
                 self._pending.append(start_video())
                 self.asked_for_video = True

@@ -23,3 +23,11 @@ def recorded_control() -> list[str]:
     """Server messages on the channel ``input``; settings shortened."""
     messages: list[Any] = json.loads((DATA / "control.json").read_text())
     return messages
+
+
+@pytest.fixture
+def recorded_websocket() -> dict[str, list[dict[str, Any]]]:
+    """Conversations over WebSocket by name; text whole but for the settings, video cut after its first bytes."""
+    path = DATA.parent / "selkies-2-websocket" / "conversations.json"
+    conversations: dict[str, list[dict[str, Any]]] = json.loads(path.read_text())
+    return conversations
