@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, TypeVar
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -74,6 +75,11 @@ class Behaviour:
     lose: Callable[[int, int, bool], bool] | None = None  # frame, packet in it, marker bit
     lose_retransmissions: bool = False
     lost: int = 0
+    # its clock
+    clock_shift: float = 0.0
+    way_to_client: float = 0.0  # of the messages that compare clocks, beside the real way
+    way_from_client: float = 0.0
+    front: str = ""  # what stands in front of the web server, and states its own time
 
 
 class Session:
@@ -91,6 +97,7 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._frame, self._packet, self._timestamp = -1, 0, -1
         self._lost: set[int] = set()
+        self._ping = 0.0
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.pc.on("connectionstatechange", lambda: self.events.append(self.pc.connectionState))
         self.channels = {}
@@ -164,12 +171,29 @@ class Session:
         self.verbs.append((time.time(), label, text))
         self.events.append(text)
         words = text.split(",")
+        loop, behaviour = asyncio.get_running_loop(), self._server.behaviour
+        if text == "_stats,1":
+            self._ask_for_the_time()
+        elif words[0] == "pong":
+            loop.call_later(behaviour.way_from_client, self._say_half_the_round_trip)
         if self._server.behaviour.deaf_to_input:
             return
         if words[0] == "kd":
             self._later(self.screen.toggle_key)
         elif words[0] == "m" and int(words[3]) & 1:
             self._later(self.screen.toggle_click)
+
+    def _ask_for_the_time(self) -> None:
+        if self.channels["input"].readyState != "open":
+            return
+        behaviour, loop = self._server.behaviour, asyncio.get_running_loop()
+        self._ping = time.time()
+        data = {"start_time": round(self._ping + behaviour.clock_shift, 3)}
+        loop.call_later(behaviour.way_to_client, self.say, "ping", data)
+        loop.call_later(0.25, self._ask_for_the_time)
+
+    def _say_half_the_round_trip(self) -> None:
+        self.say("latency_measurement", {"latency_ms": round((time.time() - self._ping) / 2 * 1000, 3)})
 
     def _later(self, act: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(self._server.behaviour.photon_seconds, act)
@@ -295,7 +319,10 @@ class StandIn:
                 await reply.write(part.encode())
                 await asyncio.sleep(0.05)
             return reply
-        return web.Response(text=behaviour.health)
+        headers = {"Date": formatdate(time.time() + behaviour.clock_shift, usegmt=True)}
+        if behaviour.front:
+            headers["Server"] = behaviour.front
+        return web.Response(text=behaviour.health, headers=headers)
 
     async def _signalling(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -96,6 +96,18 @@ async def test_every_way_in(place: int, lab: Lab, samples: Samples) -> None:
     assert ("secured by session tokens" in said) == bool(desktop.endpoint.token)
 
 
+@pytest.mark.parametrize(("place", "source"), [(TOKEN, "data channel"), (WEBSOCKET, "web server")])
+async def test_clocks_of_one_host_agree(place: int, source: str, lab: Lab, samples: Samples) -> None:
+    options = replace(OPTIONS, role=Role.CONTROLLER, compare_clocks=True)
+    found: list[dict[str, Any]] = []
+    async with DesktopSession(lab.desktops[place], samples, options):
+        await until(lambda: any(values["bound_seconds"] < 0.2 for table, values in samples.rows if table == "clock"))
+        found = [values for table, values in samples.rows if table == "clock"]
+    for values in found:
+        assert values["source"] == source
+        assert abs(values["offset_seconds"]) <= values["bound_seconds"]
+
+
 @pytest.mark.parametrize("place", [TLS, WEBSOCKET])
 async def test_an_authority_that_nobody_knows(place: int, lab: Lab, tmp_path: Path, samples: Samples) -> None:
     desktop = lab.desktops[place]

@@ -50,7 +50,7 @@ async def end(server_act: Callable[[], Any], url: str, desktop: Any, samples: An
     [
         (4000, "sharing is off", TargetUnavailable, "refused us for good (sharing is off)"),
         (4001, "Superseded by a new controller connection.", StreamLost, "another controller took the desktop over"),
-        (4001, "token revoked", AuthenticationError, "refused our token (token revoked)"),
+        (4001, "token revoked", AuthenticationError, "refused our session token (token revoked)"),
         (4029, "", TargetUnavailable, "wants us to wait"),
         (1002, "bad frame", ProtocolViolation, "did not understand us (bad frame)"),
         (1001, "", StreamLost, "the desktop went away"),

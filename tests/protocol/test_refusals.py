@@ -58,7 +58,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
     ),
     "refused for good": ({"close_at_hello": (4000, "taken over")}, TargetUnavailable, "(taken over)", "sharing"),
     "superseded": ({"close_at_hello": (4001, "Superseded")}, StreamLost, "took the desktop over", "as a viewer"),
-    "bad token": ({"close_at_hello": (4001, "Bad token")}, AuthenticationError, "refused our session token", "VDIBENCH_TOKEN"),
+    "bad token": (
+        {"close_at_hello": (4001, "Bad token")},
+        AuthenticationError,
+        "refused our session token",
+        "VDIBENCH_TOKEN",
+    ),
     "told to wait": ({"close_at_hello": (4029, "")}, TargetUnavailable, "wants us to wait", "half a second"),
     "not understood": ({"close_at_hello": (1002, "bad hello")}, ProtocolViolation, "(bad hello)", "version"),
     "going away": ({"close_at_hello": (1001, "")}, StreamLost, "went away", "log"),

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 
 from vdibench.selkies import ControlMessage
 
-__all__ = ["ChannelClock", "ClockEstimate", "ClockEstimator", "WebClock"]
+__all__ = ["CHANNEL_SOURCE", "WEB_SOURCE", "ChannelClock", "ClockEstimate", "ClockEstimator", "WebClock"]
+
+CHANNEL_SOURCE, WEB_SOURCE = "data channel", "web server"
 
 # Crystals of computers keep to 50 parts in a million; those of two hosts may err in opposite directions.
 DRIFT = 100e-6

@@ -52,6 +52,8 @@ class SessionOptions:
     :param mode: how much of the stream is looked at.
     :param route: the way of the packets; None for the direct one.
     :param dialect: insist on one; None takes whichever answers.
+    :param compare_clocks: the desktop may be on another host: where its dialect has no exchange that compares the
+        clocks, ask its web server, about once in five seconds.
     """
 
     role: Role = Role.VIEWER
@@ -63,3 +65,4 @@ class SessionOptions:
     mode: Mode = Mode.DECODE
     route: Route | None = None
     dialect: Dialect | None = None
+    compare_clocks: bool = False

@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from vdibench.client.clock import ClockEstimator, WebClock
+from vdibench.client.clock import WEB_SOURCE, ClockEstimator, WebClock
 from vdibench.client.http import DesktopHttp
 from vdibench.errors import TargetUnavailable
 
-__all__ = ["WEB_SOURCE", "follow_web_clock"]
-
-WEB_SOURCE = "web server"
+__all__ = ["follow_web_clock"]
 
 _RETRY_SECONDS = 5.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 
 import aiohttp
 
@@ -24,6 +25,7 @@ from vdibench.selkies import (
     Signalling,
     close_reason,
     decode_control,
+    pong,
     resize_request,
     stats_subscription,
 )
@@ -155,8 +157,15 @@ class WebRtcConnection:
         except ProtocolViolation as error:
             self._observer.end(error)
             return
-        if message is not None:
-            self._observer.message(message)
+        if message is None:
+            return
+        self._observer.message(message)
+        # The clock reads the ping first: what it sees must have happened before our answer leaves.
+        if message.type == "ping" and isinstance(message.data, dict):
+            start = message.data.get("start_time")
+            if isinstance(start, int | float):
+                with suppress(ConnectionError, OverflowError):
+                    self.send(pong(float(start)))
 
     # what the session wants
 
