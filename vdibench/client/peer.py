@@ -109,13 +109,20 @@ class MediaPeer:
         self._channels: dict[str, RTCDataChannel] = {}
         listener = observer.audio if mode in {Mode.DEPACKETISE, Mode.DECODE} else None
         self.reception = MediaReception(mode, observer.frame, observer.first_packet, listener)
-        self._patient = mode in {Mode.METER, Mode.SAMPLED}
+        self._patient = mode is Mode.METER
+        if mode is Mode.SAMPLED:
+            self.reception.hurry = self._hurry
         self._sockets: list[HostSockets] = []
         self._ice: Any = None
         self._pc.add_listener("iceconnectionstatechange", self._ice_state)
         self._pc.add_listener("connectionstatechange", self._connection_state)
         self._pc.add_listener("datachannel", self._add_channel)
         self._unheard = StreamMeter(_VIDEO_CLOCK), StreamMeter(_AUDIO_CLOCK)
+
+    def _hurry(self, hurried: bool) -> None:
+        self._patient = not hurried
+        for sockets in self._sockets:
+            sockets.set_patient(self._patient)
 
     def _ice_state(self) -> None:
         self._observer.state("ice", self._pc.iceConnectionState)

@@ -57,6 +57,8 @@ class MediaReception:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.hurry: Callable[[bool], None] | None = None
+        """Called with True while a picture is waited for that will be decoded, else with False."""
         self.video: VideoStream | None = None
         self.audio: AudioStream | None = None
         self._counted: VideoStream | None = None
@@ -70,7 +72,7 @@ class MediaReception:
         """
         self._dtls = dtls
         if video is not None:
-            self.video = VideoStream(video, self._mode, self._unprotect, self._frame, self._send, self._first_packet)
+            self.video = VideoStream(video, self._mode, self._unprotect, self._emit, self._send, self._first_packet)
             self._counted = self.video if self._mode in {Mode.METER, Mode.SAMPLED} else None
             self._takers.update(dict.fromkeys(video.codecs, self.video.take))
             self._takers.update(dict.fromkeys(video.retransmissions, self.video.take_retransmission))
@@ -116,6 +118,11 @@ class MediaReception:
         if take is not None:
             take(packet, header, arrival)
 
+    def _emit(self, frame: AssembledFrame) -> None:
+        if self._mode is Mode.SAMPLED and frame.decodable and self.hurry is not None:
+            self.hurry(False)
+        self._frame(frame)
+
     def _unprotect(self, packet: bytes) -> bytes | None:
         try:
             clear: bytes = self._session.unprotect(packet)
@@ -159,6 +166,8 @@ class MediaReception:
 
     def _sample(self) -> None:
         if self.video is not None:
+            if self.hurry is not None:
+                self.hurry(True)
             self.video.sample()
         self._later("sample", SAMPLE_SECONDS, self._sample)
 
