@@ -94,7 +94,7 @@ class SelkiesServer:
             "RATE_CONTROL_MODE": "cbr",
             "CONGESTION_CONTROL": "false",
             "VIDEO_STREAMING_MODE": "true|locked",
-            "ENABLE_RESIZE": "false",
+            "ENABLE_RESIZE": "true" if spec.resizable else "false",
             "SECOND_SCREEN": "false",
             "AUDIO_DEVICE_NAME": f"{SINK}.monitor",
             # These would reach devices and services of the machine that are not the lab's.

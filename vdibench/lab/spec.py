@@ -62,6 +62,7 @@ class DesktopSpec:
     :param audible: play a quiet tone, so that audio packets flow (Selkies 2.x sends none of silence).
     :param dialect: how it speaks with viewers; one of Selkies 2.x.
     :param access: TLS, sub-folder and session token.
+    :param resizable: a controller may choose another size, up to that of the display.
     :param dither: spread of the desk's drawing period, a ratio up to 0.9; more, and fewer frames in a row share a phase
         of the capture clock.
     """
@@ -73,6 +74,7 @@ class DesktopSpec:
     audible: bool = True
     dialect: Dialect = Dialect.SELKIES_2_WEBRTC
     access: Access = Access()
+    resizable: bool = False
     dither: float = 0.2
 
 
@@ -126,6 +128,7 @@ class LabSpec:
                     audible=desktop["audible"],
                     dialect=Dialect(desktop["dialect"]),
                     access=Access(**desktop["access"]),
+                    resizable=desktop["resizable"],
                     dither=desktop["dither"],
                 )
                 for desktop in document["desktops"]
