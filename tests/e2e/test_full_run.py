@@ -11,6 +11,7 @@ import pytest
 
 from vdibench.metrics import Statistic, values
 from vdibench.records import TABLES, Outcome, RunState
+from vdibench.store import load_selftest
 
 from .conftest import FullRun
 
@@ -27,6 +28,7 @@ def test_ends_with_the_verdict_line_and_its_code(full_run: FullRun) -> None:
 def test_is_quiet_without_a_terminal(full_run: FullRun) -> None:
     said = full_run.process.stderr.splitlines()
     assert [line.split()[0] for line in said] == [
+        "self-test",
         "01_preflight",
         "02_stream_validation",
         "03_latency_under_load",
@@ -35,6 +37,24 @@ def test_is_quiet_without_a_terminal(full_run: FullRun) -> None:
     ]
     assert "\r" not in full_run.process.stderr
     assert "\x1b" not in full_run.process.stderr + full_run.process.stdout
+
+
+def test_self_test_came_first_and_is_told(full_run: FullRun) -> None:
+    found = load_selftest(full_run.folder)
+    assert found is not None
+    assert found.kind == "quick"
+    assert {"capture_to_arrival_seconds", "glass_to_glass_seconds", "freezes", "packets_lost"} <= {
+        row.metric for row in found.accuracy
+    }
+    assert found.missing == ()
+    run = full_run.recording.run
+    assert run.context["selftest"]["fingerprint"] == found.fingerprint
+    assert run.context["selftest"]["outcome"] == found.outcome
+    assert any(phase.name == "selftest" and phase.seconds < 90 for phase in run.phases)
+    # Whether this machine was quiet enough to prove anything is its own business; that it is said is not.
+    page = (full_run.folder / "report.html").read_text()
+    assert ("This client&#39;s own error" in page) != ("own error is not proven" in page)
+    assert found.fingerprint in page
 
 
 def test_every_manual_check_of_the_lab_desktop_passed(full_run: FullRun) -> None:

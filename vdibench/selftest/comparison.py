@@ -62,10 +62,13 @@ def _medians(values: Values, block: int, random: np.random.Generator) -> Values:
 
 
 def verdict(error: float, low: float, high: float, bound: float) -> bool | None:
-    """Whether an error keeps its bound; None when it does not and chance alone may be the reason."""
-    if abs(error) <= bound:
-        return True
-    return None if low <= bound and high >= -bound else False
+    """Whether an error keeps its bound; None when the interval is too wide to say.
+
+    Beyond the bound, that is an interval that reaches into it; within the bound, one that is wider than twice it.
+    """
+    if abs(error) > bound:
+        return None if low <= bound and high >= -bound else False
+    return None if high - low > 4 * bound else True
 
 
 def delayed(metric: str, dialect: str, injected: float, found: Shift | None, bound: float) -> Accuracy:
@@ -75,7 +78,7 @@ def delayed(metric: str, dialect: str, injected: float, found: Shift | None, bou
         return Accuracy(metric, dialect, injected, None, None, "seconds", 0, bound, None, note=note)
     error, low, high = found.value - injected, found.low - injected, found.high - injected
     ok = verdict(error, low, high, bound)
-    note = "beyond the bound, but so few samples allow that by chance" if ok is None else ""
+    note = "the interval is too wide to say" if ok is None else ""
     return Accuracy(metric, dialect, injected, found.value, error, "seconds", found.samples, bound, ok, low, high, note)
 
 

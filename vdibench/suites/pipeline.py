@@ -269,6 +269,9 @@ class _Runner:
         if self._tested:
             return
         began = time.monotonic()
+        left = None if self._deadline is None else self._deadline - began
+        # A limit is for what was asked for.
+        make = make and (left is None or left > self._plan.seconds + QUICK.seconds)
 
         def say(line: str) -> None:
             elapsed = time.monotonic() - began

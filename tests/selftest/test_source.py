@@ -1,0 +1,85 @@
+"""The source of canned video: real sessions over it, its counts, its end; and what a client costs against it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import signal
+
+import pytest
+
+from vdibench.client import DesktopSession, Mode, SessionOptions
+from vdibench.errors import VdibenchError
+from vdibench.links import DIRECT, Relay
+from vdibench.records import Desktop, Endpoint
+from vdibench.selftest import QUICK, Source
+from vdibench.selftest.cost import measure_cost, measure_floor
+from vdibench.selftest.plan import CostStep
+from vdibench.selftest.rate import measure_rate
+from vdibench.selftest.samples import Samples
+
+
+async def test_sessions_decode_what_it_sends(source: Source) -> None:
+    sinks = [Samples(), Samples()]
+    sessions = [DesktopSession(Desktop(f"d-{n}", Endpoint(source.url)), sink) for n, sink in enumerate(sinks)]
+    try:
+        for session, sink in zip(sessions, sinks, strict=True):
+            await session.connect()
+            await session.first_frame()
+            sink.clear()
+        before = source.count()
+        await asyncio.gather(*(session.watch(1.5) for session in sessions))
+        after = source.count()
+    finally:
+        await asyncio.gather(*(session.leave() for session in sessions))
+    assert after["sessions"] == 2
+    assert all(len(sink.arrivals()) > 20 for sink in sinks)
+    seconds = after["unix_seconds"] - before["unix_seconds"]
+    assert (after["packets"] - before["packets"]) / seconds / 2 == pytest.approx(source.packets_per_second, rel=0.3)
+    assert after["refused"] == 0
+    assert 20 <= after["overhead_bytes"] <= 40  # RTP header and SRTP tag
+
+
+@pytest.mark.parametrize("mode", [Mode.METER, Mode.DECODE])
+def test_cost_of_a_mode_is_that_of_its_process(source: Source, mode: Mode) -> None:
+    said: list[str] = []
+    (row,), _ = measure_cost([CostStep(mode, 2)], 1.0, source, said.append)
+    assert (row.mode, row.sessions) == (mode, 2)
+    assert row.packets_per_second == pytest.approx(source.packets_per_second, rel=0.3)
+    assert 0 < row.cpu_ratio_per_session < 1
+    assert row.clients_per_core == pytest.approx(1 / row.cpu_ratio_per_session)
+    assert 0 < row.rss_bytes_per_session < 200e6
+    assert said == [f"cost of 2 × {mode}"]
+
+
+def test_floor_is_cheap() -> None:
+    found = measure_floor(900.0, 8_500_000, 0.5)
+    assert set(found) == {"receive", "decode"}
+    assert 0 < found["receive"] < found["decode"] < 1
+
+
+async def test_rate_of_a_full_link_is_what_arrives(source: Source) -> None:
+    plan = dataclasses.replace(QUICK, rate_seconds=2.0)
+    with Relay() as relay:
+        row = await measure_rate(source, relay.route(DIRECT), plan, lambda line: None)
+    assert row.injected == pytest.approx(500_000)
+    assert row.measured == pytest.approx(500_000, rel=0.1)
+
+
+def test_a_source_that_died_is_told() -> None:
+    with Source(width=320, height=180, framerate=30, bitrate_bps=1_000_000) as source:
+        os.kill(source.pid, signal.SIGKILL)
+        with pytest.raises(VdibenchError, match="ended unexpectedly"):
+            source.count()
+
+
+async def test_meter_takes_no_picture(source: Source) -> None:
+    sink = Samples()
+    options = SessionOptions(mode=Mode.METER)
+    async with DesktopSession(Desktop("d", Endpoint(source.url)), sink, options) as session:
+        await session.first_frame()
+        sink.clear()
+        await session.watch(1.0)
+    assert len(sink.arrivals()) > 10
+    assert len(sink.latencies()["glass_to_glass_seconds"]) == 0
