@@ -47,8 +47,7 @@ def test_a_screenshot_shows_the_screen_of_its_marker(start_desk, folder: ProbeFo
     folder.ask("screenshots")
     eye.tap(2, 38)
     found = until(lambda: shots(folder)[1:2])[0]
-    luma = (16 + found.pixels[:, :, :3] @ np.array([25, 129, 66]) / 256).astype(np.uint8)
-    marker = MarkerReader().read(luma)
+    marker = MarkerReader().read(luma(found.pixels))
     assert marker is not None
     assert (marker.session_id, marker.key_patch, found.session_id) == (77, True, 77)
     assert round(marker.drawn_unix_seconds * 1e6) == found.marker_microseconds
@@ -161,14 +160,20 @@ def test_clicks_sound_when_the_patch_inverts(start_desk, folder: ProbeFolder, so
     assert intervals.max() < CLICK_INTERVALS[1] + abs(delay) + 0.3
 
 
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """Luma of a limited-range BT.601 stream."""
+    return (16 + pixels[:, :, :3] @ np.array([25, 129, 66]) / 256).astype(np.uint8)
+
+
 def test_clicks_from_the_start_invert_the_sync_patch(start_desk, sound: Path) -> None:
-    eye = start_desk("--clicks")
-    states = set()
+    eye, reader, states = start_desk("--clicks"), MarkerReader(), set()
 
     def both() -> bool:
-        states.add(int(eye.picture(160, 96, 1, 1)[0, 0, 0]))
-        assert eye.patches() == (False, False)
-        return states == {0, 255}
+        marker = reader.read(luma(eye.picture(0, 0, 1280, 128)))
+        assert marker is not None
+        assert (marker.key_patch, marker.click_patch) == (False, False)
+        states.add(marker.sync_patch)
+        return len(states) == 2
 
     until(both)
 

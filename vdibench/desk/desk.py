@@ -809,9 +809,9 @@ class Probes:
         for path in (*folder.glob("*.bgrx"), *folder.glob("*.part")):  # of a desk before this one
             path.unlink(missing_ok=True)
 
-    def wanted(self, request_: str) -> str | None:
+    def wanted(self, name: str) -> str | None:
         """Return the text of a fresh request, else None."""
-        path = self._folder / request_
+        path = self._folder / name
         try:
             if time.time() - path.stat().st_mtime > REQUEST_SECONDS:
                 return None

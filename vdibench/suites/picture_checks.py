@@ -25,7 +25,15 @@ from vdibench.selkies import ControlMessage, Dialect
 if TYPE_CHECKING:
     from vdibench.suites.measurement import Measurement
 
-__all__ = ["audio_gaps", "encoder_finding", "encoder_in_use", "likeness", "synchronisation"]
+__all__ = [
+    "audio_gaps",
+    "encoder_finding",
+    "encoder_in_use",
+    "judge_likeness",
+    "judge_synchronisation",
+    "likeness",
+    "synchronisation",
+]
 
 _STREAM_INFO_SECONDS = 4.0
 _STEP_SECONDS = 0.5
@@ -116,10 +124,15 @@ async def likeness(measurement: Measurement, session: DesktopSession, *, seconds
             "vmaf_score": one.vmaf_score,
         }
         measurement.recorder.row(session.desktop.id, "pictures", values, phase="steady")
-    return _judge_likeness(scores, kept, reason)
+    return judge_likeness(scores, kept, reason)
 
 
-def _judge_likeness(scores: list[PictureScore], kept: int, reason: str) -> list[Check]:
+def judge_likeness(scores: list[PictureScore], kept: int, reason: str) -> list[Check]:
+    """What the scores of one probe say.
+
+    :param kept: frames that were kept for comparison.
+    :param reason: why there is no score, where there is none.
+    """
     if not scores:
         remedy = "check that the desk is on the screen and that its folder of probes is the desktop's"
         return [Check("picture", Outcome.NO_DATA, reason, f"{kept} frames kept", remedy)]
@@ -162,10 +175,11 @@ async def synchronisation(measurement: Measurement, session: DesktopSession, *, 
     for pair in found.pairs:
         values = {"unix_seconds": pair.seen_unix_seconds, "offset_seconds": pair.offset_seconds}
         measurement.recorder.row(session.desktop.id, "synchronisation", values, phase="steady")
-    return [_judge_synchronisation(found)]
+    return [judge_synchronisation(found)]
 
 
-def _judge_synchronisation(found: Synchronisation) -> Check:
+def judge_synchronisation(found: Synchronisation) -> Check:
+    """What one probe says."""
     evidence = f"{len(found.seen)} clicks seen, {len(found.heard)} heard in {found.packets} audio packets"
     if len(found.pairs) < _LEAST_PAIRS:
         if not found.seen:
