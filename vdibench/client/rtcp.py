@@ -103,7 +103,8 @@ def resend_request(ssrc: int, media_ssrc: int, sequences: Sequence[int]) -> byte
     entries: list[list[int]] = []
     for sequence in sequences:
         ahead = (sequence - entries[-1][0]) & _MASK16 if entries else 17
-        if 1 <= ahead <= 16:
+        # No entry goes past the end of the range: servers built on aiortc would look for packet 65,536.
+        if 1 <= ahead <= 16 and sequence > entries[-1][0]:
             entries[-1][1] |= 1 << (ahead - 1)
         elif ahead:
             entries.append([sequence & _MASK16, 0])
