@@ -5,6 +5,7 @@ from vdibench.client.http import DesktopHttp, open_http
 from vdibench.client.input import InputKind
 from vdibench.client.mode import Mode
 from vdibench.client.options import SessionOptions
+from vdibench.client.route import Route
 from vdibench.client.session import DesktopSession
 from vdibench.client.sink import FrameRecord, InputRecord, NetworkRecord, SampleSink
 
@@ -18,6 +19,7 @@ __all__ = [
     "InputRecord",
     "Mode",
     "NetworkRecord",
+    "Route",
     "SampleSink",
     "SessionOptions",
     "open_http",

@@ -10,13 +10,14 @@ from vdibench.metrics.milestones import FAILED, attempts, phases
 from vdibench.metrics.reducers import levels, sessions, trials, values
 from vdibench.metrics.registry import REGISTRY
 from vdibench.metrics.statistics import AGGREGATIONS, PERCENTILE_METHOD, Statistic, percentile_bounds
-from vdibench.metrics.windows import STEADY, Tables, chosen
+from vdibench.metrics.windows import PROBE, STEADY, Tables, chosen
 
 __all__ = [
     "AGGREGATIONS",
     "DIALECTS",
     "FAILED",
     "PERCENTILE_METHOD",
+    "PROBE",
     "REGISTRY",
     "STEADY",
     "Direction",

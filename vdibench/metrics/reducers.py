@@ -49,12 +49,14 @@ def values(
     level: int | None = None,
     trial: int | None = None,
     session: str | None = None,
+    phase: str = STEADY,
 ) -> pd.Series:
     """The raw values of ``metric``, float64, indexed by instant (Unix seconds) or, for phases, by event.
 
     Empty when nothing was measured, and always for a metric that comes from the analysis of several levels.
 
     :param tables: by name, with the columns of :data:`vdibench.records.TABLES`.
+    :param phase: another than ``steady`` for what no objective looks at, such as probes through a link.
     :raises ObjectiveError: there is no metric of that name.
     """
     known = REGISTRY.named(metric) if isinstance(metric, str) else metric
@@ -62,7 +64,7 @@ def values(
     if reduce is None:
         return pd.Series(dtype=float, name=known.name)
 
-    return reduce(_Rows(tables, suite, level, trial, session)).astype(float).dropna().rename(known.name)
+    return reduce(_Rows(tables, suite, level, trial, session, phase)).astype(float).dropna().rename(known.name)
 
 
 def levels(tables: Tables, suite: str) -> list[int]:
@@ -93,16 +95,17 @@ def _places(tables: Tables, suite: str, column: str, level: int | None) -> list[
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of one suite and, where given, of one level, trial and session."""
+    """The rows of one suite and phase and, where given, of one level, trial and session."""
 
     tables: Tables
     suite: str
     level: int | None
     trial: int | None
     session: str | None
+    phase: str
 
     def __call__(self, table: str) -> pd.DataFrame:
-        phase = None if table == "milestones" else STEADY
+        phase = None if table == "milestones" else self.phase
         rows = chosen(
             self.tables[table],
             suite=self.suite,
@@ -111,7 +114,7 @@ class _Rows:
             session=self.session,
             phase=phase,
         )
-        return rows[rows["phase"] != PROBE]
+        return rows if self.phase == PROBE else rows[rows["phase"] != PROBE]
 
     def clock(self) -> pd.DataFrame:
         known = self.tables.get("clock")

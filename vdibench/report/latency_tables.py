@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from vdibench.metrics import Statistic, percentile_bounds
+from vdibench.metrics import PROBE, Statistic, percentile_bounds, values
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
 from vdibench.slo import LEVELED
 
-__all__ = ["density_table", "input_table", "latency_table", "levels_table", "pacing_table"]
+__all__ = ["density_table", "input_table", "latency_table", "levels_table", "links_table", "pacing_table"]
 
 _G2G = "glass_to_glass_seconds"
 _LATENCY = ["n", "p50", "p95", "p95 bounds (95 %)", "p99", "max"]
@@ -63,6 +63,40 @@ def levels_table(source: Source, suite: str) -> pd.DataFrame:
             ]
         )
     return pd.DataFrame(rows, columns=["sessions", "trials", *_LATENCY, "p5 frame rate", "p95 input to photon"])
+
+
+def links_table(
+    source: Source, suite: str, sessions: Mapping[str, str], failures: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """One desktop through named links, a row a link: probes, which no objective looks at.
+
+    :param sessions: session id by link.
+    :param failures: what ended a link's session, by link.
+    """
+    tables = Evidence.of(source).tables
+    rows = []
+    for link, session in sessions.items():
+
+        def of(metric: str, session: str = session) -> pd.Series:
+            return values(metric, tables, suite=suite, session=session, phase=PROBE, trial=0)
+
+        latency, photon = of(_G2G), of("input_to_photon_seconds")
+        rows.append(
+            [
+                link,
+                formats.count(len(latency)),
+                *(formats.seconds(Statistic("p", share).of(of("draw_to_arrival_seconds"))) for share in (50.0, 95.0)),
+                *(formats.seconds(Statistic("p", share).of(latency)) for share in (50.0, 95.0)),
+                *(formats.seconds(Statistic("p", share).of(photon)) for share in (50.0, 95.0)),
+                formats.quantity(Statistic("avg").of(of("frames_per_second")), "1/second"),
+                formats.quantity(Statistic("max").of(of("freezes_per_minute")), "1/minute"),
+                formats.quantity(Statistic("max").of(of("packets_lost_ratio")), "ratio"),
+                (failures or {}).get(link, ""),
+            ]
+        )
+    columns = ["link", "frames", "p50 draw to arrival", "p95 draw to arrival", "p50 glass to glass"]
+    columns += ["p95 glass to glass", "p50 input to photon", "p95 input to photon", "frame rate", "freezes per minute"]
+    return pd.DataFrame(rows, columns=[*columns, "packets lost", "ended by"])
 
 
 def pacing_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from vdibench.errors import TargetUnavailable
 from vdibench.records import SuiteVerdict
-from vdibench.report import latency_by_level, levels_table, resources_over_time
+from vdibench.report import latency_by_level, levels_table, links_table, resources_over_time
 from vdibench.suites.display import Figures, Judgement
 from vdibench.suites.levels import LevelPlan, measure_level
+from vdibench.suites.links import METHODS, link_profiles, link_session, measure_links
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
 
@@ -27,6 +28,13 @@ class Parameters(DesktopParameters):
     warmup_seconds: float = parameter(2.0, "seconds watched before anything counts", minimum=0)
     steady_seconds: float = parameter(15.0, "seconds watched for the statistics, each level", minimum=1)
     inputs: int = parameter(15, "key presses, and as many clicks, each level", minimum=0)
+    links: str = parameter("", "named links or figures to go through, semicolons between")
+    link_method: str = parameter("relay", "user-space relay, or tc netem (root)", choices=METHODS)
+    link_seconds: float = parameter(10.0, "seconds watched through each link", minimum=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        link_profiles(self.links)
 
     @property
     def plan(self) -> LevelPlan:
@@ -36,7 +44,8 @@ class Parameters(DesktopParameters):
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
-    return 4.0 + parameters.max_desktops * (2.0 + parameters.plan.seconds)
+    through = len(link_profiles(parameters.links)) * (3.0 + parameters.link_seconds + 0.36 * parameters.inputs)
+    return 4.0 + parameters.max_desktops * (2.0 + parameters.plan.seconds) + through
 
 
 class LatencyUnderLoad:
@@ -61,6 +70,24 @@ class LatencyUnderLoad:
                 raise TargetUnavailable(f"every session of level {level} failed: {error.cause}", error.remedy)
         return levels_table(measurement.tables(), SUITE)
 
+    def measure_links(self) -> pd.DataFrame:
+        """The first desktop through each named link, one after the other; a row a link."""
+        measurement, parameters = self.measurement, self.parameters
+        measurement.require_open()
+        desktop, links = measurement.desktops[0], link_profiles(parameters.links)
+        failures = measurement.run(
+            measure_links(
+                measurement,
+                desktop,
+                links,
+                method=parameters.link_method,
+                seconds=parameters.link_seconds,
+                inputs=parameters.inputs,
+            )
+        )
+        sessions = {str(link): link_session(desktop, link) for link in links}
+        return links_table(measurement.tables(), SUITE, sessions, {name: str(why) for name, why in failures.items()})
+
     def figures(self) -> Figures:
         """Latency by level, and who used the host meanwhile."""
         source = self.measurement.tables()
@@ -80,4 +107,5 @@ def run(parameters: Parameters) -> SuiteVerdict:
     """All steps, without a notebook."""
     suite = LatencyUnderLoad(parameters)
     suite.measure()
+    suite.measure_links()
     return suite.measurement.judge()

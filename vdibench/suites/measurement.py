@@ -11,13 +11,13 @@ import dataclasses
 import threading
 import time
 from collections.abc import Coroutine
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from vdibench.analysis import Knee
-from vdibench.client import DesktopSession, SessionOptions
+from vdibench.client import DesktopSession, SessionOptions, open_http
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.metrics import Statistic, values
 from vdibench.records import Check, Desktop, ObjectiveResult, Outcome, Phase, Run, RunState, SuiteVerdict
@@ -62,7 +62,7 @@ def create_run(suite: str, parameters: RunParameters, objectives: Objectives) ->
     context: dict[str, Any] = {
         "target": address.kind,
         "gpu": getattr(parameters, "gpu", False),
-        "dialect": str(Dialect.SELKIES_2_WEBRTC),
+        "dialect": str(getattr(parameters, "dialect", "") or Dialect.SELKIES_2_WEBRTC),
         "profile": parameters.profile,
         "clock_bound_seconds": clock_bound_seconds(address),
     }
@@ -139,11 +139,22 @@ class Measurement:
                 self._stack.enter_context(Sampler(self.target.desktops, emit=self.recorder.resources))
             self.loop = BackgroundLoop()
             self._stack.callback(self.loop.close)
+            if self.target is not None:
+                self._note_dialect(self.target.desktops[0])
         except BaseException as error:
             self.close(error)
             raise
 
     # desktops
+
+    def _note_dialect(self, desktop: Desktop) -> None:
+        """Which objectives apply depends on the dialect: find it out before the first sample."""
+        dialect = desktop.dialect
+        if not dialect:
+            with suppress(VdibenchError):  # the suite's first step says what is wrong there
+                dialect = str(self.loop.run(_dialect_of(desktop)) or "")
+        if dialect:
+            self.folder.update(context={"dialect": dialect})
 
     @property
     def desktops(self) -> tuple[Desktop, ...]:
@@ -153,7 +164,8 @@ class Measurement:
     def session(self, desktop: Desktop, **options: Any) -> DesktopSession:
         """A session that records here; a controller only where the desktop is ours to take. Call it in the loop."""
         role = Role.CONTROLLER if desktop.owned else Role.VIEWER
-        return DesktopSession(desktop, self.recorder, SessionOptions(role=role, **options))
+        wanted = Dialect(desktop.dialect) if desktop.dialect else None
+        return DesktopSession(desktop, self.recorder, SessionOptions(role=role, dialect=wanted, **options))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` in the measurement's loop. Any error or interrupt closes the measurement, samples kept."""
@@ -301,6 +313,11 @@ class Measurement:
     ) -> None:
         if not self._closed:
             self.close(error)
+
+
+async def _dialect_of(desktop: Desktop) -> Dialect | None:
+    async with open_http(desktop.endpoint) as http:
+        return (await http.detect()).dialect
 
 
 def _reason(error: BaseException | None) -> str:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from vdibench.errors import ParameterError
 from vdibench.records import Display, Workload
-from vdibench.targets import Wanted, credentials, parse_target
+from vdibench.selkies import Dialect
+from vdibench.targets import Wanted, credentials, parse_target, session_token
 
 __all__ = ["DesktopParameters", "RunParameters", "build", "parameter"]
 
@@ -51,6 +52,9 @@ class DesktopParameters(RunParameters):
     framerate: int = parameter(60, "nominal frames per second", minimum=8)
     bitrate_bps: int = parameter(8_000_000, "video bit rate of lab desktops in bits per second", minimum=100_000)
     workload: str = parameter("text", "what lab desktops show", choices=tuple(Workload))
+    dialect: str = parameter(
+        "", "wanted dialect; empty: selkies-2-webrtc in a lab, any at a URL", choices=("", *Dialect)
+    )
     user: str = parameter("", "user of a URL's desktop; its password comes from VDIBENCH_PASSWORD")
     take_control: bool = parameter(False, "of a URL's desktop: evicts its user, sends input")
     ca_file: str = parameter("", "PEM file of an own certificate authority")
@@ -69,6 +73,8 @@ class DesktopParameters(RunParameters):
             ca_file=self.ca_file,
             insecure=self.insecure,
             gpu=self.gpu,
+            token=session_token() if self.target.startswith("url:") else "",
+            dialect=Dialect(self.dialect) if self.dialect else None,
         )
 
 

@@ -13,13 +13,12 @@ from vdibench.errors import VdibenchError
 from vdibench.metrics import Statistic, values
 from vdibench.records import Check, Desktop, Outcome
 from vdibench.report import formats
+from vdibench.selkies import Dialect
 
 if TYPE_CHECKING:
     from vdibench.suites.measurement import Measurement
 
 __all__ = [
-    "audio",
-    "encoder",
     "first_frame",
     "frame_rate",
     "ice_pair",
@@ -33,8 +32,6 @@ __all__ = [
 ]
 
 SUITE = "stream_validation"
-_STREAM_INFO_SECONDS = 4.0
-_AUDIO_SECONDS = 1.5
 _FORGET_SECONDS = 5.0
 
 
@@ -48,17 +45,20 @@ async def reachable(desktop: Desktop) -> list[Check]:
 def signalling(session: DesktopSession, steps: Mapping[str, float]) -> list[Check]:
     """The milestones of the connect that just succeeded."""
     took = steps["channel_open"] - steps["started"]
+    what = "WebSocket" if session.dialect is Dialect.SELKIES_2_WEBSOCKET else "data channel"
     parts = ", ".join(
         f"{name} {formats.seconds(steps[name] - steps['started'])}"
         for name in ("signalled", "offered", "ice_connected", "connected", "channel_open")
         if name in steps
     )
-    return [Check("signalling", Outcome.PASS, f"data channel open after {formats.seconds(took)}", parts)]
+    return [Check("signalling", Outcome.PASS, f"{what} open after {formats.seconds(took)}", parts)]
 
 
 async def ice_pair(session: DesktopSession) -> list[Check]:
     """The nominated pair."""
     pair = session.pair
+    if session.dialect is Dialect.SELKIES_2_WEBSOCKET:
+        return [Check("ice_pair", Outcome.NOT_APPLICABLE, "video comes over the WebSocket: there is no ICE")]
     if pair is None:
         return [Check("ice_pair", Outcome.NO_DATA, "no pair is nominated", "", "run the steps in order")]
     return [Check("ice_pair", Outcome.PASS, str(pair), "nominated candidate pair")]
@@ -69,6 +69,10 @@ async def relay(measurement: Measurement, desktop: Desktop, session: DesktopSess
     transports = sorted({server.transport for server in session.ice_servers if server.is_turn})
     if not wanted:
         return [Check("relay", Outcome.NOT_APPLICABLE, "not asked for (relay = False)")]
+    if session.dialect is Dialect.SELKIES_2_WEBSOCKET:
+        return [
+            Check("relay", Outcome.NOT_APPLICABLE, "video comes over the WebSocket: a TURN server has no part in it")
+        ]
     if not transports:
         return [
             Check(
@@ -108,52 +112,12 @@ async def relay(measurement: Measurement, desktop: Desktop, session: DesktopSess
     return found
 
 
-async def encoder(session: DesktopSession, *, gpu: bool) -> list[Check]:
-    """What the server says it encodes with, about a second after capture began."""
-    if not session.desktop.owned:
-        # Selkies 2.1 tells controllers only.
-        return [
-            Check(
-                "encoder",
-                Outcome.NOT_APPLICABLE,
-                "a viewer is not told which encoder is in use",
-                "",
-                "use take_control to see it",
-            )
-        ]
-    for _ in range(int(_STREAM_INFO_SECONDS / 0.1)):
-        if "stream_info" in session.messages:
-            break
-        await session.watch(0.1)
-    message = session.messages.get("stream_info")
-    if message is None or not isinstance(message.data, dict):
-        return [
-            Check(
-                "encoder",
-                Outcome.NO_DATA,
-                "the desktop did not say which encoder it uses",
-                f"no stream_info within {_STREAM_INFO_SECONDS:g} s",
-                "update Selkies, or look into its log",
-            )
-        ]
-    info = message.data.get("info", message.data)
-    hardware, name = bool(info.get("hardware")), str(info.get("encoder", "unknown"))
-    kind = "hardware" if hardware else "software"
-    fallback = gpu and not hardware
-    return [
-        Check(
-            "encoder",
-            Outcome.FAIL if fallback else Outcome.PASS,
-            f"{name} ({kind}), {info.get('codec', 'unknown codec')}",
-            str(info.get("encoder_reason", "stream_info")),
-            "the GPU's encoder did not open: check driver, NVENC sessions and the container's GPU" if fallback else "",
-        )
-    ]
-
-
 async def sequence_parameters(session: DesktopSession) -> list[Check]:
     """Profile, level and what the stream says of reordering."""
     sps = session.picture.sps
+    if sps is None and session.connection.video_codec not in ("", "H264"):
+        finding = f"the desktop sends {session.connection.video_codec}, not H.264"
+        return [Check("sps_without_reordering", Outcome.NOT_APPLICABLE, finding)]
     if sps is None:
         return [Check("sps_without_reordering", Outcome.NO_DATA, "no sequence parameter set was seen")]
     where = f"H.264 {sps.profile} level {sps.level}, {sps.width}×{sps.height}"
@@ -259,33 +223,6 @@ def input_echo(measurement: Measurement, desktop: Desktop, wanted: int) -> list[
             f"{len(sent) - lost} of {len(sent)} events shown, median {median} from sent to decoded",
             "key presses and clicks in turn, one outstanding at a time",
             "check focus and input permissions of the desktop" if lost else "",
-        )
-    ]
-
-
-async def audio(session: DesktopSession, *, audible: bool) -> list[Check]:
-    """Count packets for a moment."""
-    if not audible:
-        return [Check("audio", Outcome.NOT_APPLICABLE, "the desktop is silent (audible = False)")]
-    before = session.read().audio_packets_received
-    await session.watch(_AUDIO_SECONDS)
-    count = session.read().audio_packets_received - before
-    if not count:
-        return [
-            Check(
-                "audio",
-                Outcome.NO_DATA,
-                "no audio packet",
-                f"{_AUDIO_SECONDS:g} s watched",
-                "play something there (2.x sends nothing while it is silent), or set audible to False",
-            )
-        ]
-    return [
-        Check(
-            "audio",
-            Outcome.PASS,
-            f"{count / _AUDIO_SECONDS:.0f} packets per second, {session.connection.audio_codec}",
-            f"{_AUDIO_SECONDS:g} s watched",
         )
     ]
 

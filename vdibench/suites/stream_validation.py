@@ -15,6 +15,7 @@ from vdibench.suites.display import Figures, Findings, Judgement
 from vdibench.suites.levels import press_many
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
+from vdibench.suites.picture_checks import audio_gaps, encoder_in_use, likeness, synchronisation
 
 __all__ = ["SUITE", "Parameters", "StreamValidation", "planned_seconds", "run"]
 
@@ -31,11 +32,16 @@ class Parameters(DesktopParameters):
     starts: int = parameter(5, "sessions started for the time to the first frame", minimum=1)
     relay: bool = parameter(True, "also connect through the TURN relay only")
     audible: bool = parameter(True, "the desktop plays sound; a silent one sends no audio")
+    picture_seconds: float = parameter(5.0, "seconds of pictures held against screenshots; 0 for none", minimum=0)
+    click_seconds: float = parameter(8.0, "seconds of clicks for sound against picture; 0 for none", minimum=0)
+    tracer_log: str = parameter("", "log of a 1.6 desktop that runs here with GStreamer's latency tracer")
 
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
-    return 12.0 + parameters.warmup_seconds + parameters.steady_seconds + 0.4 * parameters.inputs + parameters.starts
+    probes = parameters.picture_seconds + parameters.click_seconds
+    watched = parameters.warmup_seconds + parameters.steady_seconds + probes
+    return 12.0 + watched + 0.4 * parameters.inputs + parameters.starts
 
 
 class StreamValidation:
@@ -48,7 +54,7 @@ class StreamValidation:
         self._session: DesktopSession | None = None
 
     def check_reachable(self) -> Findings:
-        """Something answers, and it is a Selkies desktop in WebRTC mode."""
+        """Something answers, and it is a Selkies desktop; which dialect it speaks."""
         return self._step("reachable", lambda: checks.reachable(self.desktop))
 
     def check_signalling(self) -> Findings:
@@ -80,7 +86,7 @@ class StreamValidation:
         """The encoder really in use: hardware, or software (a silent fall-back on a GPU desktop)."""
 
         async def look() -> list[Check]:
-            found = await checks.encoder(self._connected(), gpu=self.parameters.gpu)
+            found = await encoder_in_use(self._connected(), gpu=self.parameters.gpu)
             self.measurement.note_session(self._connected())
             return found
 
@@ -144,9 +150,29 @@ class StreamValidation:
 
         return self._step("input", press)
 
+    def check_picture(self) -> Findings:
+        """Decoded frames against screenshots of the desktop at the same marker."""
+
+        async def compare() -> list[Check]:
+            seconds = self.parameters.picture_seconds
+            if not seconds:
+                return [Check("picture", Outcome.NOT_APPLICABLE, "not asked for (picture_seconds = 0)")]
+            return await likeness(self.measurement, self._connected(), seconds=seconds)
+
+        return self._step("picture", compare)
+
     def check_audio(self) -> Findings:
-        """Audio packets arrive."""
-        return self._step("audio", lambda: checks.audio(self._connected(), audible=self.parameters.audible))
+        """Audio packets arrive without gaps, and sound and picture belong together."""
+
+        async def listen() -> list[Check]:
+            session, seconds = self._connected(), self.parameters.click_seconds
+            found = await audio_gaps(session, audible=self.parameters.audible)
+            if not seconds:
+                finding = "not asked for (click_seconds = 0)"
+                return [*found, Check("synchronisation", Outcome.NOT_APPLICABLE, finding)]
+            return [*found, *await synchronisation(self.measurement, session, seconds=seconds)]
+
+        return self._step("audio", listen)
 
     def check_leave(self) -> Findings:
         """Leave: keys released, socket closed, peer closed, and the server has forgotten us."""
@@ -222,6 +248,7 @@ def run(parameters: Parameters) -> SuiteVerdict:
         suite.check_frame_rate,
         suite.check_latency,
         suite.check_input,
+        suite.check_picture,
         suite.check_audio,
         suite.check_leave,
     ):
