@@ -251,11 +251,14 @@ class FrameAssembler:
         """Skip the gap: the frame it tears is reported as damaged."""
         begin = self._next or 0
         first = min(self._pending, key=lambda sequence: (sequence - begin) & _SEQUENCE_MASK)
+        opens = self._pending[first].opens
         if self._parts and self._parts[0].timestamp != self._pending[first].timestamp:
             self._close(complete=False)
+            # An open frame lacks its marker at least: a single lost packet was that, and nothing of this one.
+            opens = opens or (first - begin) & _SEQUENCE_MASK == 1
         self._next = first
-        # Whether the lost packets were the tail of the old frame or the head of this one cannot be told unless
-        # this packet opens an access unit.
-        self._damaged = bool(self._parts) or not self._pending[first].opens
+        # Otherwise whether the lost packets were the tail of the old frame or the head of this one cannot be told,
+        # unless this packet opens an access unit.
+        self._damaged = bool(self._parts) or not opens
         self._wait_for_key = self._undecodable = True
         self._drain()
