@@ -100,7 +100,7 @@ def test_an_idle_link_saves_no_rate() -> None:
 
 @pytest.mark.parametrize(("loss", "burst"), [(0.01, 1.0), (0.2, 1.0), (0.02, 3.0), (0.1, 10.0)])
 def test_loss_and_bursts_are_as_asked(loss: float, burst: float) -> None:
-    packets = 200_000
+    packets = 80_000
     _, dropped = run(Shaper(Direction(loss_ratio=loss, burst_packets=burst), seed=5), every(0.001, packets))
     assert set(dropped.values()) == {Drop.LOSS}
     runs = [len(list(group)) for lost, group in itertools.groupby(n in dropped for n in range(packets)) if lost]
