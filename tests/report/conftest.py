@@ -28,6 +28,13 @@ STEPS = (
     ("first_packet", 0.3),
     ("first_frame", 0.15),
 )
+STATED = {
+    "encode_seconds": 0.006,
+    "pipeline_seconds": 0.0075,
+    "send_seconds": 0.009,
+    "round_trip_seconds": 0.0009,
+    "frames_per_second": 60.0,
+}
 OBJECTIVES = """schema: 1
 name: synthetic
 objectives:
@@ -79,6 +86,7 @@ class Part:
     freezes: Sequence[float] = ()
     outliers: Sequence[float] = ()
     markers: bool = True
+    stamps: bool = True
     inputs: int = 0
     seed: int = 1
     extra: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +97,8 @@ class Part:
         folder.append("frames", self.frames(rng))
         folder.append("network", self.network(rng))
         folder.append("milestones", self.milestones(rng))
+        if self.stamps:
+            folder.append("server", self.server(rng))
         if self.inputs:
             folder.append("inputs", self.input_rows(rng))
 
@@ -124,7 +134,30 @@ class Part:
         frame["decoded_unix_seconds"] = decoded
         frame["marker_unix_seconds"] = drawn if self.markers else np.nan
         frame["marker_repeated"] = False
+        frame["first_arrival_unix_seconds"] = arrival - rng.uniform(0, 0.001, count)
+        frame["assembled_unix_seconds"] = arrival + rng.uniform(2e-5, 8e-5, count)
+        if self.stamps:
+            self._stamp(frame, rng)
         return frame
+
+    def _stamp(self, frame: pd.DataFrame, rng: np.random.Generator) -> None:
+        """What the desktop states: the capture of each frame, and of every tenth when it was encoded and sent."""
+        drawn, arrival = frame["marker_unix_seconds"], frame["arrival_unix_seconds"]
+        told = np.arange(len(frame)) % 10 == 0
+        for name, share in (("capture", 0.2), ("encoded", 0.7), ("sent", 0.8)):
+            stated = drawn + share * (arrival - drawn) * rng.uniform(0.9, 1.1, len(frame))
+            frame[f"{name}_unix_seconds"] = stated if name == "capture" else stated.where(told)
+
+    def server(self, rng: np.random.Generator) -> pd.DataFrame:
+        """What the server states of itself once a second."""
+        frame = pd.concat(
+            [
+                pd.DataFrame({"name": name, "value": value * rng.uniform(0.9, 1.2, int(self.seconds))})
+                for name, value in STATED.items()
+            ]
+        )
+        frame["unix_seconds"] = self.begin + self.warmup_seconds + frame.index
+        return frame.assign(**{name: values[0] for name, values in self.place(1).items()})
 
     def network(self, rng: np.random.Generator) -> pd.DataFrame:
         count = max(2, int(self.seconds) + 1)
@@ -138,6 +171,8 @@ class Part:
         frame["pli_count"] = 1
         frame["audio_packets_received"] = np.arange(count) * 50
         frame["event_loop_lag_seconds"] = rng.uniform(0.0002, 0.004, count)
+        frame["audio_packets_lost"] = np.arange(count) // 9
+        frame["socket_drops"] = 0
         return frame
 
     def milestones(self, rng: np.random.Generator) -> pd.DataFrame:
@@ -157,6 +192,7 @@ class Part:
         photon[::37] = np.nan
         frame["sent_unix_seconds"] = sent
         frame["photon_unix_seconds"] = photon
+        frame["drawn_unix_seconds"] = sent + (photon - sent) * rng.uniform(0.1, 0.3, self.inputs)
         return frame
 
 

@@ -29,6 +29,8 @@ CHARTS: dict[str, Callable[..., Chart | None]] = {
         "glass_to_glass_over_time",
         "latency_by_level",
         "input_to_photon",
+        "latency_stages",
+        "input_stages",
         "frame_intervals",
         "frame_rate",
         "session_ready_phases",
@@ -104,7 +106,9 @@ def test_full_run(full: Path) -> None:
     suites = ("stream_validation", "gpu_density")
     assert_all_readable(full, suites=suites)
     for name, chart in drawn(Recording.open(full), suites):
-        if name.startswith(("glass_to_glass", "latency_by_level", "density_curve", "input_to_photon")):
+        if name.startswith(
+            ("glass_to_glass", "latency_by_level", "density_curve", "input_to_photon", "latency_stages", "input_stages")
+        ):
             subtitle = " ".join(text.get_text() for text in chart.texts)
             assert "display not included" in subtitle, name
             assert "display is not included" in chart.caption, name
@@ -113,7 +117,7 @@ def test_full_run(full: Path) -> None:
 
 def test_eight_levels_and_a_gpu(results: Path, build: Callable[..., Path]) -> None:
     path = build(results, levels=range(1, 9), seconds=1.5, gpu=True)
-    assert_all_readable(path, set(CHARTS) - {"input_to_photon"}, ["gpu_density"])
+    assert_all_readable(path, set(CHARTS) - {"input_to_photon", "input_stages"}, ["gpu_density"])
     chart = report.resources_over_time(Recording.open(path), "stream_validation")
     assert chart is not None
     assert_readable("resources with a GPU", chart)
@@ -171,7 +175,13 @@ def test_nothing_measured_makes_no_chart(make: Callable[..., Path]) -> None:
 def test_frames_without_markers_make_no_latency_chart(make: Callable[..., Path], part: Callable[..., object]) -> None:
     recording = Recording.open(make([part("stream_validation", markers=False, seconds=4)]))
     seen = {name.partition(" ")[0] for name, _ in drawn(recording)}
-    assert seen == {"frame_intervals", "frame_rate", "session_ready_phases"}
+    assert seen == {"frame_intervals", "frame_rate", "session_ready_phases", "latency_stages"}
+    stages = report.latency_stages(recording, "stream_validation")
+    assert stages is not None
+    said = [text for text, _ in words(stages)]
+    assert "no data: no marker was read" in said
+    assert "time since the last packet arrived (ms)" in said
+    assert_readable("stages without a marker", stages)
 
 
 def test_not_a_number_everywhere_makes_no_chart(make: Callable[..., Path]) -> None:

@@ -23,6 +23,7 @@ ANCHORS = [
     "objectives",
     "checks",
     "latency",
+    "stages",
     "under-load",
     "pacing",
     "density",

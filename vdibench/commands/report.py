@@ -11,7 +11,7 @@ import click
 from vdibench.commands.values import duration_seconds
 from vdibench.errors import UsageError
 from vdibench.records import EXIT_CODES
-from vdibench.report import final_line, runs_table, show, verdict_table, write_report
+from vdibench.report import final_line, runs_table, show, stage_lines, verdict_table, write_report
 from vdibench.store import Recording, prune, resolve
 from vdibench.store import runs as stored_runs
 
@@ -43,6 +43,8 @@ def verdict(run: str, results: Path, as_json: bool) -> int:
         print(json.dumps(dataclasses.asdict(found)))
     else:
         show(verdict_table(found))
+        for line in stage_lines(recording):
+            print(line)
         print(final_line(found, recording.path("report.html")))
     return EXIT_CODES[found.outcome]
 

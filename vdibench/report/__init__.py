@@ -14,7 +14,14 @@ from vdibench.report.latency_charts import (
     input_to_photon,
     latency_by_level,
 )
-from vdibench.report.latency_tables import density_table, input_table, latency_table, levels_table, pacing_table
+from vdibench.report.latency_tables import (
+    density_table,
+    input_table,
+    latency_table,
+    levels_table,
+    links_table,
+    pacing_table,
+)
 from vdibench.report.pacing_charts import frame_intervals, frame_rate
 from vdibench.report.quality_tables import quality_table
 from vdibench.report.run_tables import (
@@ -26,9 +33,11 @@ from vdibench.report.run_tables import (
     versions_table,
 )
 from vdibench.report.session_charts import resources_over_time, session_ready_phases
-from vdibench.report.session_tables import network_table, ready_table, resources_table
+from vdibench.report.session_tables import audio_table, network_table, ready_table, resources_table
+from vdibench.report.stage_charts import input_stages, latency_stages
+from vdibench.report.stage_tables import elements_table, input_paths_table, server_table, stages_table
 from vdibench.report.style import Chart
-from vdibench.report.terminal import final_line, runs_table, show, verdict_lines
+from vdibench.report.terminal import final_line, runs_table, show, stage_lines, verdict_lines
 from vdibench.report.verdict_tables import checks_table, objectives_table, reasons_table, verdict_table
 
 __all__ = [
@@ -38,22 +47,28 @@ __all__ = [
     "Chart",
     "Evidence",
     "Source",
+    "audio_table",
     "checks_table",
     "command",
     "density_curve",
     "density_table",
+    "elements_table",
     "facts_table",
     "final_line",
     "frame_intervals",
     "frame_rate",
     "glass_to_glass_distribution",
     "glass_to_glass_over_time",
+    "input_paths_table",
+    "input_stages",
     "input_table",
     "input_to_photon",
     "knee_text",
     "latency_by_level",
+    "latency_stages",
     "latency_table",
     "levels_table",
+    "links_table",
     "measured_table",
     "network_table",
     "objectives_table",
@@ -68,8 +83,11 @@ __all__ = [
     "resources_over_time",
     "resources_table",
     "runs_table",
+    "server_table",
     "session_ready_phases",
     "show",
+    "stage_lines",
+    "stages_table",
     "verdict_lines",
     "verdict_table",
     "versions_table",

@@ -78,6 +78,7 @@ def html(run: Run, verdict: Verdict, parts: list[Section], pictures: dict[str, b
         state=_STATES.get(run.state, ""),
         sections=parts,
         pictures=encoded,
+        dialect=run.context.get("dialect") or "dialect unknown",
         started=formats.instant(run.started_unix_seconds),
         version=vdibench.__version__,
         css=resources.files("vdibench.report").joinpath("templates/report.css").read_text(encoding="utf-8"),

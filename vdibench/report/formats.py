@@ -168,6 +168,8 @@ _BY_UNIT: Mapping[str, Callable[[Number], str]] = {
     "bits/second": bits_per_second,
     "1/second": lambda value: f"{plain(value)} /s",
     "1/minute": lambda value: f"{plain(value)} /min",
+    "points": lambda value: f"{plain(value)} of 100",
+    "packets": lambda value: f"{count(value)} packet{'' if value == 1 else 's'}",
     "sessions": lambda value: f"{count(value)} session{'' if value == 1 else 's'}",
 }
 

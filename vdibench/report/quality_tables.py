@@ -22,6 +22,13 @@ def quality_table(source: Source) -> pd.DataFrame:
         if len(lag):
             spread = _spread(lag)
             rows.append([name, "event loop lag of the client", spread, "may be added to any latency"])
+        drops = evidence.values("socket_drops", suite)
+        if len(drops):
+            dropped = formats.quantity(float(drops.sum()), "packets")
+            rows.append([name, "dropped at the client's socket", dropped, "loss of this host, not of the network"])
+        bound = evidence.values("clock_bound_seconds", suite)
+        if len(bound):
+            rows.append([name, "clock offset known to within", _spread(bound), "may be added to any one-way latency"])
         decode = evidence.values("decode_seconds", suite)
         if len(decode):
             rows.append([name, "last packet → decoded", _spread(decode), "is part of glass to glass"])

@@ -23,6 +23,8 @@ from vdibench.report import (
     selftest_tables,
     session_charts,
     session_tables,
+    stage_charts,
+    stage_tables,
     verdict_tables,
 )
 from vdibench.report import latency_tables as latency
@@ -166,6 +168,28 @@ def _say_error(section: Section, evidence: Evidence, *metrics: str) -> None:
         section.say(selftest_tables.error_sentence(evidence.selftest, metrics, dialect, run.started_unix_seconds))
 
 
+def _stages(evidence: Evidence) -> Section:
+    section = Section("Where the latency goes", "stages")
+    section.tabulate_suites(
+        stage_tables.stages_table(evidence, evidence.suites),
+        missing=no_rows(evidence, "frames", "No frame was received in a steady window, so there are no stages"),
+    )
+    for suite, level in _shown(evidence, "decode_seconds"):
+        section.draw(stage_charts.latency_stages(evidence, suite, level=level), f"{suite}-stages")
+    section.tabulate_suites(stage_tables.input_paths_table(evidence, evidence.suites))
+    for suite, level in _shown(evidence, "input_path_seconds"):
+        section.draw(stage_charts.input_stages(evidence, suite, level=level), f"{suite}-input-paths")
+    stated = stage_tables.server_table(evidence, evidence.suites)
+    if not stated.empty:
+        section.say(
+            "What the server states of itself is its own word. It stands beside what was measured here and replaces "
+            "none of it; the two need not have the same ends."
+        )
+    section.tabulate_suites(stated, missing="The server stated no figure of itself.")
+    section.tabulate_suites(stage_tables.elements_table(evidence, evidence.suites))
+    return section
+
+
 def _under_load(evidence: Evidence) -> Section:
     section = Section("Latency under load", "under-load")
     for suite in evidence.suites:
@@ -174,6 +198,8 @@ def _under_load(evidence: Evidence) -> Section:
         section.tabulate(latency.levels_table(evidence, suite), suite)
         section.draw(latency_charts.latency_by_level(evidence, suite), f"{suite}-by-level")
         section.draw(latency_charts.glass_to_glass_over_time(evidence, suite), f"{suite}-over-time")
+        if levels := evidence.levels(suite):
+            section.draw(stage_charts.latency_stages(evidence, suite, level=levels[-1]), f"{suite}-stages-at-most")
     if not any(block.table is not None for block in section.blocks):
         section.lack(no_suite(evidence, "latency_under_load"))
     return section
@@ -230,6 +256,7 @@ def _network(evidence: Evidence) -> Section:
         session_tables.network_table(evidence, evidence.suites),
         missing=no_rows(evidence, "network", "The counters of no video stream were read in a steady window"),
     )
+    section.tabulate(session_tables.audio_table(evidence, evidence.suites), "Audio")
     return section
 
 
@@ -309,6 +336,7 @@ _SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
     _objectives,
     _checks,
     _latency,
+    _stages,
     _under_load,
     _pacing,
     _density,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
 from vdibench.metrics import Statistic
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
+from vdibench.report.stages import word
 
-__all__ = ["network_table", "ready_table", "resources_table"]
+__all__ = ["audio_table", "network_table", "ready_table", "resources_table"]
 
 _READY = ["suite", "step", "n", "p50", "p95", "max"]
 _UNITS = {
@@ -58,24 +60,45 @@ def network_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
             continue
         rate = evidence.values("bitrate_bits_per_second", suite)
         jitter = evidence.values("jitter_seconds", suite)
-        audio = evidence.values("audio_packets_per_second", suite)
-        grown = _growth(counters, ("packets_received", "packets_lost", "nack_count", "pli_count"))
+        grown = _growth(counters)
+        absent = partial(word, evidence, suite)
         rows.append(
             [
                 formats.clean(suite),
                 formats.count(len(counters)),
                 formats.bits_per_second(Statistic("avg").of(rate)),
                 formats.bits_per_second(Statistic("max").of(rate)),
-                *_lost(grown),
-                formats.seconds(Statistic("p", 50.0).of(jitter)),
-                formats.seconds(Statistic("p", 95.0).of(jitter)),
-                formats.count(grown["nack_count"]),
-                formats.count(grown["pli_count"]),
-                formats.quantity(Statistic("p", 50.0).of(audio), "1/second"),
+                *_lost(grown, absent("packets_lost_ratio")),
+                *_or(absent("jitter_seconds"), jitter.empty, _jitter(jitter)),
+                *[_counted(grown[name], absent("jitter_seconds")) for name in ("nack_count", "pli_count")],
             ]
         )
     columns = ["suite", "readings", "mean bit rate", "max bit rate", "packets lost", "loss", "p50 jitter", "p95 jitter"]
-    return pd.DataFrame(rows, columns=[*columns, "NACKs", "PLIs", "audio packets, p50"])
+    return pd.DataFrame(rows, columns=[*columns, "NACKs", "PLIs"])
+
+
+def audio_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """The audio stream as it arrived, one row a suite; a desktop that is silent may send none."""
+    evidence = Evidence.of(source)
+    rows = []
+    for suite in (suites,) if isinstance(suites, str) else suites:
+        counters = evidence.rows("network", suite)
+        if counters.empty:
+            continue
+        packets = evidence.values("audio_packets_per_second", suite)
+        late = evidence.values("audio_to_video_offset_seconds", suite)
+        absent = word(evidence, suite, "audio_packets_lost_ratio")
+        rows.append(
+            [
+                formats.clean(suite),
+                formats.quantity(Statistic("p", 50.0).of(packets), "1/second"),
+                *_lost(_growth(counters), absent, "audio_packets_received", "audio_packets_lost"),
+                formats.seconds(Statistic("p", 50.0).of(late)),
+            ]
+        )
+    return pd.DataFrame(
+        rows, columns=["suite", "audio packets, p50", "packets lost", "loss", "audio behind video, p50"]
+    )
 
 
 def resources_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
@@ -136,20 +159,53 @@ def _durations(found: list[float]) -> list[str]:
     ]
 
 
-def _growth(counters: pd.DataFrame, names: Sequence[str]) -> dict[str, int]:
-    """How much each cumulative counter grew over the streams' windows; a counter that fell began anew."""
-    grown = dict.fromkeys(names, 0)
-    for _, stream in counters.sort_values("unix_seconds").groupby(["level", "trial", "session"], observed=True):
-        for name in names:
+_COUNTERS = (
+    "packets_received",
+    "packets_lost",
+    "nack_count",
+    "pli_count",
+    "audio_packets_received",
+    "audio_packets_lost",
+    "socket_drops",
+)
+
+
+def _growth(counters: pd.DataFrame) -> dict[str, int | None]:
+    """How much each cumulative counter grew over the streams' windows; a counter that fell began anew.
+
+    None for a counter that no stream has: a WebSocket loses nothing and asks for nothing again.
+    """
+    grown: dict[str, int | None] = {}
+    ordered = counters.sort_values("unix_seconds")
+    for name in _COUNTERS:
+        known = ordered[ordered[name].notna()]
+        grown[name] = None if known.empty else 0
+        for _, stream in known.groupby(["level", "trial", "session"], observed=True):
             steps = stream[name].diff().dropna()
             same = stream["packets_received"].diff().dropna() >= 0
-            grown[name] += int(steps[same].sum())
+            grown[name] = (grown[name] or 0) + int(steps[same].sum())
     return grown
 
 
-def _lost(grown: dict[str, int]) -> list[str]:
-    expected = grown["packets_received"] + grown["packets_lost"]
+def _lost(
+    grown: dict[str, int | None], absent: str, received: str = "packets_received", lost: str = "packets_lost"
+) -> list[str]:
+    came, gone = grown[received], grown[lost]
+    if came is None or gone is None:
+        return [absent, absent]
+    expected = came + gone
     if expected <= 0:
         return [formats.NO_DATA, formats.NO_DATA]
-    lost = f"{formats.count(grown['packets_lost'])} of {formats.count(expected)}"
-    return [lost, formats.ratio(grown["packets_lost"] / expected)]
+    return [f"{formats.count(gone)} of {formats.count(expected)}", formats.ratio(gone / expected)]
+
+
+def _counted(number: int | None, absent: str) -> str:
+    return absent if number is None else formats.count(number)
+
+
+def _jitter(found: pd.Series) -> list[str]:
+    return [formats.seconds(Statistic("p", percent).of(found)) for percent in (50.0, 95.0)]
+
+
+def _or(absent: str, missing: bool, cells: list[str]) -> list[str]:
+    return [absent] * len(cells) if missing else cells

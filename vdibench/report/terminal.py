@@ -15,12 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vdibench.metrics import Statistic
 from vdibench.records import Outcome, SuiteVerdict, Verdict
 from vdibench.report import formats
+from vdibench.report.evidence import Evidence, Source
+from vdibench.report.stages import dialect, frame_parts
 from vdibench.report.verdict_tables import verdict_table
+from vdibench.slo import LEVELED
 from vdibench.store import Entry
 
-__all__ = ["final_line", "runs_table", "show", "verdict_lines"]
+__all__ = ["final_line", "runs_table", "show", "stage_lines", "verdict_lines"]
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "NO DATA": "yellow", "NOT APPLICABLE": "dim", "INVALID": "magenta"}
 _RIGHT = {"observed", "samples", "size", "lasted"}
@@ -41,6 +45,22 @@ def final_line(verdict: Verdict, report: Path | str) -> str:
 def verdict_lines(verdict: Verdict | SuiteVerdict) -> list[str]:
     """The verdict table as aligned plain text."""
     return _plain(verdict_table(verdict))
+
+
+def stage_lines(source: Source) -> list[str]:
+    """Where the latency of one desktop goes, a line for each suite without levels that measured it; medians."""
+    evidence = Evidence.of(source)
+    lines = []
+    for suite in evidence.suites:
+        parts = frame_parts(evidence, suite) if suite not in LEVELED else []
+        if not parts:
+            continue
+        told = [f"{part.label} {formats.seconds(Statistic('p', 50.0).of(part.values))}" for part in parts]
+        whole = evidence.percentile(50.0, "glass_to_glass_seconds", suite)
+        told += [f"whole {formats.seconds(whole)}"] if whole is not None else []
+        known = dialect(evidence, suite)
+        lines.append(f"stages of {formats.clean(suite)}{f' ({known})' if known else ''}, p50: {' · '.join(told)}")
+    return lines
 
 
 def runs_table(entries: Iterable[Entry]) -> pd.DataFrame:
