@@ -45,7 +45,7 @@ FOUND = SelfTest(
 def test_every_row_says_what_was_put_in_and_what_came_out() -> None:
     table = accuracy_table(FOUND)
     assert list(table["kept"]) == ["yes", "yes", "NO", "yes", "no data", "not applicable"]
-    assert list(table["error"]) == ["+400 µs", "−1.20 ms", "+9.00 ms", "+1 packets", "no data", "no data"]
+    assert list(table["error"]) == ["+400 µs", "−1.20 ms", "+9.00 ms", "+1 packet", "no data", "no data"]
     assert list(table["injected"])[:4] == ["20.0 ms", "50.0 ms", "20.0 ms", "12 packets"]
     assert table["95 % interval"][0] == "+100 µs … +800 µs"
     assert table["samples"][0] == "1,240"
@@ -57,7 +57,7 @@ def test_every_row_says_what_was_put_in_and_what_came_out() -> None:
 def test_cost_is_told_with_what_it_is_compared_to() -> None:
     (row,) = cost_table(FOUND).itertuples(index=False)
     assert list(row) == ["decode", "4", "938 /s", "12.5 %", "8.00", "31.0 MiB", "canned H.264"]
-    assert "0.4 %" in floor_sentence(FOUND)
+    assert "0.400 %" in floor_sentence(FOUND)
     assert floor_sentence(dataclasses.replace(FOUND, floor={})) == ""
 
 

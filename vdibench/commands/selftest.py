@@ -32,18 +32,10 @@ def selftest(quick: bool, engine: bool, as_json: bool) -> int:
     if engine:
         plan = with_engine(plan)
     console = Console(stderr=True)
-    console.print(f"{plan.kind} self-test, about {plan.seconds / 60:.1f} minutes:", highlight=False)
-    for line in plan.lines():
-        console.print(f"  {line}", highlight=False)
+    for line in (f"{plan.kind} self-test, about {plan.seconds / 60:.1f} minutes:", *plan.lines()):
+        _print(console, line)
     with console.status("") as status:
-
-        def say(line: str) -> None:
-            if console.is_terminal:
-                status.update(line)
-            else:
-                console.print(line, highlight=False)
-
-        found = run_selftest(plan, say)
+        found = run_selftest(plan, status.update if console.is_terminal else lambda line: _print(console, line))
     keep(found)
     if as_json:
         print(json.dumps(selftest_document(found), ensure_ascii=False))
@@ -54,3 +46,7 @@ def selftest(quick: bool, engine: bool, as_json: bool) -> int:
         if line:
             print(line)
     return EXIT_CODES[found.outcome]
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)

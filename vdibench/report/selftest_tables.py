@@ -129,7 +129,9 @@ def _why_not(found: SelfTest | None) -> str:
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return formats.NO_DATA
-    return f"{formats.count(value)} {unit}" if unit in _COUNTED else formats.quantity(value, unit)
+    if unit in _COUNTED:
+        return f"{formats.count(value)} {unit.removesuffix('s') if value == 1 else unit}"
+    return formats.quantity(value, unit)
 
 
 def _signed(value: float | None, unit: str) -> str:

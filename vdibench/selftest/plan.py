@@ -101,11 +101,11 @@ class Plan:
         freezes = f"{self.freezes} freezes of {self.freeze_seconds * 1e3:g} ms"
         loss = f"{self.loss_ratio:.0%} loss for {self.loss_seconds:g} s"
         found = [
-            f"{dialect}: packets held for {held} ms in windows of {self.window_seconds:g} s{inputs}; {freezes}; {loss}"
+            f"  {dialect}: packets held for {held} ms, {self.window_seconds:g} s each{inputs}; {freezes}; {loss}"
             for dialect in self.dialects
         ]
         cost = ", ".join(f"{step.mode} × {step.sessions}" for step in self.cost)
-        return [*found, f"cost: {cost}, {self.cost_seconds:g} s each"]
+        return [*found, f"  cost: {cost}, {self.cost_seconds:g} s each"]
 
 
 QUICK = Plan(
