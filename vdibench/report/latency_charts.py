@@ -173,7 +173,7 @@ def input_to_photon(source: Source, suite: str) -> Chart | None:
     unseen = f" · {formats.count(lost)} more never seen" if lost else ""
     figure, (axes,) = chart(
         f"Input-to-photon latency · {suite}",
-        "key or click handed to the data channel → first decoded frame whose patch changed; display not included · "
+        "key or click sent → first decoded frame whose patch changed; display not included · "
         f"n = {formats.count(len(every))} events{unseen} · {unit}",
         _caption(len(every), "events", unit, "input_to_photon_seconds"),
         height=340,

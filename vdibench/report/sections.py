@@ -77,12 +77,13 @@ class Section:
         elif missing:
             self.lack(missing)
 
-    def tabulate_suites(self, table: pd.DataFrame, *, missing: str = "") -> None:
+    def tabulate_suites(self, table: pd.DataFrame, what: str = "", *, missing: str = "") -> None:
         """Add a table with a column ``suite`` as one table a suite, in the order in which they come."""
         if table.empty:
             self.tabulate(table, missing=missing)
         for suite in table["suite"].unique():
-            self.tabulate(table[table["suite"] == suite].drop(columns="suite"), str(suite))
+            heading = f"{what} · {suite}" if what else str(suite)
+            self.tabulate(table[table["suite"] == suite].drop(columns="suite"), heading)
 
     def draw(self, chart: Chart | None, file: str) -> None:
         """Add a chart, where there is one."""
@@ -172,11 +173,12 @@ def _stages(evidence: Evidence) -> Section:
     section = Section("Where the latency goes", "stages")
     section.tabulate_suites(
         stage_tables.stages_table(evidence, evidence.suites),
+        "Stages of a frame",
         missing=no_rows(evidence, "frames", "No frame was received in a steady window, so there are no stages"),
     )
     for suite, level in _shown(evidence, "decode_seconds"):
         section.draw(stage_charts.latency_stages(evidence, suite, level=level), f"{suite}-stages")
-    section.tabulate_suites(stage_tables.input_paths_table(evidence, evidence.suites))
+    section.tabulate_suites(stage_tables.input_paths_table(evidence, evidence.suites), "The two ways of an input")
     for suite, level in _shown(evidence, "input_path_seconds"):
         section.draw(stage_charts.input_stages(evidence, suite, level=level), f"{suite}-input-paths")
     stated = stage_tables.server_table(evidence, evidence.suites)
@@ -185,8 +187,8 @@ def _stages(evidence: Evidence) -> Section:
             "What the server states of itself is its own word. It stands beside what was measured here and replaces "
             "none of it; the two need not have the same ends."
         )
-    section.tabulate_suites(stated, missing="The server stated no figure of itself.")
-    section.tabulate_suites(stage_tables.elements_table(evidence, evidence.suites))
+    section.tabulate_suites(stated, "Stated by the server", missing="The server stated no figure of itself.")
+    section.tabulate_suites(stage_tables.elements_table(evidence, evidence.suites), "Elements of its pipeline")
     return section
 
 
