@@ -19,6 +19,7 @@ from pathlib import Path
 __all__ = ["Capability", "missing", "needed"]
 
 SYSTEM_PYTHON = "/usr/bin/python3"
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 LIBRARY_FOLDERS = ("/usr/lib/*", "/usr/lib64", "/usr/lib")
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
 
@@ -51,6 +52,11 @@ def missing(capabilities: Iterable[Capability]) -> tuple[Capability, ...]:
 
 def _executable(*names: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(name) for name in names)
+
+
+def _administrative(name: str) -> Callable[[], bool]:
+    """A program of root's, which is in no ordinary user's PATH."""
+    return lambda: any((Path(folder) / name).exists() for folder in SYSTEM_FOLDERS)
 
 
 def _library(soname: str) -> Callable[[], bool]:
@@ -144,6 +150,9 @@ _ALL = (
         ("chromium", "chromium-browser"),
         _executable("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
         optional_for_report=True,
+    ),
+    Capability(
+        "traffic control for network namespaces (tc)", ("iproute2",), _administrative("tc"), optional_for_report=True
     ),
     Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),
     *_gstreamer(),
