@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -103,6 +105,33 @@ def url(request: pytest.FixtureRequest, display: str, tmp_path_factory: pytest.T
     """A server that behaves, for all tests that do it no harm; the original too when there is one."""
     with _serving(request.param, display, tmp_path_factory.mktemp(request.param)) as address:
         yield address
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def turn_port(tmp_path: Path) -> Iterator[int]:
+    """A TURN server for user ``u`` with password ``p``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    options = ["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}", "--no-tls"]
+    options += ["--no-dtls", "--lt-cred-mech", "--user=u:p", "--realm=test", "--fingerprint", "--no-cli"]
+    options += ["--allow-loopback-peers", "--log-file=stdout", f"--pidfile={tmp_path}/turn.pid"]
+    with (tmp_path / "turn.log").open("wb") as log:
+        server = subprocess.Popen(["turnserver", *options], cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not _listens(port):
+            assert server.poll() is None, (tmp_path / "turn.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)  # a poll, with the deadline above
+        yield port
+    finally:
+        _end(server)
 
 
 @pytest.fixture

@@ -61,6 +61,8 @@ class Leg:
         text = "webrtcbin name=app bundle-policy=max-compat latency=0 " + self._chain(order)
         self._pipeline.add(Gst.parse_bin_from_description(text, False))
         self._app = self._pipeline.get_by_name("app")
+        if order.get("turn"):
+            self._app.set_property("turn-server", order["turn"])
         self.channel: Any = None
         self._app.connect("on-negotiation-needed", lambda app: self._make_offer())
         self._app.connect("on-ice-candidate", self._found_candidate)

@@ -52,6 +52,8 @@ class Behaviour:
     rtc_content_type: str = "application/json"
     first_frames: tuple[str, ...] = ()  # said on each leg before anything else
     complaint: str = ""
+    turn: str = ""  # the server's own relay, turn://user:password@host:port
+    codec: str = ""  # says so in the offer instead of H264
 
 
 class LegacyStandIn:
@@ -275,7 +277,7 @@ class LegacyStandIn:
         behaviour = self.behaviour
         if leg == AUDIO:
             if behaviour.sound:
-                self._order(do="start", leg=AUDIO)
+                self._order(do="start", leg=AUDIO, turn=behaviour.turn)
             return
         size = [int(length) for length in self._meta[leg].get("res", "0x0").split("x")]
         if behaviour.resize and any(size):
@@ -292,7 +294,8 @@ class LegacyStandIn:
             ]
             texts = [json.dumps({"type": "system", "data": {"action": action}}) for action in greeting]
             texts.append(json.dumps({"type": "cursor", "data": None}))
-            self._order(do="start", leg=VIDEO, fps=behaviour.fps, bitrate=behaviour.bitrate, greeting=texts)
+            order = {"fps": behaviour.fps, "bitrate": behaviour.bitrate, "greeting": texts, "turn": behaviour.turn}
+            self._order(do="start", leg=VIDEO, **order)
 
     def _relay(self, leg: int, text: str) -> None:
         if text.startswith("SESSION"):
@@ -350,6 +353,8 @@ class LegacyStandIn:
 
     def _as_offered(self, sdp: str) -> str:
         """The original writes more parameters, and now and then none at all, which is a race there."""
+        if self.behaviour.codec:
+            return sdp.replace(" H264/", f" {self.behaviour.codec}/")
         if self.behaviour.drop_parameters:
             return re.sub(r"a=fmtp:97 .*\r\n", "", sdp)
         more = "profile-level-id=42e01f;level-asymmetry-allowed=1;sps-pps-idr-in-keyframe=1;"

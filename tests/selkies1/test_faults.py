@@ -9,10 +9,10 @@ import pytest
 from standin_1 import AUDIO, PASSWORD, USER, VIDEO, LegacyStandIn
 from watching import Samples, until
 
-from vdibench.client import DesktopSession, InputKind, SessionOptions, webrtc1
+from vdibench.client import DesktopSession, InputKind, SessionOptions, http, webrtc1
 from vdibench.errors import AuthenticationError, StreamLost, TargetUnavailable, VdibenchError
 from vdibench.records import Desktop
-from vdibench.selkies import SIGNALLING_PATH_1, Role
+from vdibench.selkies import HEALTH_PATHS, SIGNALLING_PATH_1, Role
 
 CONTROLLER = SessionOptions(role=Role.CONTROLLER)
 StandIns = Callable[..., LegacyStandIn]
@@ -26,12 +26,18 @@ async def test_an_offer_without_h264_parameters(stand_in: StandIns, desktop: Des
 
 
 async def test_a_server_that_sleeps_in_front_of_waiting_legs(
-    stand_in: StandIns, desktop: Desktops, samples: Samples
+    stand_in: StandIns, desktop: Desktops, samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both legs are opened at once, and greet at once: one after the other would take twice as many of its sleeps."""
+    """Both legs are opened at once, and greet at once: one after the other would take twice as many of its sleeps.
+
+    So are the pages that tell the dialect.
+    """
+    monkeypatch.setattr(http, "PATIENCE_SECONDS", 0.05)
     server = stand_in(stall_seconds=0.1)
     async with DesktopSession(desktop(server.url), samples) as session:
         await session.first_frame()
+    asked = [server.log.index(path) for path in HEALTH_PATHS]
+    assert server.log[min(asked) : max(asked)].count("sleeps") <= 2
     opened = [index for index, line in enumerate(server.log) if line == SIGNALLING_PATH_1]
     greeted = [server.log.index("HELLO 1"), server.log.index("HELLO 3")]
     assert len(opened) == 2
@@ -58,6 +64,13 @@ async def test_no_video(
     monkeypatch.setattr(webrtc1, "OFFER_SECONDS", 1.0)
     server = stand_in(offer_video=False)
     with pytest.raises(TargetUnavailable, match="did not offer video within 1 s"):
+        async with DesktopSession(desktop(server.url), samples):
+            pass
+
+
+async def test_a_codec_that_cannot_be_taken(stand_in: StandIns, desktop: Desktops, samples: Samples) -> None:
+    server = stand_in(codec="VP9")
+    with pytest.raises(TargetUnavailable, match=r"neither H\.264 nor VP8 video \(VP9\): set SELKIES_ENCODER=x264enc"):
         async with DesktopSession(desktop(server.url), samples):
             pass
 
@@ -166,3 +179,15 @@ async def test_relay_servers_come_as_plain_text(stand_in: StandIns, desktop: Des
     with pytest.raises(TargetUnavailable, match="names no tcp TURN server"):
         async with DesktopSession(desktop(server.url), samples, SessionOptions(relay_only=True, relay_transport="tcp")):
             pass
+
+
+async def test_through_a_relay_alone(stand_in: StandIns, desktop: Desktops, samples: Samples, turn_port: int) -> None:
+    """The server's libnice takes seconds to settle on its relay (5.5 s measured); it is waited for."""
+    configuration = (
+        f'{{"iceServers": [{{"urls": ["turn:127.0.0.1:{turn_port}"], "username": "u", "credential": "p"}}]}}'
+    )
+    server = stand_in(rtc_configuration=configuration, turn=f"turn://u:p@127.0.0.1:{turn_port}")
+    async with DesktopSession(desktop(server.url), samples, SessionOptions(relay_only=True)) as session:
+        await session.first_frame()
+        assert session.pair is not None
+        assert session.pair.local_type == "relay"

@@ -10,7 +10,7 @@ import aiohttp
 from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import bounded
 from vdibench.client.peer import MediaPeer
-from vdibench.errors import TargetUnavailable
+from vdibench.errors import ProtocolViolation, TargetUnavailable
 from vdibench.selkies import (
     SIGNALLING_PATH_1,
     CandidateReceived,
@@ -101,7 +101,7 @@ class MediaLeg:
                 case OfferReceived() if self.peer is None:
                     self.offered.set()
                     self.peer = await self._make_peer()
-                    signalling.answer(await self.peer.answer(repair_offer(event.sdp)))
+                    signalling.answer(await _answer(self.peer, repair_offer(event.sdp)))
                 case CandidateReceived() if self.peer is not None:
                     await self.peer.add_candidate(event.candidate)
                 case ComplaintReceived():
@@ -121,3 +121,12 @@ class MediaLeg:
         """Close the peer connection."""
         if self.peer is not None:
             await bounded(self.peer.close)
+
+
+async def _answer(peer: MediaPeer, offer: str) -> str:
+    try:
+        return await peer.answer(offer)
+    except TargetUnavailable as error:
+        if isinstance(error, ProtocolViolation):
+            raise
+        raise TargetUnavailable(error.cause, "set SELKIES_ENCODER=x264enc there, or another one for H.264") from error
