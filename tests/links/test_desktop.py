@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from vdibench.client import DesktopSession, FrameRecord, InputRecord, NetworkRecord, SessionOptions
-from vdibench.errors import StreamLost
+from vdibench.errors import StreamLost, VdibenchError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
-from vdibench.links import DIRECT, DirectionCounters, Relay, profile
+from vdibench.links import DIRECT, DirectionCounters, NamespaceRoute, Relay, profile
+from vdibench.links.namespace import missing
 from vdibench.records import Desktop, Display
 from vdibench.selkies import Role
 
@@ -103,3 +104,22 @@ async def test_a_link_that_is_cut_ends_the_session_with_its_reason(desktop: Desk
                     await session.watch(15.0)
             assert time.monotonic() - began < 10.0
         assert route.counters().down.dropped["cut"] > 0
+
+
+async def test_a_namespace_carries_a_whole_session(desktop: Desktop) -> None:
+    if (lacks := missing()) is not None:
+        with pytest.raises(VdibenchError) as raised:
+            async with NamespaceRoute(DIRECT):
+                pass
+        assert str(raised.value) == str(lacks)
+        return
+    sink = Frames()
+    async with NamespaceRoute(DIRECT) as route:
+        options = SessionOptions(role=Role.CONTROLLER, route=route)
+        async with DesktopSession(desktop, sink, options) as session:
+            await session.first_frame()
+            await session.watch(1.0)
+            assert session.pair is not None
+            assert session.pair.local_address.startswith(f"{route.namespace.address}:")
+            assert session.pair.remote_address.startswith(f"{route.namespace.host_address}:")
+    assert len(sink.frames) > 10
