@@ -19,6 +19,8 @@ from vdibench.selkies import Dialect
 __all__ = ["lab"]
 
 _name = click.option("--name", default=DEFAULT_NAME, show_default=True, help="The lab's name.")
+_PIPE_COLUMNS = 200
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -144,13 +146,17 @@ def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
         return
     for item in found:
         turn = "none" if item.turn is None else f"{item.turn[0]}:{item.turn[1]}"
-        table = Table(title=f"lab {item.name}: {item.state}, TURN {turn}", title_justify="left")
-        for heading in ("desktop", "state", "URL", "display", "workload", "dialect"):
-            table.add_column(heading, no_wrap=True)
+        print(f"lab {item.name}: {item.state}, TURN {turn}")
+        table = Table(box=None, pad_edge=False)
+        for heading in ("desktop", "state", "display", "workload", "dialect", "URL"):
+            # Only an address is still one when it is broken over two lines.
+            table.add_column(heading, no_wrap=heading != "URL", overflow="fold")
         for desktop in item.desktops:
-            row = (desktop.id, desktop.state, desktop.url, desktop.display, desktop.workload, desktop.dialect)
+            row = (desktop.id, desktop.state, desktop.display, desktop.workload, desktop.dialect, desktop.url)
             table.add_row(*map(str, row))
-        Console().print(table)
+        console = Console()
+        # A pipe has no width to keep to.
+        (console if console.is_terminal else Console(width=_PIPE_COLUMNS)).print(table)
         for desktop in item.desktops:
             for part in desktop.parts:
                 for line in part.log:
