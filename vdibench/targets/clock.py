@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 from urllib.parse import urlsplit
 
@@ -16,11 +17,18 @@ __all__ = ["UNKNOWN_CLOCK_SECONDS", "clock_bound_seconds", "is_here", "peer_is_h
 UNKNOWN_CLOCK_SECONDS = 86_400.0
 
 
-def clock_bound_seconds(address: TargetAddress) -> float:
-    """How far the desktop's clock may be from ours: zero on this host, unknown elsewhere."""
-    if address.kind == "lab":
+def clock_bound_seconds(address: TargetAddress, measured: float | None = None, *, peer: str = "") -> float:
+    """How far the desktop's clock may be from where we put it.
+
+    :param measured: bound of the estimates in table ``clock``; None where nothing was compared.
+    :param peer: ``host:port`` that the picture comes from, where that is known.
+    :return: zero on this host, by construction; the measured bound elsewhere; else what makes every one-way figure
+        unfit for an objective.
+    """
+    here = address.kind == "lab" or is_here(urlsplit(address.name).hostname or "")
+    if here and (not peer or address.kind == "lab" or peer_is_here(peer)):
         return 0.0
-    return 0.0 if is_here(urlsplit(address.name).hostname or "") else UNKNOWN_CLOCK_SECONDS
+    return UNKNOWN_CLOCK_SECONDS if measured is None or not math.isfinite(measured) else measured
 
 
 def peer_is_here(address: str) -> bool:
