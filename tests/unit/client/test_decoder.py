@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from vdibench.client.assembly import ASK_AGAIN_SECONDS, AssembledFrame
-from vdibench.client.decoder import DecodedFrame, FrameDecoder
+from vdibench.client.decoder import MAX_BACKLOG, DecodedFrame, DecoderPool, FrameDecoder
 
 
 def pictures(count: int, size: tuple[int, int] = (320, 240), **options: str) -> list[tuple[bytes, bool]]:
@@ -135,3 +135,142 @@ def test_a_receiver_that_raises_is_reported_once() -> None:
         decoder.add(assembled(data, key, index))
     decoder.close()
     assert [str(failure) for failure in failures] == ["no space left"]
+
+
+ENCODERS = {
+    "h264": ("libx264", {"tune": "zerolatency"}),
+    "hevc": ("libx265", {"tune": "zerolatency", "x265-params": "log-level=none"}),
+    "vp8": ("libvpx", {"deadline": "realtime", "lag-in-frames": "0"}),
+    "vp9": ("libvpx-vp9", {"deadline": "realtime", "lag-in-frames": "0", "cpu-used": "8"}),
+    "libdav1d": ("libsvtav1", {"preset": "12", "svtav1-params": "pred-struct=1:lookahead=0:keyint=10"}),
+    "mjpeg": ("mjpeg", {}),
+}
+
+
+def encoded(name: str, count: int, size: tuple[int, int] = (320, 240)) -> list[tuple[bytes, bool]]:
+    encoder, options = ENCODERS[name]
+    codec = av.CodecContext.create(encoder, "w")
+    codec.width, codec.height = size
+    codec.pix_fmt = "yuvj420p" if name == "mjpeg" else "yuv420p"
+    codec.framerate, codec.time_base = fractions.Fraction(30, 1), fractions.Fraction(1, 30)
+    codec.options = options
+    random = np.random.default_rng(1)
+    found = []
+    for index in range(count):
+        planes = random.integers(16, 235, (size[1] * 3 // 2, size[0]), dtype=np.uint8)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(format=codec.pix_fmt)
+        frame.pts = index
+        found += codec.encode(frame)
+    found += codec.encode(None)
+    return [(bytes(packet), packet.is_keyframe) for packet in found]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_codec_gives_a_frame_out_at_once(name: str, bench: Bench) -> None:
+    stream = encoded(name, 8)
+    assert len(stream) == 8
+    for index, (data, key) in enumerate(stream):
+        frame = bench.decode(replace(assembled(data, key, index), codec=name))
+        assert (frame.width, frame.height) == (320, 240)
+    assert bench.asked == []
+
+
+def test_stripes_are_streams_of_their_own(bench: Bench) -> None:
+    """Each stripe refers to itself only, and one that breaks leaves the others alone."""
+    stripes = {top: pictures(6, (320, 64 + top)) for top in (0, 64, 128)}
+    for index in range(6):
+        for top, stream in stripes.items():
+            data, key = stream[index]
+            broken = (index, top) == (2, 64)
+            source = replace(assembled(b"\x00\x00\x00\x01\x41nonsense" if broken else data, key, index), stripe=top)
+            frame = bench.decode(source)
+            refused = top == 64 and index >= 2
+            assert math.isnan(frame.decoded_unix_seconds) == refused, (index, top)
+            assert frame.height == (0 if refused else 64 + top)
+
+
+def test_a_codec_that_is_none(bench: Bench) -> None:
+    frame = bench.decode(replace(assembled(b"data", True, 0), codec="nonsense"))
+    assert math.isnan(frame.decoded_unix_seconds)
+    assert len(bench.asked) == 1
+
+
+def test_a_picture_too_large_is_refused(bench: Bench) -> None:
+    (data, _), *_ = encoded("mjpeg", 1, (64, 64))
+    begin = data.index(b"\xff\xc0") + 5
+    huge = data[:begin] + (16_000).to_bytes(2, "big") * 2 + data[begin + 4 :]
+    frame = bench.decode(replace(assembled(huge, True, 0), codec="mjpeg"))
+    assert math.isnan(frame.decoded_unix_seconds)
+
+
+def test_a_backlog_is_bounded() -> None:
+    """A decoder that is held up keeps what it can take, and needs a key frame after what it could not."""
+    go, delivered = threading.Event(), []
+
+    def deliver(frame: DecodedFrame) -> None:
+        go.wait(10)
+        delivered.append(frame)
+
+    decoder = FrameDecoder(deliver, lambda: None, lambda error: None)
+    stream = pictures(10)
+    for index in range(MAX_BACKLOG + 20):
+        data, key = stream[index % 10]
+        decoder.add(assembled(data, key, index))
+    go.set()
+    decoder.close(20)
+    assert len(delivered) == MAX_BACKLOG + 20
+    decoded = [not math.isnan(frame.decoded_unix_seconds) for frame in delivered]
+    assert decoded[: MAX_BACKLOG - 1] == [True] * (MAX_BACKLOG - 1)
+    assert not any(decoded[MAX_BACKLOG + 1 :])
+    assert sum(len(frame.source.data) > 0 for frame in delivered) <= MAX_BACKLOG + 1
+
+
+def test_many_sessions_share_few_threads() -> None:
+    before = threading.active_count()
+    queues: list[SimpleQueue[DecodedFrame]] = [SimpleQueue() for _ in range(10)]
+    shares = [DecoderPool.share(queue.put, lambda error: None) for queue in queues]
+    assert threading.active_count() == before + DecoderPool.SIZE
+    keys = {size: pictures(1, size)[0] for size in ((320, 240), (640, 368))}
+    for round_ in range(3):
+        for index, share in enumerate(shares):
+            data, _ = keys[(320, 240) if index % 2 else (640, 368)]
+            share.add(assembled(data, True, round_))
+    for index, queue in enumerate(queues):
+        frames = [queue.get(timeout=5) for _ in range(3)]
+        assert [frame.source.timestamp for frame in frames] == [0, 3000, 6000]
+        assert {(frame.width, frame.height) for frame in frames} == {(320, 240) if index % 2 else (640, 368)}
+        assert all(frame.queued_unix_seconds <= frame.decoded_unix_seconds for frame in frames)
+    for share in shares:
+        share.close()
+        share.close()
+    assert threading.active_count() == before
+
+
+def test_a_share_that_closes_has_delivered() -> None:
+    delivered: list[DecodedFrame] = []
+    share = DecoderPool.share(delivered.append, lambda error: None)
+    other = DecoderPool.share(delivered.append, lambda error: None)
+    for index in range(5):
+        share.add(assembled(pictures(1)[0][0], True, index))
+    share.close()
+    assert len(delivered) == 5
+    other.close()
+
+
+def test_a_session_that_fails_does_not_fail_the_others() -> None:
+    failures: list[Exception] = []
+    delivered: SimpleQueue[DecodedFrame] = SimpleQueue()
+
+    def full(frame: DecodedFrame) -> None:
+        raise OSError("full")
+
+    shares = [DecoderPool.share(full, failures.append) for _ in range(DecoderPool.SIZE)]
+    shares += [DecoderPool.share(delivered.put, failures.append) for _ in range(DecoderPool.SIZE)]
+    data, key = pictures(1)[0]
+    for share in shares:
+        share.add(assembled(data, key, 0))
+    for _ in range(DecoderPool.SIZE):
+        assert delivered.get(timeout=5).width == 320
+    for share in shares:
+        share.close()
+    assert [str(error) for error in failures] == ["full"] * DecoderPool.SIZE
