@@ -95,6 +95,16 @@ def test_latency_rests_on_a_thousand_frames_and_fifty_events(full_run: FullRun) 
         assert shown == sorted(shown)
 
 
+def test_one_host_has_one_clock_whatever_the_pings_say(full_run: FullRun) -> None:
+    """What the server's pings say of the offset is kept, and one-way latencies are not moved by it."""
+    tables = full_run.recording.tables
+    clock = tables["clock"].query("suite == 'stream_validation'")
+    assert set(clock.source) == {"same host", "data channel"}
+    steady = tables["frames"].query("suite == 'stream_validation' and phase == 'steady' and not marker_repeated")
+    raw = (steady.decoded_unix_seconds - steady.marker_unix_seconds).dropna()
+    assert values("glass_to_glass_seconds", tables, suite="stream_validation").tolist() == raw.tolist()
+
+
 def test_frames_are_whole_and_in_causal_order(full_run: FullRun) -> None:
     frames = full_run.recording.table("frames")
     shown = frames[frames.marker_unix_seconds.notna()]
@@ -135,7 +145,7 @@ def test_the_folder_holds_what_the_design_promises(full_run: FullRun) -> None:
     }
     assert json.loads((folder / "verdict.json").read_text())["outcome"] in {"pass", "fail"}
     assert list(ET.parse(folder / "junit.xml").getroot().iter("testcase"))
-    for name in ("frames", "inputs", "milestones", "network", "resources", "checks", "facts"):
+    for name in ("frames", "inputs", "milestones", "network", "resources", "checks", "facts", "server", "clock"):
         assert name in TABLES
         assert len(full_run.recording.table(name)) > 0, name
     executed = [nbformat.read(path, as_version=4) for path in sorted(folder.glob("notebooks/*.ipynb"))]

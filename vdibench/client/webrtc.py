@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from contextlib import suppress
 
@@ -29,6 +30,7 @@ from vdibench.selkies import (
     resize_request,
     stats_subscription,
 )
+from vdibench.selkies.server_figures import server_figures
 
 __all__ = ["WebRtcConnection", "choose_relay"]
 
@@ -159,6 +161,8 @@ class WebRtcConnection:
             return
         if message is None:
             return
+        for name, value in server_figures(message).items():
+            self._observer.row("server", {"unix_seconds": time.time(), "name": name, "value": value})
         self._observer.message(message)
         # The clock reads the ping first: what it sees must have happened before our answer leaves.
         if message.type == "ping" and isinstance(message.data, dict):

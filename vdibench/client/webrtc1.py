@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from contextlib import suppress
 
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
@@ -34,6 +35,7 @@ from vdibench.selkies import (
     resize_request,
     resize_switch,
 )
+from vdibench.selkies.server_figures import server_figures
 
 __all__ = ["LegacyWebRtcConnection"]
 
@@ -206,6 +208,8 @@ class LegacyWebRtcConnection:
             return
         if message is None:
             return
+        for name, value in server_figures(message).items():
+            self._observer.row("server", {"unix_seconds": time.time(), "name": name, "value": value})
         self._observer.message(message)
         # The clock reads the ping first: what it sees must have happened before our answer leaves.
         if message.type == "ping" and isinstance(message.data, dict):

@@ -1,4 +1,4 @@
-"""What a Selkies 2.x server says of itself once a second (``stream_stats``), in our units. Pure."""
+"""What a Selkies server says of itself, in our units. Pure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,38 @@ _FIGURES = (
     ("rtt_ms", "round_trip_seconds", 1e-3),
     ("encoded_fps", "frames_per_second", 1.0),
 )
+_BEYOND = 1e9  # nothing that a desktop takes or gives
 
 
 def server_figures(message: ControlMessage) -> dict[str, float]:
-    """The figures of a ``stream_stats`` message by our names; empty for any other message.
+    """The figures of a message by our names; empty for a message that holds none.
+
+    2.x says ``stream_stats`` once a second; the WebRTC dialects of both say ``latency_measurement``, half of the round
+    trip of their ping, after each answer to it.
 
     ``encode_seconds`` is the encoder's share, ``pipeline_seconds`` is from the capture to the end of the encode,
     ``send_seconds`` from the capture until the bytes were handed to the socket. A round trip of zero is none: the
     server has it from acknowledgements, and says 0 before the first.
     """
-    if message.type != "stream_stats" or not isinstance(message.data, dict):
+    if not isinstance(message.data, dict):
+        return {}
+    if message.type == "latency_measurement":
+        half = _known(message.data.get("latency_ms"))
+        return {} if half is None else {"round_trip_seconds": 2e-3 * half}
+    if message.type != "stream_stats":
         return {}
     stats = message.data.get("stats", message.data)
     if not isinstance(stats, dict):
         return {}
     figures = {}
     for theirs, ours, unit in _FIGURES:
-        value = stats.get(theirs)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        value = _known(stats.get(theirs))
+        if value is not None:
             figures[ours] = value * unit
     return figures
+
+
+def _known(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value < _BEYOND else None

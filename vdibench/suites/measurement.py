@@ -111,6 +111,7 @@ class Measurement:
         self._closed = False
         self._began = time.monotonic()
         self._owns_run = not parameters.run
+        self._here = True
         wanted = parameters.wanted(desktops) if isinstance(parameters, DesktopParameters) else None
         if parameters.run:
             self.folder = RunFolder.open(Path(parameters.run))
@@ -128,6 +129,7 @@ class Measurement:
             if wanted is not None and desktops:
                 self.progress.say("starting the desktops")
                 address, began = parse_target(parameters.target), time.monotonic()
+                self._here = clock_bound_seconds(address) == 0
                 self.target = self._stack.enter_context(open_target(address, wanted, self.progress.say))
                 self.folder.update(phases=(Phase(f"{suite}: {address}", time.monotonic() - began),))
                 # From here on there are secrets to keep out of files.
@@ -165,6 +167,7 @@ class Measurement:
         """A session that records here; a controller only where the desktop is ours to take. Call it in the loop."""
         role = Role.CONTROLLER if desktop.owned else Role.VIEWER
         wanted = Dialect(desktop.dialect) if desktop.dialect else None
+        options.setdefault("compare_clocks", not self._here)
         return DesktopSession(desktop, self.recorder, SessionOptions(role=role, dialect=wanted, **options))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -248,9 +251,14 @@ class Measurement:
         # A viewer is not told, and a silent software fall-back must not look like a GPU.
         if session.desktop.gpu and info.get("hardware") is not True:
             self.invalid(f"{session.desktop.id}: encoder in use is {info.get('encoder', 'unknown')}, not the GPU's")
-        elsewhere = session.pair is not None and not peer_is_here(session.pair.remote_address)
-        if elsewhere and self.target is not None and self.target.address.kind == "url":
+        if self.target is None or not self._here:
+            return
+        if self.target.address.kind == "url" and _is_elsewhere(session):
             self.folder.update(context={"clock_bound_seconds": UNKNOWN_CLOCK_SECONDS})
+        else:
+            # What the server's pings say of the offset is less exact than what is known: there is one clock.
+            same = {"unix_seconds": time.time(), "offset_seconds": 0.0, "bound_seconds": 0.0, "source": "same host"}
+            self.recorder.row(session.desktop.id, "clock", same)
 
     def close(self, error: BaseException | None = None) -> None:
         """End without a verdict on the objectives: samples stay, the run is marked, everything started is ended."""
@@ -313,6 +321,14 @@ class Measurement:
     ) -> None:
         if not self._closed:
             self.close(error)
+
+
+def _is_elsewhere(session: DesktopSession) -> bool:
+    """Whether the picture comes from another host although the page is served here (a port-forward)."""
+    if session.pair is not None and not peer_is_here(session.pair.remote_address):
+        return True
+    found = session.clock.estimate(time.time())
+    return found is not None and abs(found.offset_seconds) > found.bound_seconds
 
 
 async def _dialect_of(desktop: Desktop) -> Dialect | None:

@@ -32,9 +32,19 @@ def test_milliseconds_become_seconds() -> None:
     )
 
 
+def test_half_a_round_trip_becomes_a_whole_one() -> None:
+    message = decode_control('{"type": "latency_measurement", "data": {"latency_ms": 0.809}}')
+    assert message is not None
+    assert server_figures(message) == pytest.approx({"round_trip_seconds": 0.001618})
+
+
 @pytest.mark.parametrize(
     "message",
     [
+        ControlMessage("latency_measurement", {"latency_ms": 0.0}),
+        ControlMessage("latency_measurement", 3.0),
+        ControlMessage("stream_stats", {"stats": {"encode_ms": float("inf"), "send_ms": float("nan"), "rtt_ms": -1}}),
+        ControlMessage("stream_stats", {"stats": {"encode_ms": 10**400}}),
         ControlMessage("stream_info", {"stats": {"encode_ms": 4}}),
         ControlMessage("stream_stats", None),
         ControlMessage("stream_stats", {"stats": []}),
