@@ -13,7 +13,7 @@ import pytest
 from standin import StandIn
 from vanilla import latencies
 
-from vdibench.client import DesktopSession, FrameRecord, SessionOptions
+from vdibench.client import DesktopSession, FrameRecord, Mode, SessionOptions
 from vdibench.errors import StoreError, VdibenchError
 
 PAUSE_SECONDS = 0.3
@@ -122,6 +122,41 @@ async def test_lost_and_sent_again(
         assert session.read().packets_lost == server.behaviour.lost == 2
     assert all(frame.complete for frame in samples.frames)
     assert not any(math.isnan(frame.decoded_unix_seconds) for frame in samples.frames)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_every_mode_sees_every_frame_and_every_loss(
+    mode: Mode, stand_in: Callable[..., StandIn], desktop: Any, samples: Any, wait_until: Any
+) -> None:
+    """Two packets that are repaired, one that is not; and what each mode decodes."""
+    server = stand_in(lose=lambda frame, packet, marker: frame in (10, 20, 30) and packet == 1, audio=True)
+    async with DesktopSession(desktop(server.url), samples, SessionOptions(mode=mode)) as session:
+        await session.first_frame()
+        await wait_until(lambda: len(samples.frames) > 27)
+        server.behaviour.lose_retransmissions = True
+        await wait_until(lambda: len(samples.frames) > 45)
+        counters = session.read()
+        assert session.connection.video_codec == "H264"
+    frames = sorted(samples.frames, key=lambda frame: frame.arrival_unix_seconds)
+    assert 0 <= server.session.track.sent - len(frames) <= 12
+    assert [index for index, frame in enumerate(frames) if not frame.complete] == [30]
+    assert counters.packets_lost == server.behaviour.lost == 3
+    assert counters.nack_count >= 3
+    assert counters.socket_drops == 0
+    assert counters.audio_packets_received > 30
+    assert (counters.pli_count >= 2) if mode is Mode.SAMPLED else (counters.pli_count == 1)
+    assert server.session.plis == counters.pli_count
+    decoded = sum(not math.isnan(frame.decoded_unix_seconds) for frame in frames)
+    keys = sum(frame.key_frame for frame in frames)
+    if mode is Mode.DECODE:
+        assert len(frames) - 12 <= decoded < len(frames)
+    elif mode is Mode.SAMPLED:
+        assert 1 < decoded <= keys <= 4
+    else:
+        assert decoded == 0
+        assert keys == (2 if mode is Mode.DEPACKETISE else 0)
+    kinds = {Mode.METER: "arrived", Mode.DEPACKETISE: "assembled"}
+    assert ("first_frame.kind", kinds.get(mode, "decoded")) in samples.facts
 
 
 @pytest.mark.parametrize("packets", [range(1), range(100)], ids=["beginning", "whole"])

@@ -69,7 +69,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
     "going away": ({"close_at_hello": (1001, "")}, StreamLost, "went away", "log"),
     "garbage signalling": ({"garbage_frame": "<?xml"}, ProtocolViolation, "'<?xml'", "Selkies 2.x in WebRTC mode"),
     "a broken offer": ({"broken_offer": "v=0\r\nm=x"}, ProtocolViolation, "offer cannot be answered", "version"),
-    "no H.264 on offer": ({"broken_offer": NO_H264}, TargetUnavailable, "no H.264 video (VP9)", "h264enc"),
+    "no H.264 on offer": ({"broken_offer": NO_H264}, TargetUnavailable, "neither H.264 nor VP8 video (VP9)", "h264enc"),
     "video declined": (
         {"decline": "video/VP9", "video": False},
         TargetUnavailable,

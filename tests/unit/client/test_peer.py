@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import copy
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.codecs import CODECS, HEADER_EXTENSIONS
 
+from vdibench.client.assembly import AssembledFrame
+from vdibench.client.decoder import DecodedFrame, FrameDecoder
 from vdibench.client.mode import Mode
 from vdibench.client.peer import MediaPeer, PeerObserver
 from vdibench.errors import ProtocolViolation, TargetUnavailable
@@ -148,8 +152,6 @@ async def test_instants_are_asked_for_and_estimates_are_not_promised(peer: Any, 
 
 
 async def test_aiortc_starts_no_decoder_and_no_thread(peer: Any, desktop: Any) -> None:
-    import threading
-
     theirs = await desktop("video", "audio")
     states: list[tuple[str, str]] = []
     before = {thread.name for thread in threading.enumerate()}
@@ -160,6 +162,30 @@ async def test_aiortc_starts_no_decoder_and_no_thread(peer: Any, desktop: Any) -
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     assert not [n for n in {thread.name for thread in threading.enumerate()} - before if "decoder" in n]
+
+
+async def test_vp8_is_received_and_decoded(desktop: Any) -> None:
+    frames: asyncio.Queue[AssembledFrame] = asyncio.Queue()
+    observer = PeerObserver(lambda _: None, frames.put_nowait, lambda *_: None, lambda _: None, lambda _: None)
+    ours = MediaPeer((), relay_only=False, observer=observer)
+    theirs = await desktop()
+    sender = theirs.addTrack(VideoStreamTrack())
+    theirs.getTransceivers()[0].setCodecPreferences(
+        [codec for codec in sender.getCapabilities("video").codecs if codec.name in ("VP8", "rtx")]
+    )
+    await theirs.setLocalDescription(await theirs.createOffer())
+    answer = await ours.answer(theirs.localDescription.sdp)
+    await theirs.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+    decoded: SimpleQueue[DecodedFrame] = SimpleQueue()
+    decoder = FrameDecoder(decoded.put, lambda: None, lambda _: None)
+    for index in range(3):
+        frame = await asyncio.wait_for(frames.get(), 10)
+        assert (frame.codec, frame.complete, frame.key) == ("vp8", True, index == 0)
+        decoder.add(frame)
+    decoder.close()
+    assert [decoded.get().width for _ in range(3)] == [640] * 3
+    assert ours.video_codec == "VP8"
+    await ours.close()
 
 
 @pytest.mark.parametrize("hides", [False, True])
