@@ -94,7 +94,7 @@ async def test_taken_over(desktop: Desktop) -> None:
             await until(lambda: samples.milestones["first_frame"] + 0.6 < samples.frames[-1].arrival_unix_seconds)
             url = desktop.endpoint.url.replace("http", "ws") + "/api/websockets"
             async with aiohttp.ClientSession() as client, client.ws_connect(url) as other:
-                await other.send_str('SETTINGS,{"displayId": "primary"}')
+                await other.send_str('SETTINGS,{"displayId": "primary", "audioRedundancy": true}')
                 await session.watch(5)
 
     with pytest.raises(StreamLost, match="another client took the desktop over"):

@@ -52,6 +52,7 @@ class Behaviour:
     join_with_key: bool = True
     audio: str = ""  # plain or red
     deaf_to_input: bool = False
+    deaf_to_viewers: bool = False
     gate: bool = False  # holds frames back when acknowledgements stop, after the first
 
 
@@ -279,6 +280,8 @@ class WebSocketStandIn:
         viewer = client.role == "viewer"
         if verb == "SETTINGS" and not viewer:
             await self._settle(client, json.loads(argument))
+        elif verb == "SETTINGS" and not self.behaviour.deaf_to_viewers:
+            await self._join(client)
         elif text.startswith("CLIENT_FRAME_ACK") and client.owner:
             client.acked_at = time.monotonic()
         elif text == "REQUEST_KEYFRAME":
@@ -303,6 +306,15 @@ class WebSocketStandIn:
             await self._state_size(client)
         elif verb == "kd" and not viewer and not self.behaviour.deaf_to_input:
             self._picture.toggle_key()
+
+    async def _join(self, client: Client) -> None:
+        if not self._capturing:
+            self._start()
+        if self.behaviour.join_with_key:
+            self._picture.force_key_frame()
+        await self._state_size(client)
+        await client.socket.send_str("PIPELINE_RESETTING primary")
+        client.settled = True
 
     async def _settle(self, client: Client, settings: dict[str, Any]) -> None:
         if client.settled:

@@ -10,7 +10,6 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -19,7 +18,7 @@ import aiohttp
 from vdibench.client.assembly import AssembledFrame
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
 from vdibench.client.http import DesktopHttp
-from vdibench.client.lifetime import bounded
+from vdibench.client.lifetime import CLOSE_SECONDS, bounded
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.spacing import Spacing
 from vdibench.client.stamped import StampedSocket
@@ -62,8 +61,8 @@ TRY_AGAIN_SECONDS = 0.5
 # Selkies answers the display's owner four times a second, and others once.
 ASK_SECONDS = 0.25
 ASK_AGAIN_SECONDS = 1.0
-# A viewer of a desktop that nobody else watches gets no video before it asks; Selkies hears it once in 5 s.
-VIDEO_DUE_SECONDS = 1.0
+# A viewer without video asks for some; Selkies hears it once in 5 s.
+VIDEO_DUE_SECONDS = 2.0
 ASK_VIDEO_AGAIN_SECONDS = 5.5
 
 _ENDS = {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
@@ -93,7 +92,10 @@ class WebSocketConnection:
         self._talk = self._conversation()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._stamps: StampedSocket | None = None
-        self._settled = False
+        self._settled = asyncio.Event()
+        self._leaving = False
+        self._receiver: asyncio.Task[VdibenchError] | None = None
+        self._sender: asyncio.Task[None] | None = None
         self._outbox: deque[str] = deque()
         self._wake = asyncio.Event()
         self._held: list[str] = []
@@ -131,8 +133,7 @@ class WebSocketConnection:
             # Clients of other processes of this machine, or behind the same proxy, were faster.
             self._observer.fact("websocket.turned_away", f"{attempt} times: {error.cause}")
             await asyncio.sleep(TRY_AGAIN_SECONDS)
-        assert self._socket is not None
-        self._observer.spawn(self._converse(self._socket))
+        self._observer.spawn(self._follow())
         self._observer.spawn(self._tick())
 
     async def _attempt(self, http: DesktopHttp) -> VdibenchError | None:
@@ -146,29 +147,35 @@ class WebSocketConnection:
         self._stamps = StampedSocket.of(connected.fileno()) if connected is not None else None
         self._observer.reached("signalled", None)
         self._observer.step(Step.ADMISSION)
-        while not self._settled:
-            message = await socket.receive()
-            if message.type in _ENDS:
-                return self._reason(socket, message)
-            self._take(message)
-            if self._talk.greeted:
-                self._observer.step(Step.SETTINGS)
-                _spacing.taken(self._url)
-        for text in self._drain():
-            await socket.send_str(text)
+        loop = asyncio.get_running_loop()
+        # They outlive the session's tasks: a reader that is cancelled takes the goodbye with it.
+        receiver = self._receiver = loop.create_task(self._receive(socket))
+        await self._stop_sending()
+        self._sender = loop.create_task(self._send_what_waits(socket))
+        settled = loop.create_task(self._settled.wait())
+        try:
+            await asyncio.wait({receiver, settled}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settled.cancel()
+        if receiver.done():
+            return receiver.result()
         self._observer.reached("channel_open", None)
         return None
 
-    async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        sender = asyncio.get_running_loop().create_task(self._send_what_waits(socket))
-        try:
-            while (message := await socket.receive()).type not in _ENDS:
-                self._take(message)
-        finally:
-            sender.cancel()
-            with suppress(asyncio.CancelledError, ConnectionError):
-                await sender
-        self._observer.end(self._reason(socket, message))
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> VdibenchError:
+        """Take what comes until the end; returns its reason."""
+        while (message := await socket.receive()).type not in _ENDS:
+            if self._leaving:
+                continue
+            self._take(message)
+            if not self._settled.is_set() and self._talk.greeted:
+                self._observer.step(Step.SETTINGS)
+                _spacing.taken(self._url)
+        return self._reason(socket, message)
+
+    async def _follow(self) -> None:
+        assert self._receiver is not None
+        self._observer.end(await asyncio.shield(self._receiver))
 
     def _reason(self, socket: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage) -> VdibenchError:
         if isinstance(message.data, aiohttp.WebSocketError):
@@ -213,10 +220,8 @@ class WebSocketConnection:
                 self._acks.reset()
                 self._deliver(self._pictures.flush())
             elif isinstance(event, SettingsStated):
-                self._settled = True
-                self._asked_for_video = asyncio.get_running_loop().time()
-                if not self._talk.asked_for_video:
-                    self._asked_for_video -= ASK_VIDEO_AGAIN_SECONDS - VIDEO_DUE_SECONDS
+                self._settled.set()
+                self._asked_for_video = asyncio.get_running_loop().time() - ASK_VIDEO_AGAIN_SECONDS + VIDEO_DUE_SECONDS
         for text_out in self._talk.pending():
             self._queue(text_out)
 
@@ -309,7 +314,7 @@ class WebSocketConnection:
 
     def send(self, text: str) -> None:
         """Send a control verb; keys that are held are kept alive until they are let go."""
-        if self._socket is None or self._socket.closed or not self._settled:
+        if self._socket is None or self._socket.closed or not self._settled.is_set():
             raise ConnectionError("the WebSocket is not open")
         verb, _, argument = text.partition(",")
         if verb == "kd" and argument not in self._held:
@@ -334,8 +339,10 @@ class WebSocketConnection:
     async def close(self) -> None:
         """Let go of held keys and close; the desktop ends the session then."""
         socket, self._socket = self._socket, None
+        self._leaving = True
         if self._flush_at is not None:
             self._flush_at.cancel()
+        await self._stop_sending()
         if socket is None:
             return
         texts = self._drain() + [key_up(int(keysym)) for keysym in self._held]
@@ -347,7 +354,17 @@ class WebSocketConnection:
 
         if not socket.closed:
             await bounded(farewell, 1.0)
-        await bounded(socket.close)
+        # Who never let us in may not read either.
+        await bounded(socket.close, CLOSE_SECONDS if self._settled.is_set() else 1.0)
+        if self._receiver is not None:
+            self._receiver.cancel()
+            await asyncio.gather(self._receiver, return_exceptions=True)
+
+    async def _stop_sending(self) -> None:
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+            self._sender = None
 
 
 def _assembled(picture: Picture) -> AssembledFrame:

@@ -7,7 +7,7 @@ The beginning::
                               <-    AUTH_SUCCESS,{..}  MK_ACCESS,1       (only in secure mode)
                               <-    DISPLAY_CONFIG_UPDATE,{..}  cursor,{..}
                               <-    {"type": "server_settings", ..}
-    SETTINGS,{..}             ->                                         (a controller; a viewer gets video without)
+    SETTINGS,{..}             ->                                         (of a viewer: only what sound it reads)
                               <-    {"type": "stream_resolution", ..}, then video
 
 Binary messages are read in :mod:`vdibench.selkies.websocket_frames`, acknowledged by
@@ -26,7 +26,6 @@ from vdibench.selkies.control import (
     ControlMessage,
     compression_offer,
     decode_control,
-    start_video,
     stats_subscription,
 )
 from vdibench.selkies.signalling import Role
@@ -98,7 +97,7 @@ WebSocketEvent = SettingsStated | PictureSized | PipelineReset | MessageReceived
 class WebSocketConversation:
     """One conversation. Feed it text with :meth:`receive`, send what :meth:`pending` hands out.
 
-    :param role: a viewer never sends settings.
+    :param role: a viewer says nothing that changes the stream.
     :param tab_id: identity of a controller; a second one with the same takes the display over from the first.
     """
 
@@ -110,9 +109,8 @@ class WebSocketConversation:
         self._size: tuple[int, int] | None = None
         self._settings: dict[str, Any] = {}
         self._greeted = False
-        self._owned = False
+        self._granted = ""
         self._killed: str | None = None
-        self.asked_for_video = False
 
     @property
     def query(self) -> dict[str, str]:
@@ -137,7 +135,10 @@ class WebSocketConversation:
         self._greeted = True
         message = _read(text)
         events: list[WebSocketEvent] = [MessageReceived(message)]
-        if message.type == "kill":
+        if message.type == "auth_success":
+            # A token's role wins over ours: as a controller's, a viewer's settings would take the display over.
+            self._granted = str(message.data.get("role", "")) if isinstance(message.data, dict) else ""
+        elif message.type == "kill":
             self._killed = str(message.data)
         elif message.type == "display_owner":
             # The owner left and the desktop made us the next: it waits for our settings.
@@ -152,8 +153,6 @@ class WebSocketConversation:
                 self._begin()
                 events.append(SettingsStated())
         elif message.type == "display_config_update":
-            # The layout of an owner who left stays; the list of owners does not.
-            self._owned = isinstance(message.data, dict) and bool(message.data.get("displays"))
             self._resized(_layout(message.data), events)
         elif message.type == "stream_resolution":
             self._resized(_size(message.data), events)
@@ -166,10 +165,11 @@ class WebSocketConversation:
 
     def _begin(self) -> None:
         if self._role is Role.VIEWER:
-            if not self._owned:
-                # Nobody has the display: without being asked the desktop captures nothing.
-                self._pending.append(start_video())
-                self.asked_for_video = True
+            # Of a viewer the desktop takes none of it but what sound it can read: after a second without, nobody
+            # would get redundant sound any more. It also begins to capture, where nobody has the display.
+            if self._granted in ("", str(Role.VIEWER)):
+                said = {"displayId": "primary", "audioRedundancy": True}
+                self._pending.append(f"SETTINGS,{json.dumps(said)}")
             return
         self._send_settings()
         self._pending += [compression_offer(), stats_subscription(on=True)]

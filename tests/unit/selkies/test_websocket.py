@@ -61,19 +61,16 @@ def test_a_lone_viewers_conversation(recorded_websocket: dict[str, list[dict[str
     # The size is that of an owner who left.
     happened = replayed(recorded_websocket["lone_viewer"], talk)
     assert happened == [PictureSized(1024, 768), SettingsStated(), PipelineReset()]
-    assert talk.pending() == ["START_VIDEO"]
-    assert talk.asked_for_video
+    assert talk.pending() == ['SETTINGS,{"displayId": "primary", "audioRedundancy": true}']
 
 
-def test_a_viewer_beside_an_owner_sends_nothing(recorded_websocket: dict[str, list[dict[str, Any]]]) -> None:
+@pytest.mark.parametrize(("granted", "texts"), [("viewer", 1), ("controller", 0)])
+def test_a_viewer_whose_token_makes_it_a_controller_says_nothing(granted: str, texts: int) -> None:
+    """Its settings would take the display over."""
     talk = conversation(Role.VIEWER)
-    layout = {"displays": ["primary"], "layouts": {"primary": {"x": 0, "y": 0, "w": 800, "h": 600}}}
-    assert events(talk, f"DISPLAY_CONFIG_UPDATE,{json.dumps(layout)}", SETTINGS, "DISPLAY_OWNER primary") == [
-        PictureSized(800, 600),
-        SettingsStated(),
-    ]
-    assert talk.pending() == []
-    assert not talk.asked_for_video
+    events(talk, f'AUTH_SUCCESS,{{"role": "{granted}", "slot": null}}', "MK_ACCESS,1", SETTINGS)
+    events(talk, "DISPLAY_OWNER primary")
+    assert len(talk.pending()) == texts
 
 
 def test_every_recorded_message_has_a_type(recorded_websocket: dict[str, list[dict[str, Any]]]) -> None:
