@@ -139,7 +139,7 @@ def binary(data: bytes) -> None:
         except VdibenchError:
             return
     elif isinstance(found, VideoChunk | AudioPacket):
-        _require(len(found.data if isinstance(found, VideoChunk) else found.payload) <= len(data), "more than was sent")
+        _require(len(found.data) <= len(data), "more than was sent")
 
 
 def pictures(data: bytes) -> None:

@@ -20,7 +20,7 @@ from vdibench.client.http import DesktopHttp, open_http
 from vdibench.client.input import InputKind, InputProbe
 from vdibench.client.lifetime import Lifetime
 from vdibench.client.marker import Marker
-from vdibench.client.options import SessionOptions, Step
+from vdibench.client.options import CONNECT_SECONDS, LEGACY_CONNECT_SECONDS, SessionOptions, Step
 from vdibench.client.picture import PictureStream
 from vdibench.client.pulse import Pulse
 from vdibench.client.sink import InputRecord, SampleSink
@@ -99,19 +99,22 @@ class DesktopSession:
         """
         self._reached("started")
         options, observer = self.options, self._observer()
+        began, seconds = asyncio.get_running_loop().time(), options.connect_timeout_seconds or CONNECT_SECONDS
         try:
-            async with asyncio.timeout(options.connect_timeout_seconds):
+            async with asyncio.timeout_at(began + seconds) as limit:
                 self._http = await self._stack.enter_async_context(open_http(self.desktop.endpoint, options.route))
                 detection = await self._http.detect_or_refuse(options.dialect)
                 self._reached("reachable")
                 self._fact("dialect", str(detection.dialect))
                 self._fact("dialect.statement", detection.statement)
                 assert detection.dialect is not None  # anything else was refused
+                if detection.dialect is Dialect.SELKIES_1_WEBRTC and options.connect_timeout_seconds is None:
+                    seconds = LEGACY_CONNECT_SECONDS
+                    limit.reschedule(began + seconds)
                 self._connection = connection_for(detection.dialect, self.desktop, options, observer)
                 await self._life.until(self._connection.open(self._http))
         except TimeoutError as error:
-            url, limit = self.desktop.endpoint.url, options.connect_timeout_seconds
-            cause = f"{url} did not {self._step.missing} within {limit:g} s"
+            cause = f"{self.desktop.endpoint.url} did not {self._step.missing} within {seconds:g} s"
             raise TargetUnavailable(cause, self._step.remedy) from error
         display = self.desktop.display
         centre = (display.width // 2, display.height // 2) if display is not None else _DEFAULT_CENTRE
