@@ -64,12 +64,14 @@ class Samples:
         and order are those of ``glass_to_glass_seconds`` then.
         """
         with self._lock:
-            frames = [record for record in self._frames if record.complete and not record.marker_repeated]
+            frames = [record for record in self._frames if record.complete]
             inputs = list(self._inputs)
         drawn, captured, arrived, decoded = (
             np.array([getattr(frame, f"{name}_unix_seconds") for frame in frames], dtype=np.float64)
             for name in ("marker", "capture", "arrival", "decoded")
         )
+        # A frame that shows the marker of the one before is no first sight of it.
+        drawn[[record.marker_repeated for record in frames]] = np.nan
         whole = np.isfinite(captured) & np.isfinite(drawn) & np.isfinite(decoded)
         seen = whole if whole.any() else np.isfinite(drawn) & np.isfinite(decoded)
         photons = np.array([event.photon_unix_seconds - event.sent_unix_seconds for event in inputs], dtype=np.float64)
