@@ -12,7 +12,7 @@ import pytest
 
 from vdibench import report
 from vdibench.report import NO_DATA, NOT_APPLICABLE, Evidence
-from vdibench.report.stages import frame_parts
+from vdibench.report.stages import frame_way
 from vdibench.store import Recording
 
 SUITE = "stream_validation"
@@ -59,11 +59,44 @@ def frames(*without: str, dialect: str = "selkies-2-webrtc", count: int = 20) ->
 def test_the_finest_split_that_was_measured_is_told_without_gap_or_overlap(
     without: tuple[str, ...], told: tuple[str, ...]
 ) -> None:
-    parts = frame_parts(Evidence.of(frames(*without)), SUITE)
+    parts = frame_way(Evidence.of(frames(*without)), SUITE).parts
     assert tuple(part.metric for part in parts) == told
     known = [point for point in POINTS if point not in without]
     whole = sum(2**number for number in range(POINTS.index(known[0]), POINTS.index(known[-1])))
     assert sum(part.values.median() for part in parts) == pytest.approx(whole * MS, abs=1e-5)
+
+
+def _stamped(every: int, count: int) -> dict[str, pd.DataFrame]:
+    """Frames of which the sender stamped one in ``every``; those took a second longer to be encoded."""
+    made = frames(count=count)
+    table = made["frames"]
+    told = np.arange(count) % every == 0
+    table.loc[~told, ["encoded_unix_seconds", "sent_unix_seconds"]] = np.nan
+    later = ["encoded", "sent", "arrival", "assembled", "decoded"]
+    table.loc[told, [f"{point}_unix_seconds" for point in later]] += 1.0
+    return made
+
+
+def test_stages_are_all_of_the_same_frames() -> None:
+    """Medians of unlike frames would tell of a frame that never was."""
+    way = frame_way(Evidence.of(_stamped(10, 400)), SUITE)
+    assert (way.told, way.frames) == (40, 400)
+    assert [part.metric for part in way.parts] == list(FINEST)
+    assert {len(part.values) for part in way.parts} == {40}
+    assert way.whole is not None
+    assert way.whole.values.median() == pytest.approx(sum(part.values.median() for part in way.parts), abs=1e-5)
+    chart = report.latency_stages(_stamped(10, 400), SUITE)
+    assert chart is not None
+    assert "Only the 40 of 400 frames that tell every stage are drawn" in chart.caption
+    assert chart.caption.endswith("Over all frames the whole has a median of 63.0 ms.")
+
+
+def test_a_split_that_too_few_frames_tell_gives_way_to_a_coarser_one() -> None:
+    way = frame_way(Evidence.of(_stamped(40, 400)), SUITE)
+    assert [part.metric for part in way.parts] == [FINEST[0], "capture_to_arrival_seconds", *FINEST[4:]]
+    assert way.told == 400
+    few = frame_way(Evidence.of(frames(count=3)), SUITE)
+    assert (few.told, [part.metric for part in few.parts]) == (3, list(FINEST)), "all that there are"
 
 
 @pytest.mark.parametrize(
@@ -189,8 +222,9 @@ def test_packets_that_this_host_dropped_are_part_of_the_quality(
 
 def test_the_terminal_says_the_stages_of_one_desktop_in_a_line() -> None:
     assert report.stage_lines(frames("encoded", "sent")) == [
-        "stages of stream_validation (selkies-2-webrtc), p50: draw → capture 1.00 ms · capture → arrived 14.0 ms · "
-        "arrived → assembled 16.0 ms · assembled → decoded 32.0 ms · whole 63.0 ms"
+        "stages of stream_validation (selkies-2-webrtc), p50 of 20 frames: draw → capture 1.00 ms · "
+        "capture → arrived 14.0 ms · arrived → assembled 16.0 ms · assembled → decoded 32.0 ms · "
+        "draw → decoded (whole) 63.0 ms"
     ]
     levels = {name: rows.assign(suite="latency_under_load") for name, rows in frames().items()}
     assert report.stage_lines(levels) == []

@@ -10,7 +10,7 @@ from vdibench.metrics import REGISTRY, Statistic
 from vdibench.report import axes as scales
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
-from vdibench.report.stages import LABELS, Part, dialect, frame_parts, input_parts, lacking
+from vdibench.report.stages import Part, Way, dialect, frame_way, input_parts, lacking
 from vdibench.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Chart, chart
 
 __all__ = ["input_stages", "latency_stages"]
@@ -43,19 +43,19 @@ _ROW = 34
 def latency_stages(source: Source, suite: str, *, level: int | None = None) -> Chart | None:
     """The medians of a frame's stages one behind the other, each with its p95; and what cannot be told, and why."""
     evidence = Evidence.of(source)
-    parts = frame_parts(evidence, suite, level=level)
-    if not parts:
+    way = frame_way(evidence, suite, level=level)
+    if not way.parts:
         return None
-    whole = evidence.values("glass_to_glass_seconds", suite, level=level)
     known = dialect(evidence, suite)
     at = f" · {formats.counted(level, 'session')}" if level is not None else ""
     return _waterfall(
         f"Where the latency goes · {suite}{at}{f' · {known}' if known else ''}",
         "stages of a frame, one behind the other; display not included",
-        "frames",
-        parts,
-        Part("glass_to_glass_seconds", LABELS["glass_to_glass_seconds"], whole) if len(whole) else None,
-        lacking(evidence, suite, parts),
+        "frame",
+        way.parts,
+        way.whole,
+        absent=lacking(evidence, suite, way.parts),
+        note=_told(evidence, suite, level, way),
     )
 
 
@@ -69,26 +69,43 @@ def input_stages(source: Source, suite: str, *, level: int | None = None) -> Cha
     return _waterfall(
         f"The two ways of an input · {suite}",
         "key or click sent → the desk drew its answer → that frame was decoded; display not included",
-        "events",
+        "event",
         parts,
         Part("input_to_photon_seconds", "sent → decoded (whole)", whole),
-        [],
     )
 
 
+def _told(evidence: Evidence, suite: str, level: int | None, way: Way) -> str:
+    """Which frames the stages rest on, where it is not nearly all."""
+    if way.told >= 0.9 * way.frames:
+        return ""
+    whole = evidence.percentile(50.0, "glass_to_glass_seconds", suite, level=level)
+    said = f" Only the {formats.count(way.told)} of {formats.count(way.frames)} frames that tell every stage are drawn."
+    if any(part.metric == "capture_to_encoded_seconds" for part in way.parts):
+        said += " The sender stamps a few a second, so slow seconds weigh more with them."
+    whole = evidence.percentile(50.0, "glass_to_glass_seconds", suite, level=level)
+    return f"{said} Over all frames the whole has a median of {formats.seconds(whole)}." if whole is not None else said
+
+
 def _waterfall(
-    heading: str, short: str, what: str, parts: Sequence[Part], whole: Part | None, absent: Sequence[tuple[str, str]]
+    heading: str,
+    short: str,
+    noun: str,
+    parts: Sequence[Part],
+    whole: Part | None,
+    *,
+    absent: Sequence[tuple[str, str]] = (),
+    note: str = "",
 ) -> Chart:
     """One row a stage: a bar of its median that begins where the medians before it end, and a whisker to its p95."""
     rows = [*parts, *([whole] if whole is not None else [])]
     factor, unit = formats.time_scale([_P95.of(part.values) or 0.0 for part in rows])
-    samples = sorted({len(part.values) for part in parts})
-    counted = formats.count(samples[0]) + (f" to {formats.count(samples[-1])}" if len(samples) > 1 else "")
+    samples = formats.counted(len(parts[0].values), noun)
     lines = len(rows) + len(absent)
     figure, (axes,) = chart(
         heading,
-        f"{short} · n = {counted} {what} a stage · bar: median, whisker: p95 · {unit}",
-        _caption(parts, whole, what, counted, unit),
+        f"{short} · n = {samples} · bar: median, whisker: p95 · {unit}",
+        _caption(parts, whole, samples, unit) + note,
         height=150 + _ROW * lines,
     )
     left, rightmost = 0.0, 0.0
@@ -134,12 +151,12 @@ def _bar(axes: Axes, row: int, part: Part, begin: float, factor: float, *, whole
     return end
 
 
-def _caption(parts: Sequence[Part], whole: Part | None, what: str, counted: str, unit: str) -> str:
+def _caption(parts: Sequence[Part], whole: Part | None, samples: str, unit: str) -> str:
     boundary = REGISTRY[whole.metric if whole is not None else parts[-1].metric].boundary
     total = sum(_P50.of(part.values) or 0.0 for part in parts)
     middle = _P50.of(whole.values) if whole is not None else None
     against = f", that of the whole is {formats.seconds(middle)}" if middle is not None else ""
     return (
-        f"{boundary} n = {counted} {what} a stage, in {unit}; outliers are kept. The medians add up to "
+        f"{boundary} n = {samples}, in {unit}; outliers are kept. The medians add up to "
         f"{formats.seconds(total)}{against}: medians need not add up."
     )

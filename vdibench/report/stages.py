@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
-from vdibench.metrics import REGISTRY, Presence
+from vdibench.metrics import REGISTRY, Presence, values
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence
 
-__all__ = ["INPUT_LABELS", "LABELS", "Part", "absence", "dialect", "frame_parts", "input_parts", "lacking", "word"]
+__all__ = ["INPUT_LABELS", "LABELS", "Part", "Way", "absence", "dialect", "frame_way", "input_parts", "lacking", "word"]
 
 LABELS = {
     "draw_to_capture_seconds": "draw → capture",
@@ -41,6 +42,19 @@ _BEFORE = (
 )
 _AFTER = (("arrival_to_assembled_seconds", "assembled_to_decoded_seconds"), ("decode_seconds",))
 NEEDS_MARKER = "needs desk"
+_WHOLE = "glass_to_glass_seconds"
+_LEAST_FRAMES = 20
+_ENDS = {
+    "draw_to_capture_seconds": ("marker", "capture"),
+    "capture_to_encoded_seconds": ("capture", "encoded"),
+    "encoded_to_sent_seconds": ("encoded", "sent"),
+    "sent_to_arrival_seconds": ("sent", "arrival"),
+    "draw_to_arrival_seconds": ("marker", "arrival"),
+    "capture_to_arrival_seconds": ("capture", "arrival"),
+    "arrival_to_assembled_seconds": ("arrival", "assembled"),
+    "assembled_to_decoded_seconds": ("assembled", "decoded"),
+    "decode_seconds": ("arrival", "decoded"),
+}
 _FINEST = (*_BEFORE[0], *_AFTER[0])
 
 
@@ -55,6 +69,20 @@ class Part:
     metric: str
     label: str
     values: pd.Series
+
+
+class Way(NamedTuple):
+    """A frame's way in stages.
+
+    :param whole: from drawing to decoding, of the same frames; None when it was not measured.
+    :param told: frames that the stages rest on.
+    :param frames: all frames.
+    """
+
+    parts: list[Part]
+    whole: Part | None
+    told: int
+    frames: int
 
 
 def dialect(evidence: Evidence, suite: str) -> str:
@@ -85,16 +113,39 @@ def absence(evidence: Evidence, suite: str, metric: str) -> str:
     )
 
 
-def frame_parts(evidence: Evidence, suite: str, *, level: int | None = None) -> list[Part]:
-    """The stages from drawing to decoding that a run can tell, in order, without gap or overlap."""
-    found: list[Part] = []
-    for splits in (_BEFORE, _AFTER):
-        for names in splits:
-            parts = [Part(name, LABELS[name], evidence.values(name, suite, level=level)) for name in names]
-            if all(len(part.values) for part in parts):
-                found.extend(parts)
-                break
-    return found
+def frame_way(evidence: Evidence, suite: str, *, level: int | None = None) -> Way:
+    """The stages from drawing to decoding that a run can tell, in order, without gap or overlap.
+
+    All are of the same frames: those that tell every stage. The sender says of some frames only when they were encoded,
+    a few each second, so that slow seconds weigh more with them than with all frames; stages of unlike frames would
+    not fit together.
+    """
+    frames = evidence.rows("frames", suite)
+    if level is not None:
+        frames = frames[frames["level"] == level]
+    splits = [before + after for before in _BEFORE for after in _AFTER] + [*_BEFORE, *_AFTER]
+    telling = [_telling(frames, names) for names in splits]
+    # A split rests on as many frames as a percentile wants, or on as many as there are at most.
+    least = max(1, min(_LEAST_FRAMES, max(map(len, telling))))
+    for names, told in zip(splits, telling, strict=True):
+        if len(told) >= least:
+            return _way(evidence, told, suite, level, names, len(frames))
+    return Way([], None, 0, len(frames))
+
+
+def _telling(frames: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    points = dict.fromkeys(f"{point}_unix_seconds" for name in names for point in _ENDS[name])
+    keep = frames["complete"] & frames[list(points)].notna().all(axis=1)
+    return frames[keep & ~frames["marker_repeated"]] if names[0].startswith("draw_") else frames[keep]
+
+
+def _way(
+    evidence: Evidence, telling: pd.DataFrame, suite: str, level: int | None, names: Sequence[str], frames: int
+) -> Way:
+    tables = {**evidence.tables, "frames": telling}
+    found = {name: values(name, tables, suite=suite, level=level) for name in (*names, _WHOLE)}
+    whole = Part(_WHOLE, LABELS[_WHOLE], found[_WHOLE]) if names[0].startswith("draw_") and len(found[_WHOLE]) else None
+    return Way([Part(name, LABELS[name], found[name]) for name in names], whole, len(telling), frames)
 
 
 def input_parts(evidence: Evidence, suite: str, *, level: int | None = None) -> list[Part]:

@@ -19,7 +19,7 @@ from vdibench.metrics import Statistic
 from vdibench.records import Outcome, SuiteVerdict, Verdict
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
-from vdibench.report.stages import dialect, frame_parts
+from vdibench.report.stages import dialect, frame_way
 from vdibench.report.verdict_tables import verdict_table
 from vdibench.slo import LEVELED
 from vdibench.store import Entry
@@ -52,14 +52,18 @@ def stage_lines(source: Source) -> list[str]:
     evidence = Evidence.of(source)
     lines = []
     for suite in evidence.suites:
-        parts = frame_parts(evidence, suite) if suite not in LEVELED else []
-        if not parts:
+        if suite in LEVELED:
             continue
-        told = [f"{part.label} {formats.seconds(Statistic('p', 50.0).of(part.values))}" for part in parts]
-        whole = evidence.percentile(50.0, "glass_to_glass_seconds", suite)
-        told += [f"whole {formats.seconds(whole)}"] if whole is not None else []
+        way = frame_way(evidence, suite)
+        if not way.parts:
+            continue
+        rows = [*way.parts, *([way.whole] if way.whole is not None else [])]
+        told = [f"{part.label} {formats.seconds(Statistic('p', 50.0).of(part.values))}" for part in rows]
         known = dialect(evidence, suite)
-        lines.append(f"stages of {formats.clean(suite)}{f' ({known})' if known else ''}, p50: {' · '.join(told)}")
+        frames = formats.counted(way.told, "frame")
+        lines.append(
+            f"stages of {formats.clean(suite)}{f' ({known})' if known else ''}, p50 of {frames}: {' · '.join(told)}"
+        )
     return lines
 
 
