@@ -18,6 +18,7 @@ from vdibench.errors import (
     NotADesktop,
     ProtocolViolation,
     StreamLost,
+    TakenOver,
     TargetUnavailable,
     VdibenchError,
 )
@@ -48,7 +49,7 @@ async def ended_by(desk: Any, samples: Any, act: Callable[[], Any]) -> VdibenchE
 @pytest.mark.parametrize(
     ("code", "text", "kill", "kind", "words"),
     [
-        (1000, "Superseded by new client", "a new primary client connected", StreamLost, "took the desktop over"),
+        (1000, "Superseded by new client", "a new primary client connected", TakenOver, "took the desktop over"),
         (1000, "", "", StreamLost, "ended the session"),
         (1001, "Disconnected by the operator", "", StreamLost, "by the operator"),
         (1008, "", "Secondary display unrealizable", TargetUnavailable, "refused us (Secondary"),

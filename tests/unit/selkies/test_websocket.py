@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from vdibench.errors import AuthenticationError, ProtocolViolation, StreamLost, TargetUnavailable, VdibenchError
+from vdibench.errors import (
+    AuthenticationError,
+    Disconnected,
+    ProtocolViolation,
+    StreamLost,
+    TakenOver,
+    TargetUnavailable,
+    VdibenchError,
+)
 from vdibench.selkies import Role
 from vdibench.selkies.websocket import (
     MessageReceived,
@@ -173,13 +181,13 @@ def test_garbage(text: str) -> None:
 @pytest.mark.parametrize(
     ("code", "text", "kill", "kind", "words"),
     [
-        (1000, "Superseded by new client", "a new client", StreamLost, "another client took the desktop over"),
-        (1006, "", "a new client", StreamLost, "another client took the desktop over (a new client)"),
+        (1000, "Superseded by new client", "a new client", TakenOver, "another client took the desktop over"),
+        (1006, "", "a new client", TakenOver, "another client took the desktop over (a new client)"),
         (1000, "", "", StreamLost, "ended the session"),
         (1001, "Disconnected by the operator", "", StreamLost, "(Disconnected by the operator)"),
         (1002, "", "", ProtocolViolation, "did not understand"),
-        (1006, "", "", StreamLost, "broke (code 1006)"),
-        (None, "", "", StreamLost, "the connection broke"),
+        (1006, "", "", Disconnected, "broke (code 1006)"),
+        (None, "", "", Disconnected, "the connection broke"),
         (1008, "Strict shared", "Strict shared clients are not enabled.", TargetUnavailable, "not enabled."),
         (1009, "", "", ProtocolViolation, "too large"),
         (4000, "server shutting down", "", StreamLost, "stopped serving"),
