@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import psutil
 import pytest
 from certificates import self_signed
 from standin import StandIn
@@ -274,9 +279,44 @@ async def test_credentials_of_the_relay_that_have_expired(
     assert "credentials' expiry" in error.remedy
 
 
+async def test_no_connection_outlives_its_session(lab: Lab) -> None:
+    """A WebSocket over TLS waits for the server's goodbye after it was closed."""
+    endpoint = lab.desktops[TLS].endpoint
+    port = urlsplit(endpoint.url).port
+    for _ in range(5):
+        async with open_http(endpoint) as http:
+            await (await http.signalling()).close()
+        assert [
+            each for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port == port
+        ] == []
+
+
 async def test_what_the_desktop_hands_out_is_not_for_strangers(lab: Lab) -> None:
     """The relay's credentials are behind the same door as the picture."""
     for place, changes in ((TLS, {"credentials": None}), (TOKEN, {"token": ""})):
         async with open_http(changed(lab.desktops[place], **changes).endpoint) as http:
             with pytest.raises(AuthenticationError):
                 await http.ice_servers()
+
+
+def test_the_command_takes_token_and_authority_outside_its_arguments(lab: Lab, tmp_path: Path) -> None:
+    endpoint = lab.desktops[WEBSOCKET].endpoint
+    file = tmp_path / "token"
+    file.write_text(endpoint.token + "\n")
+    ours = {"VDIBENCH_USER", "VDIBENCH_PASSWORD", "VDIBENCH_TOKEN"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {"VDIBENCH_CA_FILE": endpoint.ca_file}
+    program = [str(Path(sys.executable).with_name("vdibench")), "watch", endpoint.url]
+    for more, named in (["--token-file", str(file)], {}), ([], {"VDIBENCH_TOKEN": endpoint.token}):
+        done = run([*program, "--count", "1", "--json", *more], environment | named)
+        assert done.returncode == 0, done.stderr
+        assert '"dialect": "selkies-2-websocket"' in done.stdout.replace('":"', '": "')
+        assert endpoint.token not in done.stdout + done.stderr
+    done = run([*program, "--insecure"], environment)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "vdibench: warning: certificates are not checked (--insecure)"
+    assert "wants a session token: set VDIBENCH_TOKEN or give --token-file" in done.stderr.splitlines()[-1]
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

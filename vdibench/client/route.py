@@ -1,4 +1,4 @@
-"""The way of one session's packets, where it is not the direct one. :class:`Route` is the contract; pure.
+"""The way of one session's packets, where it is not the direct one. :class:`Route` is the contract.
 
 ``vdibench.links`` has the ways there are: a user-space relay, and a network namespace. They fulfil the protocol
 without importing it, since they stand below the client.
@@ -6,8 +6,12 @@ without importing it, since they stand below the client.
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import time
+from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import ResolveResult
@@ -37,7 +41,33 @@ class Route(Protocol):
         """A fresh socket that starts the route, non-blocking and neither bound nor connected."""
 
 
-class _RoutedConnector(aiohttp.TCPConnector):
+_GOODBYE_SECONDS, _LOOK_SECONDS = 1.0, 0.005
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes sockets that know when they were read, and is closed when all of them are."""
+
+    def __init__(self, make: Callable[[int, int, int], StampedSocket]) -> None:
+        super().__init__(socket_factory=lambda info: self._keep(make(info[0], info[1], info[2])))
+        self._made: WeakSet[StampedSocket] = WeakSet()
+
+    def _keep(self, made: StampedSocket) -> StampedSocket:
+        self._made.add(made)
+        return made
+
+    async def close(self, **named: Any) -> None:
+        """Close every connection.
+
+        A WebSocket over TLS that was closed before is out of aiohttp's sight while it waits for the server's goodbye;
+        nothing tells when that came, so it is looked for, and not for long.
+        """
+        await super().close(**named)
+        deadline = time.monotonic() + _GOODBYE_SECONDS
+        while any(made.fileno() >= 0 for made in self._made) and time.monotonic() < deadline:  # noqa: ASYNC110  # see above
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+class _RoutedConnector(_Connector):
     """Connects where the route says; the Host header, the name asked for by TLS and its check stay the URL's.
 
     One private method of aiohttp's connector is replaced: its public resolver is not asked for numeric hosts.
@@ -45,7 +75,7 @@ class _RoutedConnector(aiohttp.TCPConnector):
     """
 
     def __init__(self, route: Route) -> None:
-        super().__init__(socket_factory=lambda info: StampedSocket.adopt(route.socket(info[0], info[1])))
+        super().__init__(lambda family, kind, _: StampedSocket.adopt(route.socket(family, kind)))
         self._route = route
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
@@ -66,5 +96,5 @@ class _RoutedConnector(aiohttp.TCPConnector):
 def connector(route: Route | None) -> aiohttp.TCPConnector:
     """What a client session connects by, with sockets that know when they were read. Needs a running loop."""
     if route is None:
-        return aiohttp.TCPConnector(socket_factory=lambda info: StampedSocket(info[0], info[1], info[2]))
+        return _Connector(StampedSocket)
     return _RoutedConnector(route)
