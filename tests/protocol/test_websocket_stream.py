@@ -14,6 +14,7 @@ import pytest
 from standin_websocket import WebSocketStandIn
 
 from vdibench.client import DesktopSession, InputKind, SessionOptions
+from vdibench.client.mode import Mode
 from vdibench.records import Display
 from vdibench.selkies import Dialect, Role, key_down
 from vdibench.selkies.control import start_video, stop_video
@@ -229,6 +230,23 @@ async def test_ids_wrap(stand_in_websocket: Start, desktop: Any, samples: Any, w
     assert [frame.key_frame for frame in samples.frames].count(True) == 1
     assert not any(math.isnan(frame.decoded_unix_seconds) for frame in samples.frames)
     assert server_rows(samples, "frames_skipped") == []
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_modes(mode: Mode, stand_in_websocket: Start, desktop: Any, samples: Any) -> None:
+    server = stand_in_websocket()
+    options = SessionOptions(role=Role.CONTROLLER, mode=mode)
+    async with DesktopSession(desktop(server.url, display=DISPLAY), samples, options) as session:
+        await session.first_frame()
+        await session.watch(3.0 if mode is Mode.SAMPLED else 0.5)
+    decoded = sum(not math.isnan(frame.decoded_unix_seconds) for frame in samples.frames)
+    asked = server.client.texts.count("REQUEST_KEYFRAME")
+    if mode is Mode.SAMPLED:
+        assert 2 <= asked <= 5
+        assert 2 <= decoded <= asked + 1
+    else:
+        assert asked == 0
+        assert decoded == (len(samples.frames) if mode is Mode.DECODE else 0)
 
 
 async def test_frames_left_out_are_counted_and_repaired(

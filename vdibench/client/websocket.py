@@ -7,6 +7,7 @@ the desktop; nothing is acknowledged by a viewer, and a controller acknowledges 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections import deque
@@ -19,7 +20,8 @@ from vdibench.client.assembly import AssembledFrame
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
 from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import CLOSE_SECONDS, bounded
-from vdibench.client.options import SessionOptions, Step
+from vdibench.client.mode import SAMPLE_SECONDS, Mode
+from vdibench.client.options import CONNECT_SECONDS, SessionOptions, Step
 from vdibench.client.spacing import Spacing
 from vdibench.client.stamped import StampedSocket
 from vdibench.errors import ProtocolViolation, VdibenchError
@@ -122,7 +124,7 @@ class WebSocketConnection:
     async def open(self, http: DesktopHttp) -> None:
         """Take our turn, connect, and wait until the desktop said its settings."""
         for attempt in range(1, ATTEMPTS + 1):
-            waited = await _spacing.turn(self._url, self._options.connect_timeout_seconds)
+            waited = await _spacing.turn(self._url, self._options.connect_timeout_seconds or CONNECT_SECONDS)
             if waited:
                 self._observer.fact("websocket.waited_seconds", f"{waited:.3f}")
             error = await self._attempt(http)
@@ -135,6 +137,8 @@ class WebSocketConnection:
             await asyncio.sleep(TRY_AGAIN_SECONDS)
         self._observer.spawn(self._follow())
         self._observer.spawn(self._tick())
+        if self._options.mode is Mode.SAMPLED:
+            self._observer.spawn(self._sample())
 
     async def _attempt(self, http: DesktopHttp) -> VdibenchError | None:
         """Why the desktop ended the connection before it said its settings; None when it did say them."""
@@ -303,6 +307,12 @@ class WebSocketConnection:
             if unseen and now - self._asked_for_video >= ASK_VIDEO_AGAIN_SECONDS:
                 self._asked_for_video = now
                 self._queue(start_video())
+
+    async def _sample(self) -> None:
+        """Ask for a key frame now and then, at intervals that meet no rhythm of the desktop's, until cancelled."""
+        while True:
+            await asyncio.sleep(random.uniform(*SAMPLE_SECONDS))
+            self._ask_for_key_frame(ASK_SECONDS)
 
     def _ask_for_key_frame(self, apart_seconds: float) -> None:
         now = asyncio.get_running_loop().time()
