@@ -99,7 +99,7 @@ def test_a_part_of_the_first_schema_reads_with_later_columns_empty(run, tmp_path
 def test_a_part_that_lacks_what_every_schema_has_is_damage(run, rows, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, run)
     folder.append("frames", rows(1))
-    folder.flush()
+    folder.close()
     _older(folder.path / "samples" / "frames-stream_validation-00000.parquet", without=("complete",))
     recording = Recording.open(folder.path)
     assert len(recording.table("frames")) == 0
