@@ -11,6 +11,8 @@
     │   ├── NotADesktop                        something answers, but it is not a known desktop
     │   ├── ProtocolViolation                  the server left the protocol
     │   └── StreamLost                         the stream ended or stalled while it was watched
+    │       ├── Disconnected                   … because a connection broke, and nobody said why
+    │       └── TakenOver                      … because another client has the desktop now
     ├── LabError                      exit 1   the lab could not be brought up or taken down
     ├── StoreError                    exit 1   the results folder cannot be read or written
     └── RunInvalid                    exit 97  the numbers exist but must not be trusted
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 __all__ = [
     "AuthenticationError",
+    "Disconnected",
     "LabError",
     "NotADesktop",
     "ObjectiveError",
@@ -28,6 +31,7 @@ __all__ = [
     "RunInvalid",
     "StoreError",
     "StreamLost",
+    "TakenOver",
     "TargetUnavailable",
     "UsageError",
     "VdibenchError",
@@ -92,6 +96,14 @@ class ProtocolViolation(TargetUnavailable):
 
 class StreamLost(TargetUnavailable):
     """The stream ended or stalled while it was watched."""
+
+
+class Disconnected(StreamLost):
+    """A connection broke without a word of why; whoever can ask the desktop should."""
+
+
+class TakenOver(StreamLost):
+    """Another client has the desktop now; to take it back would start a fight."""
 
 
 class LabError(VdibenchError):

@@ -20,7 +20,14 @@ from standin import StandIn
 from watching import until
 
 from vdibench.client import DesktopSession, InputKind, SessionOptions
-from vdibench.errors import AuthenticationError, ProtocolViolation, StreamLost, TargetUnavailable, VdibenchError
+from vdibench.errors import (
+    AuthenticationError,
+    ProtocolViolation,
+    StreamLost,
+    TakenOver,
+    TargetUnavailable,
+    VdibenchError,
+)
 from vdibench.selkies import Role
 
 PATIENCE = SessionOptions(stall_seconds=1.0)
@@ -49,7 +56,7 @@ async def end(server_act: Callable[[], Any], url: str, desktop: Any, samples: An
     ("code", "text", "kind", "cause"),
     [
         (4000, "sharing is off", TargetUnavailable, "refused us for good (sharing is off)"),
-        (4001, "Superseded by a new controller connection.", StreamLost, "another controller took the desktop over"),
+        (4001, "Superseded by a new controller connection.", TakenOver, "another controller took the desktop over"),
         (4001, "token revoked", AuthenticationError, "refused our session token (token revoked)"),
         (4029, "", TargetUnavailable, "wants us to wait"),
         (1002, "bad frame", ProtocolViolation, "did not understand us (bad frame)"),
@@ -89,8 +96,18 @@ async def test_video_stalls_while_the_connection_stands(
     server = stand_in()
     error, seconds = await end(lambda: setattr(server.behaviour, "video", False), server.url, desktop, samples)
     assert type(error) is StreamLost
-    assert error.cause == "no video for 1 s although the connection stands and the desktop still answers"
-    assert seconds == pytest.approx(1.1, abs=0.4)
+    assert error.cause == "no video for 1 s although the desktop still answers"
+    assert "UDP" in error.remedy
+    assert seconds == pytest.approx(1.4, abs=0.4)
+
+
+async def test_video_stalls_while_its_sound_goes_on(
+    stand_in: Callable[..., StandIn], desktop: Any, samples: Any
+) -> None:
+    server = stand_in(audio=True)
+    error, _ = await end(lambda: setattr(server.behaviour, "video", False), server.url, desktop, samples)
+    assert error.cause == "no video for 1 s although its sound still comes"
+    assert "encoder" in error.remedy
 
 
 async def test_garbage_on_the_data_channel(stand_in: Callable[..., StandIn], desktop: Any, samples: Any) -> None:

@@ -20,6 +20,7 @@ from vdibench.errors import (
     NotADesktop,
     ProtocolViolation,
     StreamLost,
+    TakenOver,
     TargetUnavailable,
     UsageError,
     VdibenchError,
@@ -57,7 +58,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
         "measure it as selkies-1-webrtc",
     ),
     "refused for good": ({"close_at_hello": (4000, "taken over")}, TargetUnavailable, "(taken over)", "sharing"),
-    "superseded": ({"close_at_hello": (4001, "Superseded")}, StreamLost, "took the desktop over", "as a viewer"),
+    "superseded": ({"close_at_hello": (4001, "Superseded")}, TakenOver, "took the desktop over", "as a viewer"),
     "bad token": (
         {"close_at_hello": (4001, "Bad token")},
         AuthenticationError,

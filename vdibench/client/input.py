@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple
@@ -54,6 +54,7 @@ class InputProbe:
         self._patches: dict[InputKind, bool] = {}
         self._outstanding: tuple[InputKind, float, asyncio.Future[_Answer]] | None = None
         self._held: set[InputKind] = set()
+        self._pressed: set[InputKind] = set()
         self._unanswered: set[InputKind] = set()
         self._turn = asyncio.Lock()
         self._seen = asyncio.Event()
@@ -120,6 +121,7 @@ class InputProbe:
 
     def _down(self, kind: InputKind) -> None:
         self._held.add(kind)
+        self._pressed.add(kind)
         if kind is InputKind.KEY:
             self._send(key_down(Keysym.A))
         else:
@@ -135,4 +137,18 @@ class InputProbe:
     def release(self) -> None:
         """Let go of whatever is held: a desktop must not be left with a key down."""
         for kind in tuple(self._held):
+            self._up(kind)
+
+    @property
+    def pressed(self) -> frozenset[InputKind]:
+        """What was ever pressed; a channel that broke may have lost its release."""
+        return frozenset(self._pressed)
+
+    def let_go(self, kinds: Iterable[InputKind]) -> None:
+        """Release what another session may have left down; what is up does not notice.
+
+        :raises ConnectionError: the channel is closed.
+        """
+        for kind in kinds:
+            self._pressed.add(kind)
             self._up(kind)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from vdibench.errors import StreamLost, VdibenchError
+from vdibench.errors import Disconnected, StreamLost, VdibenchError
 
 __all__ = ["Lifetime", "bounded"]
 
@@ -19,17 +19,33 @@ CLOSE_SECONDS = 5.0
 
 
 class Lifetime:
-    """Holds a session's background tasks and the first error that ends it."""
+    """Holds a session's background tasks and the first error that ends it.
 
-    def __init__(self) -> None:
+    :param explain: asked, once, why a connection broke that ended without a word; what it returns ends the session,
+        unless a better reason comes meanwhile.
+    """
+
+    def __init__(self, explain: Callable[[Disconnected], Awaitable[VdibenchError]] | None = None) -> None:
+        self._explain = explain
+        self._asked = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._end: asyncio.Future[VdibenchError] = asyncio.get_running_loop().create_future()
         self._closing = False
 
     def end(self, error: VdibenchError) -> None:
         """Say why the session is over; only the first reason counts, and none after :meth:`close` began."""
+        if isinstance(error, Disconnected) and self._explain is not None:
+            if not self._asked:
+                self._asked = True
+                self.spawn(self._end_explained(self._explain, error))
+            return
         if not self._closing and not self._end.done():
             self._end.set_result(error)
+
+    async def _end_explained(
+        self, explain: Callable[[Disconnected], Awaitable[VdibenchError]], error: Disconnected
+    ) -> None:
+        self.end(await explain(error))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` in the background; an error in it ends the session."""
@@ -52,7 +68,7 @@ class Lifetime:
         if isinstance(error, VdibenchError):
             self.end(error)
         elif isinstance(error, OSError | aiohttp.ClientError):
-            self.end(StreamLost(f"the session broke: {error}", "look into the desktop's log"))
+            self.end(Disconnected(f"the session broke: {error}", "look into the desktop's log"))
         else:
             self.end(VdibenchError(f"the client failed: {error!r}", "report this as a defect of vdibench"))
 

@@ -21,6 +21,7 @@ class Pulse:
     """Reports what a session's counters say.
 
     :param read: gives the counters.
+    :param picture: knows when the last frame arrived.
     :param stall_seconds: without a frame for so long the session is over.
     """
 
@@ -38,14 +39,11 @@ class Pulse:
         self._picture = picture
         self._stall_seconds = stall_seconds
 
-    async def beat(self, reason: Callable[[float], Awaitable[VdibenchError]]) -> None:
+    async def beat(self) -> None:
         """Report until cancelled.
 
         The lag is the largest delay with which the event loop woke this task, in steps of 20 ms: what it adds to every
         instant that is taken in the loop.
-
-        :param reason: asked once the video stalled, with the seconds; its error is raised.
-        :raises VdibenchError: no frame for ``stall_seconds``.
         """
         loop = asyncio.get_running_loop()
         lag, reported = 0.0, loop.time()
@@ -58,10 +56,22 @@ class Pulse:
                 reported = now
                 self._sink.network(self._session, self._reading(lag))
                 lag = 0.0
-            if now - self._picture.last_arrival > self._stall_seconds:
-                error = await reason(self._stall_seconds)
-                if loop.time() - self._picture.last_arrival > self._stall_seconds:
-                    raise error
+
+    async def guard(self, reason: Callable[[float], Awaitable[VdibenchError]]) -> None:
+        """Watch for a stall until cancelled, from the first frame on.
+
+        :param reason: asked once the video stalled, with the seconds; its error is raised unless video came meanwhile.
+        :raises VdibenchError: no frame for ``stall_seconds``.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            left = min(self._picture.last_arrival + self._stall_seconds - loop.time(), self._stall_seconds)
+            if left > 0:
+                await asyncio.sleep(left)
+                continue
+            error = await reason(self._stall_seconds)
+            if loop.time() - self._picture.last_arrival >= self._stall_seconds:
+                raise error
 
     def _reading(self, lag: float) -> NetworkRecord:
         counters = self._read()

@@ -15,6 +15,7 @@ from types import TracebackType
 from vdibench.client.audio import AudioContinuity, AudioPacket
 from vdibench.client.clock import CHANNEL_SOURCE, ChannelClock, ClockEstimator
 from vdibench.client.connection import CandidatePair, Connection, ConnectionObserver, Counters
+from vdibench.client.culprit import blame, may_heal
 from vdibench.client.dialects import connection_for
 from vdibench.client.http import DesktopHttp, open_http
 from vdibench.client.input import InputKind, InputProbe
@@ -33,8 +34,7 @@ from vdibench.selkies import ControlMessage, Dialect, IceServer, Role
 __all__ = ["DesktopSession"]
 
 _DEFAULT_CENTRE = (320, 240)
-# Whether a desktop whose picture stopped still answers: enough for a busy server, too little to hide the news.
-_ASK_SECONDS = 3.0
+_TRY_AGAIN_SECONDS = 1.0
 _SIZE_STEP_SECONDS = 0.02
 
 
@@ -56,7 +56,7 @@ class DesktopSession:
         self.clock = ClockEstimator()
         self._channel_clock = ChannelClock(self.clock)
         self._stack = AsyncExitStack()
-        self._life = Lifetime()
+        self._life = Lifetime(lambda error: self._blame(error.cause))
         self._milestones: set[str] = set()
         self._step = Step.HTTP
         self._http: DesktopHttp | None = None
@@ -120,7 +120,8 @@ class DesktopSession:
         centre = (display.width // 2, display.height // 2) if display is not None else _DEFAULT_CENTRE
         self._input = InputProbe(self._connection.send, centre)
         pulse = Pulse(self.desktop.id, self._sink, self._connection.read, self.picture, options.stall_seconds)
-        self._life.spawn(pulse.beat(self._say_why_it_stalled))
+        self._life.spawn(pulse.beat())
+        self._life.spawn(pulse.guard(lambda seconds: self._blame(f"no video for {seconds:g} s")))
         if options.compare_clocks and not self._channel_tells_the_time:
             self._life.spawn(follow_web_clock(self._http, self.clock, observer.row))
 
@@ -179,28 +180,8 @@ class DesktopSession:
         if self.synchronisation is not None:
             self.synchronisation.heard(payload, timestamp, arrival_unix_seconds)
 
-    async def _say_why_it_stalled(self, seconds: float) -> VdibenchError:
-        """A picture that stopped has three usual reasons; whether HTTP still answers tells them apart."""
-        stopped = f"no video for {seconds:g} s"
-        answers = False
-        if self._http is not None:
-            with suppress(VdibenchError, TimeoutError):
-                async with asyncio.timeout(_ASK_SECONDS):
-                    answers = (await self._http.detect()).dialect is not None
-        if not answers:
-            return StreamLost(
-                f"{stopped}, and {self.desktop.endpoint.url} no longer answers",
-                "check the network to the desktop and whether it still runs",
-            )
-        if self.pair is not None and "relay" in (self.pair.local_type, self.pair.remote_type):
-            return StreamLost(
-                f"{stopped} although the desktop still answers: the TURN relay between is the way ({self.pair})",
-                "check the TURN server's process, log and the lifetime of its credentials",
-            )
-        return StreamLost(
-            f"{stopped} although the connection stands and the desktop still answers",
-            "check the desktop's encoder in its log, and what filters UDP between here and it",
-        )
+    async def _blame(self, what: str) -> VdibenchError:
+        return await blame(what, self._http, self._connection, self.desktop.endpoint.url)
 
     # watching
 
@@ -320,15 +301,32 @@ class DesktopSession:
 
     # leaving
 
-    async def reconnect(self) -> None:
+    async def reconnect(self, patience_seconds: float = 0.0) -> None:
         """Leave what is left of the session and start another one, up to its first frame; for after StreamLost.
 
-        :raises VdibenchError: as :meth:`connect` and :meth:`first_frame`.
+        Keys and buttons that the lost session may have left down are let go of.
+
+        :param patience_seconds: try again for so long, once a second, what time may heal: a desktop that is starting,
+            a link that is still down, a place of Selkies 1.6 that a lost client keeps. 0 tries once. An attempt that
+            has begun ends by its own limits.
+        :raises VdibenchError: as :meth:`connect` and :meth:`first_frame`; the last attempt's.
         """
-        await self.leave()
-        self._begin()
-        await self.connect()
-        await self.first_frame()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_seconds
+        pressed = self._input.pressed if self._input is not None else frozenset()
+        while True:
+            await self.leave()
+            self._begin()
+            try:
+                await self.connect()
+                if self._input is not None:
+                    self._input.let_go(pressed)
+                await self.first_frame()
+                return
+            except TargetUnavailable as error:
+                if not may_heal(error) or loop.time() + _TRY_AGAIN_SECONDS > deadline:
+                    raise
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
     async def leave(self) -> None:
         """Let go of held keys, then leave as the dialect wants it. Safe to call twice.

@@ -14,7 +14,7 @@ from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import bounded
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.peer import MediaPeer, PeerObserver
-from vdibench.errors import ProtocolViolation, StreamLost, TargetUnavailable
+from vdibench.errors import Disconnected, ProtocolViolation, TargetUnavailable
 from vdibench.records import Desktop
 from vdibench.selkies import (
     Dialect,
@@ -32,7 +32,13 @@ from vdibench.selkies import (
 )
 from vdibench.selkies.server_figures import server_figures
 
-__all__ = ["WebRtcConnection", "choose_relay"]
+__all__ = ["PEER_ENDS", "WebRtcConnection", "choose_relay"]
+
+# What a peer connection's last state means once it had been connected.
+PEER_ENDS = {
+    "failed": "the media connection failed (no answer to its checks for about half a minute)",
+    "closed": "the media connection was closed",
+}
 
 _ASK_AGAIN_SECONDS = 0.1
 _ENDS = {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
@@ -140,8 +146,7 @@ class WebRtcConnection:
                 self._observer.fact("ice.pair", str(pair))
         elif kind == "connection" and state in {"failed", "closed"}:
             if self._connected.is_set():
-                lost = StreamLost(f"the peer connection {state}", "look into the desktop's log and the network")
-                self._observer.end(lost)
+                self._observer.end(Disconnected(PEER_ENDS[state]))
             else:
                 url, step = self._desktop.endpoint.url, self._ice_step
                 self._observer.end(TargetUnavailable(f"{url} did not {step.missing} on any path", step.remedy))

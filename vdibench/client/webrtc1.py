@@ -17,8 +17,8 @@ from vdibench.client.http import DesktopHttp
 from vdibench.client.leg import MediaLeg
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.peer import MediaPeer, PeerObserver
-from vdibench.client.webrtc import choose_relay
-from vdibench.errors import ProtocolViolation, StreamLost, TargetUnavailable, VdibenchError
+from vdibench.client.webrtc import PEER_ENDS, choose_relay
+from vdibench.errors import Disconnected, ProtocolViolation, TargetUnavailable, VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import (
     RTC_CONFIGURATION_PATH_1,
@@ -186,8 +186,7 @@ class LegacyWebRtcConnection:
                 self._observer.fact("ice.pair", str(pair))
         elif kind == "connection" and state in {"failed", "closed"}:
             if self._connected.is_set():
-                lost = StreamLost(f"the peer connection {state}", "look into the desktop's log and the network")
-                self._observer.end(lost)
+                self._observer.end(Disconnected(PEER_ENDS[state]))
             else:
                 self._observer.end(self._stuck(self._ice_step, "on any path"))
 
@@ -248,7 +247,7 @@ class LegacyWebRtcConnection:
             raise ConnectionError("there is no peer connection yet")
         self._video.peer.send(text)
         verb, _, rest = text.partition(",")
-        if verb == "kd":
+        if verb in {"kd", "ku"}:  # the release of an earlier session's key may get lost as well
             self._pressed.add(int(rest))
         elif verb == "m":
             x, y, *_ = rest.split(",")

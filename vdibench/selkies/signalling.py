@@ -20,8 +20,10 @@ from typing import Any
 
 from vdibench.errors import (
     AuthenticationError,
+    Disconnected,
     ProtocolViolation,
     StreamLost,
+    TakenOver,
     TargetUnavailable,
     VdibenchError,
 )
@@ -165,7 +167,7 @@ def close_reason(code: int | None, text: str = "") -> VdibenchError:
     if code == 4002:
         return AuthenticationError(f"the desktop revoked our session token{said}", _TOKEN_REMEDY)
     if code == 4001:
-        return StreamLost(
+        return TakenOver(
             f"another controller took the desktop over{said}",
             "watch as a viewer, or end the other client first",
         )
@@ -184,7 +186,5 @@ def close_reason(code: int | None, text: str = "") -> VdibenchError:
         return StreamLost(f"the desktop went away{said}", "look into its log; it was stopped or restarted")
     if code == 1000:
         return StreamLost(f"the desktop ended the session{said}", "look into its log")
-    return StreamLost(
-        f"the signalling connection broke{said or number}",
-        "look into the desktop's log: it may have died",
-    )
+    kind = StreamLost if said else Disconnected
+    return kind(f"the signalling connection broke{said or number}", "look into the desktop's log: it may have died")

@@ -19,7 +19,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from enum import IntEnum
 
-from vdibench.errors import ProtocolViolation, StreamLost, VdibenchError
+from vdibench.errors import Disconnected, ProtocolViolation, StreamLost, VdibenchError
 from vdibench.selkies.signalling import CandidateReceived, OfferReceived, Registered
 
 __all__ = [
@@ -139,6 +139,5 @@ def leg_close_reason(code: int | None, text: str = "") -> VdibenchError:
     if code in (1000, 1001):
         return StreamLost(f"the desktop ended the session{said}", "look into its log; it may have been restarted")
     number = f" (code {code})" if code is not None else ""
-    return StreamLost(
-        f"the signalling connection broke{said or number}", "look into the desktop's log: it may have died"
-    )
+    kind = StreamLost if said else Disconnected
+    return kind(f"the signalling connection broke{said or number}", "look into the desktop's log: it may have died")

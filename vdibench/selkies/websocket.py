@@ -21,7 +21,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from vdibench.errors import AuthenticationError, ProtocolViolation, StreamLost, TargetUnavailable, VdibenchError
+from vdibench.errors import (
+    AuthenticationError,
+    Disconnected,
+    ProtocolViolation,
+    StreamLost,
+    TakenOver,
+    TargetUnavailable,
+    VdibenchError,
+)
 from vdibench.selkies.control import (
     ControlMessage,
     compression_offer,
@@ -203,12 +211,12 @@ class WebSocketConversation:
         said = f" ({self._killed or text})" if self._killed or text else ""
         if self._killed is not None and code != 1008:
             # A display that is taken over closes with the code of a normal end.
-            return StreamLost(
+            return TakenOver(
                 f"another client took the desktop over{said}", "watch as a viewer, or end the other client first"
             )
         if code not in _CLOSES:
             number = f" (code {code})" if code is not None else ""
-            return StreamLost(f"the connection broke{said or number}", _CUT_REMEDY)
+            return Disconnected(f"the connection broke{said or number}", _CUT_REMEDY)
         kind, cause, remedy = _CLOSES[code]
         return kind(cause + said, remedy)
 

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from vdibench.client import DesktopSession, InputKind, SessionOptions
-from vdibench.errors import AuthenticationError, TargetUnavailable, VdibenchError
+from vdibench.client.culprit import may_heal
+from vdibench.errors import AuthenticationError, VdibenchError
 from vdibench.links import Relay, RelayRoute
 from vdibench.records import Desktop
-from vdibench.selkies import Role, close_reason
+from vdibench.selkies import Role
 from vdibench.watch.facts import clock_bound_seconds, nominal_frames_per_second, session_facts
 from vdibench.watch.gauge import Gauge
 from vdibench.watch.options import WatchOptions
@@ -36,8 +37,6 @@ _INPUT_SECONDS = 1.0
 # server_settings comes 50 ms after the channel opened; stream_info, for controllers, a second after capture began.
 _SETTINGS_SECONDS, _STREAM_INFO_SECONDS = 1.0, 2.0
 _LOOK_SECONDS = 0.05
-# What a controller hears that was taken over: taking the desktop back would throw out whoever took it, for ever.
-_SUPERSEDED = close_reason(4001).cause
 
 
 class Output(Protocol):
@@ -275,12 +274,10 @@ def retry_seconds(failures: int) -> float:
 
 def worth_another_try(error: VdibenchError, *, pictured: bool) -> bool:
     """Whether time may heal ``error``; ``pictured`` says that there was a picture before."""
-    if error.cause.startswith(_SUPERSEDED):
-        return False
     if isinstance(error, AuthenticationError):
         # At first it is a mistake of the caller's; later the desktop's password changes with a new pod.
         return pictured
-    return isinstance(error, TargetUnavailable)
+    return may_heal(error)
 
 
 async def _send_input(session: DesktopSession) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from vdibench.errors import (
     AuthenticationError,
+    Disconnected,
     ProtocolViolation,
     StreamLost,
+    TakenOver,
     TargetUnavailable,
     VdibenchError,
 )
@@ -156,11 +158,11 @@ def test_a_session_frame_before_the_session() -> None:
         (1000, "", StreamLost, "ended the session"),
         (1001, "", StreamLost, "went away"),
         (1002, "bad hello", ProtocolViolation, "(bad hello)"),
-        (1006, "", StreamLost, "broke (code 1006)"),
+        (1006, "", Disconnected, "broke (code 1006)"),
         (1011, "trouble", StreamLost, "broke (trouble)"),
-        (None, "", StreamLost, "the signalling connection broke"),
+        (None, "", Disconnected, "the signalling connection broke"),
         (4000, "", TargetUnavailable, "refused us for good"),
-        (4001, "Superseded by a new controller connection.", StreamLost, "took the desktop over"),
+        (4001, "Superseded by a new controller connection.", TakenOver, "took the desktop over"),
         (4001, "Invalid authentication token", AuthenticationError, "refused our session token"),
         (4002, "Token revoked", AuthenticationError, "revoked our session token"),
         (4029, "", TargetUnavailable, "wants us to wait"),

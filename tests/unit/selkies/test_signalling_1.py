@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vdibench.errors import ProtocolViolation, StreamLost, VdibenchError
+from vdibench.errors import Disconnected, ProtocolViolation, StreamLost, VdibenchError
 from vdibench.selkies import (
     CandidateReceived,
     ComplaintReceived,
@@ -129,8 +129,8 @@ def test_nothing_comes_before_the_hello() -> None:
         (1002, "invalid protocol", False, ProtocolViolation, "did not understand us"),
         (1011, "", False, StreamLost, "signalling failed"),
         (1000, "", False, StreamLost, "ended the session"),
-        (1006, "", False, StreamLost, "(code 1006)"),
-        (None, "", False, StreamLost, "broke"),
+        (1006, "", False, Disconnected, "(code 1006)"),
+        (None, "", False, Disconnected, "broke"),
     ],
 )
 def test_what_closing_means(code: int | None, text: str, taken: bool, kind: type[VdibenchError], words: str) -> None:

@@ -1,0 +1,147 @@
+"""Who is to blame for a stream that ended without a word: desktop, link, or TURN relay. I/O, at most a few seconds.
+
+Three questions tell them apart: does the desktop's HTTP still answer, does its TURN server, does its sound still come?
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+import socket
+import struct
+from enum import Enum
+
+import aiohttp
+
+from vdibench.client.connection import CandidatePair, Connection
+from vdibench.client.http import DesktopHttp
+from vdibench.errors import StreamLost, TakenOver, TargetUnavailable, VdibenchError
+from vdibench.selkies import Dialect, IceServer
+
+__all__ = ["blame", "may_heal"]
+
+# Enough for a busy server, too little to hide the news.
+ASK_SECONDS = 3.0
+# 1.6 sleeps up to 4 s between answers while one of its legs is missing.
+ASK_SECONDS_1 = 6.0
+TURN_SECONDS = 1.0
+# A desktop that sounds sends a hundred packets a second.
+LISTEN_SECONDS = 0.3
+
+_PATH, _PATH_1 = "/api/health", "/health"
+_STUN_MAGIC, _BINDING_REQUEST, _PORT = 0x2112A442, 0x0001, 3478
+_NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
+
+
+class _Answer(Enum):
+    YES = "still answers"
+    REFUSED = "takes no connections any more"
+    GATEWAY = "is answered for by what stands in front of it, which does not reach it"
+    NO_WAY = "cannot be reached any more"
+    SILENT = "no longer answers"
+
+
+async def blame(what: str, http: DesktopHttp | None, connection: Connection | None, url: str) -> StreamLost:
+    """The reason why a stream ended, with the likely culprit.
+
+    :param what: what was noticed, as a clause.
+    :param url: the desktop's, for the message.
+    """
+    heard = connection.read().audio_packets_received if connection is not None else 0
+    since = asyncio.get_running_loop().time()
+    dialect = connection.dialect if connection is not None else None
+    answer = await _ask(http, dialect) if http is not None else _Answer.SILENT
+    if answer in {_Answer.REFUSED, _Answer.GATEWAY}:
+        remedy = "look into the desktop's log: it ended, or is being restarted"
+        return StreamLost(f"{what}, and {url} {answer.value}", remedy)
+    if answer is not _Answer.YES:
+        return StreamLost(f"{what}, and {url} {answer.value}", "check the network to the desktop, then its host")
+    pair = connection.pair if connection is not None else None
+    if connection is not None and pair is not None and "relay" in (pair.local_type, pair.remote_type):
+        return await _blame_relay(what, pair, connection.ice_servers)
+    if connection is not None:
+        await asyncio.sleep(max(0.0, since + LISTEN_SECONDS - asyncio.get_running_loop().time()))
+        if connection.read().audio_packets_received > heard:
+            return StreamLost(
+                f"{what} although its sound still comes", "check the desktop's encoder and its screen in its log"
+            )
+    if pair is None:
+        return StreamLost(
+            f"{what} although the desktop still answers",
+            "look into its log: its encoder may hang, or it was restarted; then check the proxies between",
+        )
+    return StreamLost(
+        f"{what} although the desktop still answers",
+        "check the desktop's encoder in its log, and what filters UDP between here and it",
+    )
+
+
+async def _blame_relay(what: str, pair: CandidatePair, servers: tuple[IceServer, ...]) -> StreamLost:
+    cause = f"{what} although the desktop still answers: the way is a TURN relay ({pair})"
+    relays = [server for server in servers if server.is_turn]
+    if relays and not await _turn_answers(relays[0]):
+        return StreamLost(f"{cause}, and {relays[0].url} no longer answers", "start the TURN server; look into its log")
+    return StreamLost(cause, "check the TURN server's log, its quota and the lifetime of its credentials")
+
+
+async def _ask(http: DesktopHttp, dialect: Dialect | None) -> _Answer:
+    limit = ASK_SECONDS_1 if dialect is Dialect.SELKIES_1_WEBRTC else ASK_SECONDS
+    try:
+        async with asyncio.timeout(limit):
+            probe = await http.get(_PATH_1 if dialect is Dialect.SELKIES_1_WEBRTC else _PATH)
+    except TimeoutError:
+        return _Answer.SILENT
+    except VdibenchError as error:
+        return _meaning(error.__cause__)
+    return _Answer.GATEWAY if probe.status in {502, 503, 504} else _Answer.YES
+
+
+def _meaning(error: BaseException | None) -> _Answer:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return _Answer.REFUSED
+    if isinstance(error, aiohttp.ClientOSError):
+        if error.errno in _NO_WAY:
+            return _Answer.NO_WAY
+        if error.errno in {errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}:
+            return _Answer.REFUSED
+    return _Answer.SILENT
+
+
+async def _turn_answers(server: IceServer) -> bool:
+    """Whether anything answers there: to a STUN request over UDP, to a connection over TCP."""
+    host, port = _address(server)
+    try:
+        async with asyncio.timeout(TURN_SECONDS):
+            if server.transport == "tcp" or server.url.startswith("turns:"):
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                return True
+            return await _stun_answers(host, port)
+    except (OSError, TimeoutError):
+        return False
+
+
+async def _stun_answers(host: str, port: int) -> bool:
+    loop = asyncio.get_running_loop()
+    family, kind, _, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))[0]
+    with socket.socket(family, kind) as probe:
+        probe.setblocking(False)
+        await loop.sock_connect(probe, address)
+        transaction = secrets.token_bytes(12)
+        await loop.sock_sendall(probe, struct.pack("!HHI", _BINDING_REQUEST, 0, _STUN_MAGIC) + transaction)
+        while True:
+            if (await loop.sock_recv(probe, 2048))[8:20] == transaction:
+                return True
+
+
+def _address(server: IceServer) -> tuple[str, int]:
+    place = server.url.partition(":")[2].partition("?")[0]
+    port = place.rpartition(":")[2]
+    default = 5349 if server.url.startswith("turns:") else _PORT
+    return server.host, int(port) if port.isdigit() and not place.endswith(f"[{server.host}]") else default
+
+
+def may_heal(error: VdibenchError) -> bool:
+    """Whether another attempt may do better; not where what was asked for is wrong, or another client took over."""
+    return isinstance(error, TargetUnavailable) and not isinstance(error, TakenOver)
