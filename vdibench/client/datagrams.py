@@ -2,7 +2,8 @@
 
 On 64-bit Linux one ``recvmmsg`` reads up to 32 datagrams, through buffers that all sockets of a thread share: a third
 to a half of the cost of reading them one by one. Elsewhere they are read one by one. Instants are Unix seconds of this
-host's wall clock: the kernel's where it tells them, else the instant of reading.
+host's wall clock: the kernel's where it tells them, else the instant of reading. Linux begins to note them in the
+background, within milliseconds of a host's first socket that asks.
 """
 
 from __future__ import annotations
