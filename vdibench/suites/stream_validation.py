@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vdibench.client import DesktopSession
 from vdibench.errors import VdibenchError
 from vdibench.records import Check, Desktop, Outcome, SuiteVerdict
-from vdibench.report import glass_to_glass_distribution, input_to_photon
+from vdibench.report import glass_to_glass_distribution, input_stages, input_to_photon, latency_stages
 from vdibench.suites import stream_checks as checks
 from vdibench.suites.display import Figures, Findings, Judgement
 from vdibench.suites.levels import press_many
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
 from vdibench.suites.picture_checks import audio_gaps, encoder_in_use, likeness, synchronisation
+from vdibench.telemetry import read_tracer_log
 
 __all__ = ["SUITE", "Parameters", "StreamValidation", "planned_seconds", "run"]
 
@@ -123,11 +126,27 @@ class StreamValidation:
             await session.watch(self.parameters.warmup_seconds)
             recorder.move(phase="steady")
             self.measurement.progress.say(f"watching for {self.parameters.steady_seconds:g} s")
+            began = time.time()
             await session.watch(self.parameters.steady_seconds)
             recorder.move(phase="warmup")
-            return checks.frame_rate(self.measurement, self.parameters.framerate)
+            found = checks.frame_rate(self.measurement, self.parameters.framerate)
+            if self.parameters.tracer_log:
+                found += self._read_tracer(began, time.time())
+            return found
 
         return self._step("frame rate", watch)
+
+    def _read_tracer(self, since: float, until: float) -> list[Check]:
+        """What GStreamer's latency tracer wrote in the steady window becomes rows beside ours."""
+        rows = read_tracer_log(Path(self.parameters.tracer_log), since, until)
+        for row in rows:
+            self.measurement.recorder.row(self.desktop.id, "server", row, phase="steady")
+        evidence = f"{len(rows)} records within the steady window"
+        if rows:
+            return [Check("tracer", Outcome.PASS, "GStreamer's latency tracer tells its elements apart", evidence)]
+        cause = "the tracer's log has nothing of the steady window"
+        remedy = "check that it is this desktop's, and that its clock is this host's"
+        return [Check("tracer", Outcome.NO_DATA, cause, evidence, remedy)]
 
     def check_latency(self) -> Findings:
         """Glass-to-glass, from the marker in every decoded frame of the steady window."""
@@ -191,7 +210,9 @@ class StreamValidation:
         return Figures(
             (
                 ("glass-to-glass distribution", glass_to_glass_distribution(source, SUITE)),
+                ("latency stages", latency_stages(source, SUITE)),
                 ("input to photon", input_to_photon(source, SUITE)),
+                ("input stages", input_stages(source, SUITE)),
             )
         )
 
