@@ -59,6 +59,10 @@ class Eye:
         assert (cells == first).all(), "a cell has two colours"
         return (first == 255).reshape(128)
 
+    def microseconds(self) -> int:
+        """Return the time that the marker shows."""
+        return int.from_bytes(np.packbits(self.bits()).tobytes()[4:11], "big")
+
     def patches(self, cell: int = CELL) -> tuple[bool, bool]:
         """Return whether key and click patch are white; each must be of one pure colour."""
         side = 4 * cell

@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 __all__ = ["Connection", "DeskError", "main", "marker_bytes", "request"]
 
-VERSION = "1.1"
+VERSION = "1.2"
 BAD_DISPLAY = BAD_SOUND = 2
 SERVER_FAILED = 1
 
@@ -1221,7 +1221,8 @@ class Desk:
             else:
                 patch = self._input.patch_for(message)
                 if patch:
-                    requests.append(self._marker.toggle(patch))
+                    # The marker first: whoever sees the patch changed then sees a time at which the event was here.
+                    requests += [*self._marker.stamp(time.time_ns() // 1000), self._marker.toggle(patch)]
         if repaint:
             requests += [*self._static(), *self._stamp()[2]]
         if requests:

@@ -160,8 +160,9 @@ METRICS: tuple[Metric, ...] = (
         "event",
         _LOWER,
         "inputs",
-        "From a key press or click being handed to the connection to the marker of the first frame whose "
-        "echo patch changed being drawn: the desk has handled the event by then.",
+        "From a key press or click being handed to the connection to the latest draw of the marker before the capture "
+        "that first shows its echo patch changed: the desk draws marker and patch when it gets the event, and the marker "
+        "again with each frame.",
         one_way=True,
         dialects=NEEDS_DESK,
     ),
@@ -171,7 +172,7 @@ METRICS: tuple[Metric, ...] = (
         "event",
         _LOWER,
         "inputs",
-        "From the marker of the first frame whose echo patch changed being drawn to that frame being decoded.",
+        "From the latest draw of the marker in the first frame whose echo patch changed to that frame being decoded.",
         one_way=True,
         dialects=NEEDS_DESK,
     ),
