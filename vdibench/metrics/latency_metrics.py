@@ -161,8 +161,8 @@ METRICS: tuple[Metric, ...] = (
         _LOWER,
         "inputs",
         "From a key press or click being handed to the connection to the latest draw of the marker before the capture "
-        "that first shows its echo patch changed: the desk draws marker and patch when it gets the event, and the marker "
-        "again with each frame.",
+        "that first shows its echo patch changed: the desk draws marker and patch when it gets the event, and the "
+        "marker again with each frame.",
         one_way=True,
         dialects=NEEDS_DESK,
     ),
