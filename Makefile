@@ -12,10 +12,11 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock fuzz clean
+.PHONY: help report test notebooks setup setup-report lint lock fuzz clean \
+	bench-client bench-dialects bench-browser bench-interruptions
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PROFILE=$(PROFILE) TARGET=$(TARGET) for make report; ARGS="..." is handed to vdibench run and to pytest'
 	@echo '  PYTHON=$(PYTHON) is the Python (3.11 or newer) that .venv is made with'
@@ -43,6 +44,18 @@ lint: setup ## style, types, import contracts, no outputs in notebooks
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+
+bench-client: setup ## what a session costs in each mode of the client, against its targets
+	$(BIN)/python benchmarks/client_modes.py $(ARGS)
+
+bench-dialects: setup ## WebSocket against WebRTC, and 1.6 beside them: writes docs/results/dialects.md
+	$(BIN)/python benchmarks/dialects.py $(ARGS)
+
+bench-browser: setup ## Chromium beside the client under loss: writes docs/results/browser.md
+	$(BIN)/python benchmarks/browser.py $(ARGS)
+
+bench-interruptions: setup ## what cuts, restarts and kills do to a session: writes docs/results/interruptions.md
+	$(BIN)/python benchmarks/interruptions.py $(ARGS)
 
 fuzz: setup ## hostile input for every parser, 10 minutes (FUZZ_SECONDS=600)
 	$(BIN)/python tests/fuzz/fuzzer.py --seconds $(or $(FUZZ_SECONDS),600)

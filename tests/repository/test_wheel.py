@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -98,7 +99,8 @@ def test_wheel_has_what_it_needs_and_no_tests(wheel: Path, root: Path) -> None:
     assert notebooks == {n for n in names if n.endswith(".ipynb")}
     parameters = {f"vdibench/notebooks/params/{p.name}" for p in (root / "notebooks" / "params").iterdir()}
     assert parameters <= set(names)
-    assert [n for n in names if "test" in Path(n).name or "__pycache__" in n or "checkpoint" in n] == []
+    unwanted = re.compile(r"(^|/)(tests?/|test_|conftest)|__pycache__|checkpoint")
+    assert [n for n in names if unwanted.search(n)] == []
     assert {n.split("/")[0].split("-")[0] for n in names} == {"vdibench"}
 
 

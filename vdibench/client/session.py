@@ -34,6 +34,7 @@ from vdibench.selkies import ControlMessage, Dialect, IceServer, Role
 __all__ = ["DesktopSession"]
 
 _DEFAULT_CENTRE = (320, 240)
+_DECODABLE = ("H264", "VP8")  # over RTP
 _TRY_AGAIN_SECONDS = 1.0
 _SIZE_STEP_SECONDS = 0.02
 
@@ -202,7 +203,7 @@ class DesktopSession:
         received, codec = int(self.read().packets_received), self.connection.video_codec
         if not received:
             cause = "the desktop connected but sends no video"
-        elif codec != "H264" and self.dialect is not Dialect.SELKIES_2_WEBSOCKET:
+        elif codec not in _DECODABLE and self.dialect is not Dialect.SELKIES_2_WEBSOCKET:
             return TargetUnavailable(
                 f"the desktop sends {codec or 'unknown'} video", "set SELKIES_ENCODER=h264enc there"
             )

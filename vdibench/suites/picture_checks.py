@@ -7,6 +7,7 @@ the measurement (phase ``probe``), and only their own rows count (phase ``steady
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import statistics
 import time
@@ -17,7 +18,6 @@ from vdibench.client import DesktopSession
 from vdibench.client.quality import PictureScore, score, vmaf_program, vmaf_remedy
 from vdibench.client.screenshots import PictureSampler, ProbeFolder
 from vdibench.client.synchronisation import Synchronisation, SynchronisationProbe
-from vdibench.errors import TargetUnavailable
 from vdibench.records import Check, Outcome
 from vdibench.report import formats
 from vdibench.selkies import ControlMessage, Dialect
@@ -93,10 +93,11 @@ def encoder_finding(messages: dict[str, ControlMessage], dialect: Dialect, *, co
 
 async def likeness(measurement: Measurement, session: DesktopSession, *, seconds: float) -> list[Check]:
     """SSIM (and VMAF, where there is one) of a frame a second against the desk's screenshot at the same marker."""
-    try:
-        folder = _folder(session)
-    except TargetUnavailable as error:
-        return [Check("picture", Outcome.NO_DATA, error.cause, "", error.remedy)]
+    if not session.desktop.probes:
+        cause = "no screenshot of this desktop can be had"
+        remedy = "run its desk with --probes on a folder that this host shares"
+        return [Check("picture", Outcome.NOT_APPLICABLE, cause, "", remedy)]
+    folder = ProbeFolder(Path(session.desktop.probes))
     measurement.recorder.move(phase="probe")
     sampler = session.picture.sampler = PictureSampler()
     scores: list[PictureScore] = []
@@ -156,10 +157,7 @@ async def synchronisation(measurement: Measurement, session: DesktopSession, *, 
 
     A desk that was started with ``--clicks`` needs no folder: it clicks all the time.
     """
-    try:
-        folder = _folder(session) if session.desktop.probes else None
-    except TargetUnavailable as error:
-        return [Check("synchronisation", Outcome.NO_DATA, error.cause, "", error.remedy)]
+    folder = ProbeFolder(Path(session.desktop.probes)) if session.desktop.probes else None
     measurement.recorder.move(phase="probe")
     probe = session.synchronisation = SynchronisationProbe()
     try:
@@ -175,7 +173,11 @@ async def synchronisation(measurement: Measurement, session: DesktopSession, *, 
     for pair in found.pairs:
         values = {"unix_seconds": pair.seen_unix_seconds, "offset_seconds": pair.offset_seconds}
         measurement.recorder.row(session.desktop.id, "synchronisation", values, phase="steady")
-    return [judge_synchronisation(found)]
+    check = judge_synchronisation(found)
+    if folder is None and not found.seen:
+        # Nobody promised clicks there.
+        check = dataclasses.replace(check, outcome=Outcome.NOT_APPLICABLE)
+    return [check]
 
 
 def judge_synchronisation(found: Synchronisation) -> Check:
@@ -226,11 +228,3 @@ async def audio_gaps(session: DesktopSession, *, audible: bool, seconds: float =
             "check loss on the way and the desktop's load" if missing else "",
         )
     ]
-
-
-def _folder(session: DesktopSession) -> ProbeFolder:
-    if not session.desktop.probes:
-        raise TargetUnavailable(
-            "no screenshot of the desktop can be had", "run its desk with --probes on a folder shared with this host"
-        )
-    return ProbeFolder(Path(session.desktop.probes))

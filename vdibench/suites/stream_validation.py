@@ -12,6 +12,7 @@ from vdibench.client import DesktopSession
 from vdibench.errors import VdibenchError
 from vdibench.records import Check, Desktop, Outcome, SuiteVerdict
 from vdibench.report import glass_to_glass_distribution, input_stages, input_to_photon, latency_stages
+from vdibench.selkies import Dialect
 from vdibench.suites import stream_checks as checks
 from vdibench.suites.display import Figures, Findings, Judgement
 from vdibench.suites.levels import press_many
@@ -200,7 +201,8 @@ class StreamValidation:
             session = self._connected()
             await session.leave()
             self._session = None
-            return await checks.left(self.desktop, self.measurement.recorder.milestones(self.desktop.id))
+            legacy = session.dialect is Dialect.SELKIES_1_WEBRTC
+            return await checks.left(self.desktop, self.measurement.recorder.milestones(self.desktop.id), legacy=legacy)
 
         return self._step("leave", leave)
 

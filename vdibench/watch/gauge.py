@@ -94,6 +94,8 @@ class Gauge:
         self.facts: dict[str, str] = {}
         self.marker_seen = False
         self.ready_seconds: float | None = None
+        # The desktop's clock minus ours, as far as it is known; 0 on one host.
+        self.clock_offset_seconds = 0.0
         self._started = math.nan
         self._minute: deque[Slice] = deque()
         self._slice = Slice()
@@ -130,7 +132,7 @@ class Gauge:
                 return
             self.marker_seen = True
             if not record.marker_repeated:
-                latency = record.decoded_unix_seconds - record.marker_unix_seconds
+                latency = record.decoded_unix_seconds - record.marker_unix_seconds + self.clock_offset_seconds
                 self._slice.glass_to_glass.append(latency)
                 self.totals.glass_to_glass.add(latency)
 

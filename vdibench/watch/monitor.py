@@ -159,9 +159,13 @@ class Monitor:
         self._tell(lambda output: output.connecting())
         desktop = Desktop("desktop", options.endpoint, owned=options.take_control)
         role = Role.CONTROLLER if options.take_control else Role.VIEWER
-        async with DesktopSession(
-            desktop, self._gauge, SessionOptions(role=role, relay_only=options.relay_only, route=self._route)
-        ) as session:
+        wanted = SessionOptions(
+            role=role,
+            relay_only=options.relay_only,
+            route=self._route,
+            compare_clocks=await asyncio.to_thread(clock_bound_seconds, options.endpoint.url, None) is None,
+        )
+        async with DesktopSession(desktop, self._gauge, wanted) as session:
             await session.first_frame()
             self._pictured()
             self._gauge.begin()
@@ -214,9 +218,18 @@ class Monitor:
         self._tell(lambda output: output.session(facts))
         return facts
 
+    def _compare_clocks(self, session: DesktopSession) -> None:
+        """On one host there is one clock; elsewhere what the session learnt of the desktop's, with its bound."""
+        if self._clock_bound != 0.0 and (known := session.clock.estimate(time.time())) is not None:
+            self._clock_bound = known.bound_seconds
+            self._gauge.clock_offset_seconds = known.offset_seconds
+
     def _report(self, session: DesktopSession, before: SessionFacts) -> SessionFacts:
+        self._compare_clocks(session)
         facts = session_facts(session, self._gauge, self._clock_bound)
-        if dataclasses.replace(facts, unix_seconds=before.unix_seconds) != before:
+        # The bound of the clock shrinks with every comparison; each reading states it.
+        told = dataclasses.replace(before, unix_seconds=facts.unix_seconds, clock_bound_seconds=self._clock_bound)
+        if facts != told:
             self._tell(lambda output: output.session(facts))
         now, minute = self._gauge.take(
             session.read(),
