@@ -12,8 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock fuzz clean \
-	bench-client bench-dialects bench-browser bench-interruptions
+.PHONY: help report test notebooks setup setup-report lint lock fuzz clean bench-client bench-dialects bench-browser bench-interruptions
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
