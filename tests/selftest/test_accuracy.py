@@ -50,7 +50,7 @@ def by_metric(rows: tuple[Accuracy, ...]) -> dict[str, Accuracy]:
 async def test_what_is_injected_is_found(desktop: Desktop, route: RelayRoute) -> None:
     plan = dataclasses.replace(
         SHORT,
-        presses=True,
+        presses=10,
         window_seconds=2.5,
         freezes=2,
         freeze_period_seconds=1.0,

@@ -21,7 +21,7 @@ from vdibench.records import Accuracy, Desktop
 from vdibench.selftest.comparison import FRAME_BLOCK, counted, delayed, shift
 from vdibench.selftest.disturbance import Disturbances, DisturbanceWatch, worse
 from vdibench.selftest.plan import Plan
-from vdibench.selftest.samples import Samples, Values
+from vdibench.selftest.samples import Latencies, Samples, Values
 from vdibench.selkies import Dialect, Role
 
 __all__ = ["BOUNDS", "Findings", "measure_accuracy"]
@@ -38,6 +38,9 @@ _FREEZE_BOUND_RATIO = 0.05
 _FREEZE_JITTER_SECONDS = 0.2
 _PAUSE_SECONDS = (0.02, 0.037)
 _GRACE_SECONDS = 0.5
+_REPEATS_OF_A_WINDOW = 2
+# A window with presses may last so many times its length until there are enough of them.
+_LONGEST_WINDOW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Findings:
 @dataclass(frozen=True, slots=True)
 class _Window:
     delay: float
-    latencies: dict[str, Values]
+    latencies: dict[str, Latencies]
 
 
 class _Course:
@@ -75,7 +78,9 @@ class _Course:
             # What is under way with the delay of before must be through.
             await self._session.watch(plan.settle_seconds + max(plan.delays))
             window, disturbances = await self._window(delay)
-            while disturbances and repeats:
+            for _ in range(_REPEATS_OF_A_WINDOW):
+                if not (disturbances and repeats):
+                    break
                 repeats -= 1
                 say(f"packets held for {delay * 1e3:g} ms, again: {next(iter(disturbances.values()))[1]}")
                 window, disturbances = await self._window(delay)
@@ -88,7 +93,7 @@ class _Course:
         self._samples.clear()
         self.watch.begin()
         if self._plan.presses:
-            await self._press(self._plan.window_seconds)
+            await self._press(self._plan.window_seconds, self._plan.presses)
         else:
             await self._session.watch(self._plan.window_seconds)
         disturbances = self.watch.end(f"while packets were held for {delay * 1e3:g} ms")
@@ -99,13 +104,15 @@ class _Course:
         up = down if self._plan.presses else DIRECT.up
         self._route.set_profile(LinkProfile("selftest", down, up))
 
-    async def _press(self, seconds: float) -> None:
+    async def _press(self, seconds: float, events: int) -> None:
+        """Press keys and click for so long, and until there were so many events; a long delay makes them rare."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while loop.time() < until:
+        began, made = loop.time(), 0
+        while (passed := loop.time() - began) < seconds or (made < events and passed < _LONGEST_WINDOW * seconds):
             for kind in InputKind:
                 await self._session.press(kind)
                 await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
+                made += 1
 
     async def freezes(self, say: Callable[[str], None]) -> tuple[int, float]:
         """How many freezes the session saw, and how long they were together."""
@@ -115,10 +122,12 @@ class _Course:
         self._samples.clear()
         # A freeze is judged by the frames before it.
         await self._session.watch(plan.settle_seconds)
+        self.watch.begin()
         for _ in range(plan.freezes):
             after = random.uniform(0, min(_FREEZE_JITTER_SECONDS, plan.freeze_period_seconds - plan.freeze_seconds))
             self._route.freeze(plan.freeze_seconds, after=after)
             await self._session.watch(plan.freeze_period_seconds)
+        self._disturbed(self.watch.end("while the stream was frozen now and then"))
         gaps = np.diff(self._samples.arrivals())
         frozen = freezes(gaps)
         return int(frozen.sum()), float(gaps[frozen].sum())
@@ -188,30 +197,35 @@ async def measure_accuracy(
 
 def _latency_rows(windows: list[_Window], dialect: str) -> list[Accuracy]:
     rows = []
-    phases = np.concatenate([window.latencies["phase"] for window in windows])
     for metric, bound in BOUNDS.items():
-        if metric == "draw_to_arrival_seconds" and len(phases):
-            continue  # with the wait for the capture taken out it would be capture_to_arrival
-        if not any(len(window.latencies[metric]) for window in windows):
+        found = [window.latencies[metric] for window in windows]
+        if metric == "draw_to_arrival_seconds" and any(len(one.desktop) for one in found):
+            continue  # without what was spent in the desktop it would be capture_to_arrival
+        if not any(len(one.values) for one in found):
             continue  # the dialect has no such thing, or the plan does not ask for it
         ways = 2 if metric == "input_to_photon_seconds" else 1
         block = 1 if metric == "input_to_photon_seconds" else FRAME_BLOCK
-        for before, within, after in zip(windows[0:-2:2], windows[1:-1:2], windows[2::2], strict=True):
-            parts = [_same_phase(one, metric, phases) for one in (within, before, after)]
-            found = shift(parts[0], parts[1], parts[2], block)
-            rows.append(delayed(metric, dialect, ways * within.delay, found, bound))
+        level = _levelled(found)
+        for number in range(1, len(windows), 2):
+            moved = shift(level[number], level[number - 1], level[number + 1], block)
+            rows.append(delayed(metric, dialect, ways * windows[number].delay, moved, bound))
     return rows
 
 
-def _same_phase(window: _Window, metric: str, phases: Values) -> Values:
-    """Latencies as if every frame had waited equally long for its capture, where that wait is known.
+def _levelled(windows: list[Latencies]) -> list[Values]:
+    """Latencies as if every picture had spent equally long in the desktop, where that is known.
 
-    Which phases of the capture clock a window sees is luck, and the relay has no part in it.
+    When a screen is captured, how long its encoder takes and when its pacer sends is the desktop's business and
+    changes from second to second; the relay has no part in it.
     """
-    values, own = window.latencies[metric], window.latencies["phase"]
-    if metric != "glass_to_glass_seconds" or not len(own):
-        return values
-    return values - own + float(np.median(phases))
+    spent = np.concatenate([window.desktop for window in windows])
+    if not len(spent):
+        return [window.values for window in windows]
+    usual = float(np.median(spent))
+    return [
+        window.values - window.desktop + usual if len(window.desktop) else np.zeros(0, dtype=np.float64)
+        for window in windows
+    ]
 
 
 def _freeze_rows(found: tuple[int, float], dialect: str, plan: Plan) -> list[Accuracy]:

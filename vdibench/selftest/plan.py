@@ -36,7 +36,7 @@ class Plan:
     :param delays: seconds that packets are held, each between two windows without.
     :param window_seconds: length of a window.
     :param settle_seconds: after each change, before anything counts.
-    :param presses: press keys and click in the windows; both ways are delayed then.
+    :param presses: the least number of key presses and clicks in a window; both ways are delayed then. 0 for none.
     :param freezes: how many, of ``freeze_seconds``, one every ``freeze_period_seconds``.
     :param loss_ratio: share of packets lost over ``loss_seconds``.
     :param rate_ratio: of the source's own rate, let through for ``rate_seconds``; 0 seconds leaves it out.
@@ -49,7 +49,7 @@ class Plan:
     dialects: tuple[Dialect, ...]
     delays: tuple[float, ...]
     window_seconds: float
-    presses: bool
+    presses: int
     freezes: int
     freeze_period_seconds: float
     loss_seconds: float
@@ -61,7 +61,7 @@ class Plan:
     freeze_seconds: float = 0.3
     loss_ratio: float = 0.01
     floor_seconds: float = 1.0
-    repeats: int = 3
+    repeats: int = 4
     rate_ratio: float = 0.5
 
     @property
@@ -114,7 +114,7 @@ QUICK = Plan(
     delays=(0.020, 0.050),
     window_seconds=2.0,
     settle_seconds=0.3,
-    presses=False,
+    presses=0,
     freezes=3,
     freeze_period_seconds=0.9,
     loss_seconds=2.0,
@@ -129,7 +129,7 @@ FULL = Plan(
     dialects=(Dialect.SELKIES_2_WEBRTC, Dialect.SELKIES_2_WEBSOCKET),
     delays=(0.020, 0.050, 0.100),
     window_seconds=12.0,
-    presses=True,
+    presses=80,
     freezes=10,
     freeze_period_seconds=6.0,
     loss_seconds=20.0,

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,22 @@ import numpy.typing as npt
 
 from vdibench.client import FrameRecord, InputRecord, NetworkRecord
 
-__all__ = ["Samples"]
+__all__ = ["Latencies", "Samples"]
 
 Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Latencies of one metric in one window, in order of time.
+
+    :param values: seconds, shape ``(n,)``.
+    :param desktop: how much of each was spent in the desktop before the picture was sent, shape ``(n,)``; empty where
+        the dialect does not tell.
+    """
+
+    values: Values
+    desktop: Values
 
 
 class Samples:
@@ -57,30 +71,26 @@ class Samples:
     def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
         """Nothing else is kept."""
 
-    def latencies(self) -> dict[str, Values]:
-        """Seconds by metric, in order of time, without those that were not measured.
-
-        Beside the metrics ``phase``: how long each frame's marker waited for its capture, where both are known; shape
-        and order are those of ``glass_to_glass_seconds`` then.
-        """
+    def latencies(self) -> dict[str, Latencies]:
+        """What was measured, by metric."""
         with self._lock:
             frames = [record for record in self._frames if record.complete]
             inputs = list(self._inputs)
-        drawn, captured, arrived, decoded = (
+        drawn, captured, sent, arrived, decoded = (
             np.array([getattr(frame, f"{name}_unix_seconds") for frame in frames], dtype=np.float64)
-            for name in ("marker", "capture", "arrival", "decoded")
+            for name in ("marker", "capture", "sent", "arrival", "decoded")
         )
         # A frame that shows the marker of the one before is no first sight of it.
         drawn[[record.marker_repeated for record in frames]] = np.nan
-        whole = np.isfinite(captured) & np.isfinite(drawn) & np.isfinite(decoded)
-        seen = whole if whole.any() else np.isfinite(drawn) & np.isfinite(decoded)
-        photons = np.array([event.photon_unix_seconds - event.sent_unix_seconds for event in inputs], dtype=np.float64)
+        shown = {instant: part for instant, part in zip(decoded, sent - drawn, strict=True) if np.isfinite(part)}
         return {
-            "capture_to_arrival_seconds": _measured(arrived - captured),
-            "draw_to_arrival_seconds": (arrived - drawn)[seen],
-            "glass_to_glass_seconds": (decoded - drawn)[seen],
-            "input_to_photon_seconds": _measured(photons),
-            "phase": (captured - drawn)[whole],
+            "capture_to_arrival_seconds": _measured(arrived - captured, sent - captured),
+            "draw_to_arrival_seconds": _measured(arrived - drawn, sent - drawn),
+            "glass_to_glass_seconds": _measured(decoded - drawn, sent - drawn),
+            "input_to_photon_seconds": _measured(
+                np.array([event.photon_unix_seconds - event.sent_unix_seconds for event in inputs], dtype=np.float64),
+                np.array([shown.get(event.photon_unix_seconds, np.nan) for event in inputs], dtype=np.float64),
+            ),
         }
 
     def arrivals(self) -> Values:
@@ -89,5 +99,9 @@ class Samples:
             return np.sort(np.array([f.arrival_unix_seconds for f in self._frames if f.complete], dtype=np.float64))
 
 
-def _measured(values: Values) -> Values:
-    return values[np.isfinite(values)]
+def _measured(values: Values, desktop: Values) -> Latencies:
+    known = np.isfinite(values)
+    both = known & np.isfinite(desktop)
+    if both.any():
+        return Latencies(values[both], desktop[both])
+    return Latencies(values[known], np.zeros(0))
