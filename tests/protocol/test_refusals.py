@@ -77,7 +77,6 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
         "declined video (video/VP9)",
         "H.264",
     ),
-    "another codec": ({"codecs": ("VP8", "H264")}, TargetUnavailable, "sends VP8 video", "h264enc"),
     "no video": ({"video": False}, TargetUnavailable, "sends no video within 0.7 s", "encoder"),
     "undecodable video": ({"undecodable": True}, TargetUnavailable, "no decodable frame", "encoder"),
 }
