@@ -82,4 +82,4 @@ async def test_meter_takes_no_picture(source: Source) -> None:
         sink.clear()
         await session.watch(1.0)
     assert len(sink.arrivals()) > 10
-    assert len(sink.latencies()["glass_to_glass_seconds"]) == 0
+    assert len(sink.latencies()["glass_to_glass_seconds"].values) == 0
