@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vdibench.desk import DESK_FILE
@@ -22,8 +22,13 @@ _MARKER_ID = 7
 
 
 @contextlib.contextmanager
-def legacy_desktop(display: Display, workload: Workload, bitrate_bps: int) -> Iterator[tuple[Desktop, list[int]]]:
-    """The desktop, and the process of its stream server."""
+def legacy_desktop(
+    display: Display, workload: Workload, bitrate_bps: int, more: Sequence[str] = ()
+) -> Iterator[tuple[Desktop, list[int]]]:
+    """The desktop, and the process of its stream server.
+
+    :param more: arguments of the stand-in beside those that the other parameters make.
+    """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vdibench-legacy-")))
 
@@ -52,7 +57,7 @@ def legacy_desktop(display: Display, workload: Workload, bitrate_bps: int) -> It
         start([*desk, "--rate", str(display.framerate), "--workload", str(workload), "--ready-fd", "{fd}"], told=True)
         server = [sys.executable, str(_STAND_IN), "--display", screen, "--configuration", str(folder / "clients.json")]
         rates = ["--fps", str(display.framerate), "--bitrate", str(bitrate_bps // 1000)]
-        process, url = start([*server, *rates], told=False)
+        process, url = start([*server, *rates, *more], told=False)
         yield (
             Desktop(
                 "desktop-0",

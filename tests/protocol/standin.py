@@ -250,6 +250,10 @@ class StandIn:
         """Drop every connection as a killed process does: no close frame, no alert, no goodbye."""
         for session in self.sessions:
             await session._transport.transport._connection.close()
+        await self.cut_signalling()
+
+    async def cut_signalling(self) -> None:
+        """Drop every signalling connection without a close frame; media go on where ``end_with_socket`` is off."""
         for request in self._sockets.values():
             assert request.transport is not None
             request.transport.abort()

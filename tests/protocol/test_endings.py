@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import pytest_asyncio
+from leftovers import Process, belongings, nothing_left, own_process
 from standin import StandIn
 from watching import until
 
@@ -106,7 +101,7 @@ async def test_video_stalls_while_its_sound_goes_on(
 ) -> None:
     server = stand_in(audio=True)
     error, _ = await end(lambda: setattr(server.behaviour, "video", False), server.url, desktop, samples)
-    assert error.cause == "no video for 1 s although its sound still comes"
+    assert error.cause == "no video for 1 s although the desktop still answers and its sound still comes"
     assert "encoder" in error.remedy
 
 
@@ -174,49 +169,10 @@ async def test_after_leaving_there_is_a_reason(stand_in: Callable[..., StandIn],
     await session.leave()
 
 
-class Process:
-    """A stand-in in a process of its own, so that every socket of this process is the client's."""
-
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
-        self.process = process
-        self.url = url
-
-    async def behave(self, **changes: Any) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(changes).encode() + b"\n")
-        assert await self.process.stdout.readline() == b"changed\n"
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def process() -> AsyncIterator[Process]:
-    program = Path(__file__).with_name("standin.py")
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(sys.executable, str(program), stdin=pipe, stdout=pipe)
-    assert child.stdout is not None
-    assert child.stdin is not None
-    yield Process(child, (await child.stdout.readline()).decode().strip())
-    with suppress(ProcessLookupError):
-        child.send_signal(signal.SIGCONT)
-    child.stdin.close()
-    await child.wait()
-
-
-def belongings() -> tuple[set[Any], set[Any], set[Any]]:
-    """Tasks, threads and sockets of this process; the loop's own thread pool belongs to the loop."""
-    threads = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
-    sockets = {(c.fd, c.laddr) for c in psutil.Process().net_connections("inet")}
-    return asyncio.all_tasks(), threads, sockets
-
-
-async def nothing_left(before: tuple[set[Any], set[Any], set[Any]], wait_until: Any) -> None:
-    def left() -> list[Any]:
-        return [item for now, then in zip(belongings(), before, strict=True) for item in now - then]
-
-    try:
-        await wait_until(lambda: not left(), 1.0)
-    except TimeoutError:
-        pytest.fail(f"left behind: {left()}")
+    async with own_process() as started:
+        yield started
 
 
 DEAD_UDP = [{"urls": "turn:127.0.0.1:9?transport=udp", "username": "u", "credential": "c"}]
@@ -256,7 +212,7 @@ async def test_cancelled(stage: str, times: int, process: Process, desktop: Any,
     with pytest.raises(asyncio.CancelledError):
         await task
     assert "left" in samples.milestones
-    await nothing_left(before, wait_until)
+    await nothing_left(before)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -266,7 +222,7 @@ async def test_an_orderly_session_leaves_nothing(process: Process, desktop: Any,
     async with DesktopSession(desktop(process.url), samples, CONTROLLER) as session:
         await session.first_frame()
         await session.press(InputKind.CLICK)
-    await nothing_left(before, wait_until)
+    await nothing_left(before)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -277,7 +233,7 @@ async def test_a_frozen_desktop_ends_the_session(process: Process, desktop: Any,
     process.process.send_signal(signal.SIGCONT)
     assert "no video for 1 s" in error.cause
     assert seconds < 8
-    await nothing_left(before, wait_until)
+    await nothing_left(before)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -289,4 +245,4 @@ async def test_a_killed_desktop_ends_the_session(process: Process, desktop: Any,
     assert type(error) is StreamLost
     assert "broke" in error.cause
     assert seconds < 3
-    await nothing_left(before, wait_until)
+    await nothing_left(before)

@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import WSMsgType, web
 
@@ -401,6 +402,16 @@ class LegacyStandIn:
             setattr(self.behaviour, key, value)
 
 
+def _own_relay(rtc_configuration: str) -> str:
+    """The first TURN server of a configuration in webrtcbin's spelling; empty where there is none."""
+    for server in json.loads(rtc_configuration)["iceServers"]:
+        for url in server["urls"]:
+            if url.startswith("turn:"):
+                place = url.removeprefix("turn:").partition("?")[0]
+                return f"turn://{quote(server['username'], '')}:{quote(server['credential'], '')}@{place}"
+    return ""
+
+
 def main() -> None:
     """Serve as a process of its own until standard input ends."""
     parser = argparse.ArgumentParser()
@@ -409,8 +420,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--fps", type=int, default=60)
     parser.add_argument("--bitrate", type=int, default=8000)
+    parser.add_argument("--rtc", type=Path, help="file with an RTC configuration, whose TURN server it uses itself too")
     options = parser.parse_args()
     behaviour = Behaviour(fps=options.fps, bitrate=options.bitrate)
+    if options.rtc is not None:
+        behaviour.rtc_configuration = options.rtc.read_text()
+        behaviour.turn = _own_relay(behaviour.rtc_configuration)
     with LegacyStandIn(options.display, options.configuration, behaviour, port=options.port) as server:
         print(server.url, flush=True)
         sys.stdin.read()

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vdibench.client.nack import MAX_HOLE
+
 __all__ = ["AssembledFrame", "FrameAssembler", "FrameTiming", "MediaPacket"]
 
 _SEQUENCE_MASK = 0xFFFF
@@ -145,12 +147,15 @@ class FrameAssembler:
         ahead = (sequence - self._next) & _SEQUENCE_MASK
         if ahead >= _HALF or sequence in self._pending:
             return False  # late or duplicate
+        lost_for_good = False
         if not self._pending:
             self._gap_since = packet.arrival_unix_seconds
+            lost_for_good = ahead > MAX_HOLE
         self._pending[sequence] = packet
         self._drain()
         while self._pending and (
             packet.arrival_unix_seconds - self._gap_since >= GIVE_UP_SECONDS
+            or lost_for_good
             or len(self._pending) >= MAX_PENDING
             or ahead >= MAX_JUMP
         ):

@@ -28,9 +28,12 @@ ASK_SECONDS_1 = 6.0
 TURN_SECONDS = 1.0
 # A desktop that sounds sends a hundred packets a second.
 LISTEN_SECONDS = 0.3
+# A desktop that says goodbye does so at once.
+LONG_SECONDS = 10.0
 
 _PATH, _PATH_1 = "/api/health", "/health"
-_STUN_MAGIC, _BINDING_REQUEST, _PORT = 0x2112A442, 0x0001, 3478
+_STUN_MAGIC, _BINDING_REQUEST = 0x2112A442, 0x0001
+_PORT, _TLS_PORT = 3478, 5349  # RFC 8656
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 
 
@@ -42,50 +45,58 @@ class _Answer(Enum):
     SILENT = "no longer answers"
 
 
-async def blame(what: str, http: DesktopHttp | None, connection: Connection | None, url: str) -> StreamLost:
+async def blame(
+    found: StreamLost, http: DesktopHttp | None, connection: Connection | None, url: str, silent_seconds: float = 0.0
+) -> StreamLost:
     """The reason why a stream ended, with the likely culprit.
 
-    :param what: what was noticed, as a clause.
+    :param found: what was noticed; its remedy is kept where there is no better one. Without a remedy it is a stall.
     :param url: the desktop's, for the message.
+    :param silent_seconds: since when there was no video. ICE gives a path up after half a minute without an answer, and
+        what is seen of it is a connection that closed.
     """
     heard = connection.read().audio_packets_received if connection is not None else 0
     since = asyncio.get_running_loop().time()
-    dialect = connection.dialect if connection is not None else None
-    answer = await _ask(http, dialect) if http is not None else _Answer.SILENT
+    what, remedy = found.cause, found.remedy
+    if remedy and silent_seconds >= LONG_SECONDS:
+        what, remedy = f"{what} after {silent_seconds:.0f} s without video", ""
+    answer = await _ask(http, connection.dialect if connection is not None else None)
     if answer in {_Answer.REFUSED, _Answer.GATEWAY}:
-        remedy = "look into the desktop's log: it ended, or is being restarted"
-        return StreamLost(f"{what}, and {url} {answer.value}", remedy)
+        return StreamLost(
+            f"{what}, and {url} {answer.value}", "look into the desktop's log: it ended, or is being restarted"
+        )
     if answer is not _Answer.YES:
         return StreamLost(f"{what}, and {url} {answer.value}", "check the network to the desktop, then its host")
+    what = f"{what} although the desktop still answers"
     pair = connection.pair if connection is not None else None
     if connection is not None and pair is not None and "relay" in (pair.local_type, pair.remote_type):
-        return await _blame_relay(what, pair, connection.ice_servers)
+        return await _blame_relay(what, remedy, pair, connection.ice_servers)
+    if remedy:
+        return StreamLost(what, remedy)
     if connection is not None:
         await asyncio.sleep(max(0.0, since + LISTEN_SECONDS - asyncio.get_running_loop().time()))
         if connection.read().audio_packets_received > heard:
             return StreamLost(
-                f"{what} although its sound still comes", "check the desktop's encoder and its screen in its log"
+                f"{what} and its sound still comes", "check the desktop's encoder and its screen in its log"
             )
     if pair is None:
-        return StreamLost(
-            f"{what} although the desktop still answers",
-            "look into its log: its encoder may hang, or it was restarted; then check the proxies between",
-        )
-    return StreamLost(
-        f"{what} although the desktop still answers",
-        "check the desktop's encoder in its log, and what filters UDP between here and it",
-    )
+        remedy = "check the desktop's encoder in its log, then the proxies between here and it"
+    else:
+        remedy = "check the desktop's encoder in its log, and what filters UDP between here and it"
+    return StreamLost(what, remedy)
 
 
-async def _blame_relay(what: str, pair: CandidatePair, servers: tuple[IceServer, ...]) -> StreamLost:
-    cause = f"{what} although the desktop still answers: the way is a TURN relay ({pair})"
+async def _blame_relay(what: str, remedy: str, pair: CandidatePair, servers: tuple[IceServer, ...]) -> StreamLost:
+    cause = f"{what}: the way is a TURN relay ({pair})"
     relays = [server for server in servers if server.is_turn]
     if relays and not await _turn_answers(relays[0]):
         return StreamLost(f"{cause}, and {relays[0].url} no longer answers", "start the TURN server; look into its log")
-    return StreamLost(cause, "check the TURN server's log, its quota and the lifetime of its credentials")
+    return StreamLost(cause, remedy or "check the TURN server's log, its quota and the lifetime of its credentials")
 
 
-async def _ask(http: DesktopHttp, dialect: Dialect | None) -> _Answer:
+async def _ask(http: DesktopHttp | None, dialect: Dialect | None) -> _Answer:
+    if http is None:
+        return _Answer.SILENT
     limit = ASK_SECONDS_1 if dialect is Dialect.SELKIES_1_WEBRTC else ASK_SECONDS
     try:
         async with asyncio.timeout(limit):
@@ -110,7 +121,7 @@ def _meaning(error: BaseException | None) -> _Answer:
 
 async def _turn_answers(server: IceServer) -> bool:
     """Whether anything answers there: to a STUN request over UDP, to a connection over TCP."""
-    host, port = _address(server)
+    host, port = _place(server)
     try:
         async with asyncio.timeout(TURN_SECONDS):
             if server.transport == "tcp" or server.url.startswith("turns:"):
@@ -135,11 +146,9 @@ async def _stun_answers(host: str, port: int) -> bool:
                 return True
 
 
-def _address(server: IceServer) -> tuple[str, int]:
-    place = server.url.partition(":")[2].partition("?")[0]
-    port = place.rpartition(":")[2]
-    default = 5349 if server.url.startswith("turns:") else _PORT
-    return server.host, int(port) if port.isdigit() and not place.endswith(f"[{server.host}]") else default
+def _place(server: IceServer) -> tuple[str, int]:
+    port = server.url.partition("?")[0].rpartition("]" if "[" in server.url else server.host)[2].removeprefix(":")
+    return server.host, int(port) if port.isdigit() else _TLS_PORT if server.url.startswith("turns:") else _PORT
 
 
 def may_heal(error: VdibenchError) -> bool:

@@ -68,7 +68,7 @@ class Lifetime:
         if isinstance(error, VdibenchError):
             self.end(error)
         elif isinstance(error, OSError | aiohttp.ClientError):
-            self.end(Disconnected(f"the session broke: {error}", "look into the desktop's log"))
+            self.end(Disconnected(f"the session broke: {error}", "look into the desktop's log and proxies between"))
         else:
             self.end(VdibenchError(f"the client failed: {error!r}", "report this as a defect of vdibench"))
 

@@ -114,6 +114,7 @@ class MediaPeer:
             self.reception.hurry = self._hurry
         self._sockets: list[HostSockets] = []
         self._ice: Any = None
+        self._pair: CandidatePair | None = None
         self._pc.add_listener("iceconnectionstatechange", self._ice_state)
         self._pc.add_listener("connectionstatechange", self._connection_state)
         self._pc.add_listener("datachannel", self._add_channel)
@@ -255,12 +256,13 @@ class MediaPeer:
         return sum(sockets.drops for sockets in self._sockets)
 
     def pair(self) -> CandidatePair | None:
-        """The nominated pair of the media transport, once ICE has one."""
+        """The nominated pair of the media transport, once ICE has one; the last one, when it has closed."""
         nominated = self._ice._nominated.get(1) if self._ice is not None else None
         if nominated is None:
-            return None
-        local, remote = nominated.local_candidate, nominated.remote_candidate
-        return CandidatePair(local.type, f"{local.host}:{local.port}", remote.type, f"{remote.host}:{remote.port}")
+            return self._pair
+        here, there = nominated.local_candidate, nominated.remote_candidate
+        self._pair = CandidatePair(here.type, f"{here.host}:{here.port}", there.type, f"{there.host}:{there.port}")
+        return self._pair
 
     # talking back
 

@@ -15,6 +15,8 @@ __all__ = ["Pulse"]
 
 PERIOD_SECONDS = 1.0
 _LAG_STEP_SECONDS = 0.02
+# Packets that come again while we ask are followed by a whole frame: retransmissions, or a key frame.
+_FRAME_SECONDS = 1.0
 
 
 class Pulse:
@@ -69,7 +71,10 @@ class Pulse:
             if left > 0:
                 await asyncio.sleep(left)
                 continue
+            before = self._read().packets_received
             error = await reason(self._stall_seconds)
+            if self._read().packets_received > before:
+                await asyncio.sleep(_FRAME_SECONDS)
             if loop.time() - self._picture.last_arrival >= self._stall_seconds:
                 raise error
 

@@ -57,7 +57,7 @@ class DesktopSession:
         self.clock = ClockEstimator()
         self._channel_clock = ChannelClock(self.clock)
         self._stack = AsyncExitStack()
-        self._life = Lifetime(lambda error: self._blame(error.cause))
+        self._life = Lifetime(self._blame)
         self._milestones: set[str] = set()
         self._step = Step.HTTP
         self._http: DesktopHttp | None = None
@@ -122,7 +122,7 @@ class DesktopSession:
         self._input = InputProbe(self._connection.send, centre)
         pulse = Pulse(self.desktop.id, self._sink, self._connection.read, self.picture, options.stall_seconds)
         self._life.spawn(pulse.beat())
-        self._life.spawn(pulse.guard(lambda seconds: self._blame(f"no video for {seconds:g} s")))
+        self._life.spawn(pulse.guard(lambda seconds: self._blame(StreamLost(f"no video for {seconds:g} s"))))
         if options.compare_clocks and not self._channel_tells_the_time:
             self._life.spawn(follow_web_clock(self._http, self.clock, observer.row))
 
@@ -181,8 +181,9 @@ class DesktopSession:
         if self.synchronisation is not None:
             self.synchronisation.heard(payload, timestamp, arrival_unix_seconds)
 
-    async def _blame(self, what: str) -> VdibenchError:
-        return await blame(what, self._http, self._connection, self.desktop.endpoint.url)
+    async def _blame(self, found: StreamLost) -> VdibenchError:
+        silent = asyncio.get_running_loop().time() - self.picture.last_arrival
+        return await blame(found, self._http, self._connection, self.desktop.endpoint.url, silent)
 
     # watching
 
@@ -307,9 +308,9 @@ class DesktopSession:
 
         Keys and buttons that the lost session may have left down are let go of.
 
-        :param patience_seconds: try again for so long, once a second, what time may heal: a desktop that is starting,
-            a link that is still down, a place of Selkies 1.6 that a lost client keeps. 0 tries once. An attempt that
-            has begun ends by its own limits.
+        :param patience_seconds: try for so long, after one second and once a second, what time may heal: a desktop that
+            is starting or still ending, a link that is down, a place of Selkies 1.6 that a lost client keeps. 0 tries
+            once and at once. An attempt that has begun ends by its own limits.
         :raises VdibenchError: as :meth:`connect` and :meth:`first_frame`; the last attempt's.
         """
         loop = asyncio.get_running_loop()
@@ -317,6 +318,9 @@ class DesktopSession:
         pressed = self._input.pressed if self._input is not None else frozenset()
         while True:
             await self.leave()
+            if patience_seconds > 0:
+                # Selkies still lets clients in while it stops, and shows them nothing.
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
             self._begin()
             try:
                 await self.connect()
@@ -327,7 +331,6 @@ class DesktopSession:
             except TargetUnavailable as error:
                 if not may_heal(error) or loop.time() + _TRY_AGAIN_SECONDS > deadline:
                     raise
-            await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
     async def leave(self) -> None:
         """Let go of held keys, then leave as the dialect wants it. Safe to call twice.

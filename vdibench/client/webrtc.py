@@ -34,10 +34,10 @@ from vdibench.selkies.server_figures import server_figures
 
 __all__ = ["PEER_ENDS", "WebRtcConnection", "choose_relay"]
 
-# What a peer connection's last state means once it had been connected.
+# What a peer connection's last state means once it had been connected, and what to do unless something better is known.
 PEER_ENDS = {
-    "failed": "the media connection failed (no answer to its checks for about half a minute)",
-    "closed": "the media connection was closed",
+    "failed": ("the media connection failed", "check what filters UDP between here and the desktop"),
+    "closed": ("the media connection was closed", "look into the desktop's log: it ended the session"),
 }
 
 _ASK_AGAIN_SECONDS = 0.1
@@ -146,7 +146,7 @@ class WebRtcConnection:
                 self._observer.fact("ice.pair", str(pair))
         elif kind == "connection" and state in {"failed", "closed"}:
             if self._connected.is_set():
-                self._observer.end(Disconnected(PEER_ENDS[state]))
+                self._observer.end(Disconnected(*PEER_ENDS[state]))
             else:
                 url, step = self._desktop.endpoint.url, self._ice_step
                 self._observer.end(TargetUnavailable(f"{url} did not {step.missing} on any path", step.remedy))

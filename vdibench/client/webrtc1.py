@@ -186,7 +186,7 @@ class LegacyWebRtcConnection:
                 self._observer.fact("ice.pair", str(pair))
         elif kind == "connection" and state in {"failed", "closed"}:
             if self._connected.is_set():
-                self._observer.end(Disconnected(PEER_ENDS[state]))
+                self._observer.end(Disconnected(*PEER_ENDS[state]))
             else:
                 self._observer.end(self._stuck(self._ice_step, "on any path"))
 

@@ -187,4 +187,7 @@ def close_reason(code: int | None, text: str = "") -> VdibenchError:
     if code == 1000:
         return StreamLost(f"the desktop ended the session{said}", "look into its log")
     kind = StreamLost if said else Disconnected
-    return kind(f"the signalling connection broke{said or number}", "look into the desktop's log: it may have died")
+    return kind(
+        f"the signalling connection broke{said or number}",
+        "look into the desktop's log: it died or was restarted, or a proxy between cut us off",
+    )

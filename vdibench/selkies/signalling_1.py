@@ -140,4 +140,7 @@ def leg_close_reason(code: int | None, text: str = "") -> VdibenchError:
         return StreamLost(f"the desktop ended the session{said}", "look into its log; it may have been restarted")
     number = f" (code {code})" if code is not None else ""
     kind = StreamLost if said else Disconnected
-    return kind(f"the signalling connection broke{said or number}", "look into the desktop's log: it may have died")
+    return kind(
+        f"the signalling connection broke{said or number}",
+        "look into the desktop's log: it died or was restarted, or a proxy between cut us off",
+    )

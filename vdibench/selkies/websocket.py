@@ -244,7 +244,7 @@ _CLOSES: dict[int, tuple[type[VdibenchError], str, str]] = {
         "start fewer clients at once; behind a proxy all of them share its address",
     ),
 }
-_CUT_REMEDY = "look into the desktop's log: it may have died, or found us too slow"
+_CUT_REMEDY = "look into the desktop's log: it died or found us too slow, or a proxy between cut us off"
 
 
 def _read(text: str) -> ControlMessage:

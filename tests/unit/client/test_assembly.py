@@ -16,6 +16,7 @@ from vdibench.client.assembly import (
     FrameAssembler,
     MediaPacket,
 )
+from vdibench.client.nack import MAX_HOLE
 
 FRAME_SECONDS = 1 / 60
 TICKS = 1500
@@ -128,6 +129,15 @@ def test_a_whole_round_of_sequence_numbers() -> None:
     assert len(fed.frames) == 7_000
     assert all(fed.decodable)
     assert fed.asked == []
+
+
+def test_after_a_hole_too_wide_to_repair_a_key_frame_is_asked_for_at_once() -> None:
+    packets = stream(*[10] * 120, keys=(0, 110))
+    arrived = [*packets[:103], *packets[103 + MAX_HOLE + 1 :]]
+    fed = feed(arrived)
+    assert fed.asked == [103]
+    assert fed.complete.count(False) == 2  # the one that was cut off, and the one that was joined in its middle
+    assert fed.decodable[-10:] == [True] * 10
 
 
 def test_a_retransmission_completes_the_frame() -> None:

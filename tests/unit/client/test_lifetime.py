@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from vdibench.client.lifetime import Lifetime
-from vdibench.errors import StreamLost, TargetUnavailable, VdibenchError
+from vdibench.errors import Disconnected, StreamLost, TargetUnavailable, VdibenchError
 
 
 async def test_the_first_reason_counts() -> None:
@@ -22,8 +22,8 @@ async def test_the_first_reason_counts() -> None:
     ("error", "kind", "words"),
     [
         (TargetUnavailable("as it is", "x"), TargetUnavailable, "as it is"),
-        (ConnectionResetError("reset"), StreamLost, "the session broke: reset"),
-        (aiohttp.ClientError("client"), StreamLost, "the session broke: client"),
+        (ConnectionResetError("reset"), Disconnected, "the session broke: reset"),
+        (aiohttp.ClientError("client"), Disconnected, "the session broke: client"),
         (ValueError("own"), VdibenchError, r"the client failed: ValueError\('own'\)"),
     ],
 )
