@@ -16,6 +16,8 @@ _DESKTOP_SECONDS = 5.0
 _SOURCE_SECONDS = 2.5
 _CLIENT_SECONDS = 2.0
 _CONNECT_SECONDS = 0.08
+# Of a press and its pause, beside the delay on both ways.
+_PRESS_SECONDS = 0.085
 _DISPLAY = Display(1280, 720, 60)
 
 
@@ -69,10 +71,15 @@ class Plan:
         """Delays in order: one of nothing before, between and after."""
         return (0.0, *(delay for one in self.delays for delay in (one, 0.0)))
 
+    def window_of(self, delay: float) -> float:
+        """About how long a window with that delay lasts: until there were enough presses."""
+        return max(self.window_seconds, self.presses * (_PRESS_SECONDS + 2 * delay))
+
     @property
     def dialect_seconds(self) -> float:
         """About how long one dialect takes."""
-        delays = len(self.windows) * (self.settle_seconds + self.window_seconds)
+        settling = self.settle_seconds + max(self.delays)
+        delays = sum(settling + self.window_of(delay) for delay in self.windows)
         freezes = 2 * self.settle_seconds + self.freezes * self.freeze_period_seconds
         return _DESKTOP_SECONDS + delays + freezes + self.loss_seconds + 2 * self.settle_seconds
 
