@@ -148,7 +148,9 @@ async def _stun_answers(host: str, port: int) -> bool:
 
 def _place(server: IceServer) -> tuple[str, int]:
     port = server.url.partition("?")[0].rpartition("]" if "[" in server.url else server.host)[2].removeprefix(":")
-    return server.host, int(port) if port.isdigit() else _TLS_PORT if server.url.startswith("turns:") else _PORT
+    if port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536:
+        return server.host, int(port)
+    return server.host, _TLS_PORT if server.url.startswith("turns:") else _PORT
 
 
 def may_heal(error: VdibenchError) -> bool:

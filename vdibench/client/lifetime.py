@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from vdibench.client.failure import as_our_error
 from vdibench.errors import Disconnected, StreamLost, VdibenchError
 
 __all__ = ["Lifetime", "bounded"]
@@ -65,12 +66,7 @@ class Lifetime:
 
     def fail(self, error: BaseException) -> None:
         """End the session with whatever went wrong in it, as one of our errors."""
-        if isinstance(error, VdibenchError):
-            self.end(error)
-        elif isinstance(error, OSError | aiohttp.ClientError):
-            self.end(Disconnected(f"the session broke: {error}", "look into the desktop's log and proxies between"))
-        else:
-            self.end(VdibenchError(f"the client failed: {error!r}", "report this as a defect of vdibench"))
+        self.end(as_our_error(error))
 
     async def until(self, work: Coroutine[Any, Any, T]) -> T:
         """Await ``work`` unless the session ends first.

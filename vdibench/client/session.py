@@ -30,6 +30,7 @@ from vdibench.client.web_clock import follow_web_clock
 from vdibench.errors import StreamLost, TargetUnavailable, UsageError, VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import ControlMessage, Dialect, IceServer, Role
+from vdibench.selkies.control import stream_info
 
 __all__ = ["DesktopSession"]
 
@@ -37,6 +38,8 @@ _DEFAULT_CENTRE = (320, 240)
 _DECODABLE = ("H264", "VP8")  # over RTP
 _TRY_AGAIN_SECONDS = 1.0
 _SIZE_STEP_SECONDS = 0.02
+# A desktop says some dozens of kinds.
+_MAX_KINDS = 64
 
 
 class DesktopSession:
@@ -152,9 +155,11 @@ class DesktopSession:
         estimate = self._channel_clock.take(message, time.time())
         if estimate is not None:
             self._sink.row(self.desktop.id, "clock", estimate.row(CHANNEL_SOURCE))
-        self.messages[f"system:{message.action}" if message.action else message.type] = message
-        if message.type == "stream_info" and isinstance(message.data, dict):
-            info = message.data.get("info", message.data)
+        kind = f"system:{message.action}" if message.action else message.type
+        if kind in self.messages or len(self.messages) < _MAX_KINDS:
+            self.messages[kind] = message
+        if message.type == "stream_info":
+            info = stream_info({"stream_info": message})
             for key in ("encoder", "hardware", "codec", "encoder_reason", "capture", "backend"):
                 if key in info:
                     self._fact(f"stream.{key}", str(info[key]))

@@ -10,11 +10,12 @@ from contextlib import suppress
 import aiohttp
 
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
+from vdibench.client.failure import as_our_error
 from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import bounded
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.peer import MediaPeer, PeerObserver
-from vdibench.errors import Disconnected, ProtocolViolation, TargetUnavailable
+from vdibench.errors import Disconnected, TargetUnavailable
 from vdibench.records import Desktop
 from vdibench.selkies import (
     Dialect,
@@ -160,10 +161,12 @@ class WebRtcConnection:
 
     def _message(self, payload: str | bytes) -> None:
         try:
-            message = decode_control(payload)
-        except ProtocolViolation as error:
-            self._observer.end(error)
-            return
+            self._heed(payload)
+        except Exception as error:  # whatever it is, it must not tear the DTLS loop that calls this
+            self._observer.end(as_our_error(error))
+
+    def _heed(self, payload: str | bytes) -> None:
+        message = decode_control(payload)
         if message is None:
             return
         for name, value in server_figures(message).items():

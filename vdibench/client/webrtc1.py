@@ -13,12 +13,13 @@ import time
 from contextlib import suppress
 
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
+from vdibench.client.failure import as_our_error
 from vdibench.client.http import DesktopHttp
 from vdibench.client.leg import MediaLeg
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.peer import MediaPeer, PeerObserver
 from vdibench.client.webrtc import PEER_ENDS, choose_relay
-from vdibench.errors import Disconnected, ProtocolViolation, TargetUnavailable, VdibenchError
+from vdibench.errors import Disconnected, TargetUnavailable, VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import (
     RTC_CONFIGURATION_PATH_1,
@@ -201,10 +202,12 @@ class LegacyWebRtcConnection:
 
     def _message(self, payload: str | bytes) -> None:
         try:
-            message = decode_control(payload)
-        except ProtocolViolation as error:
-            self._observer.end(error)
-            return
+            self._heed(payload)
+        except Exception as error:  # whatever it is, it must not tear the DTLS loop that calls this
+            self._observer.end(as_our_error(error))
+
+    def _heed(self, payload: str | bytes) -> None:
+        message = decode_control(payload)
         if message is None:
             return
         for name, value in server_figures(message).items():
@@ -221,7 +224,7 @@ class LegacyWebRtcConnection:
     def _answer_ping(self, message: ControlMessage) -> None:
         start = message.data.get("start_time")
         if isinstance(start, int | float):
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, OverflowError):
                 self.send(pong(float(start)))
 
     # what the session wants

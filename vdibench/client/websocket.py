@@ -18,6 +18,7 @@ import aiohttp
 
 from vdibench.client.assembly import AssembledFrame
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
+from vdibench.client.failure import as_our_error
 from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import CLOSE_SECONDS, bounded
 from vdibench.client.mode import SAMPLE_SECONDS, Mode
@@ -162,7 +163,10 @@ class WebSocketConnection:
         finally:
             settled.cancel()
         if receiver.done():
-            return receiver.result()
+            try:
+                return receiver.result()
+            except Exception as error:  # whatever a desktop provokes in there is told as one of our errors
+                raise as_our_error(error) from error
         self._observer.reached("channel_open", None)
         return None
 

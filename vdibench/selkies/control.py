@@ -6,7 +6,7 @@ Client verbs are text; server messages are JSON text, or gzip of it once compres
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "start_video",
     "stats_subscription",
     "stop_video",
+    "stream_info",
 ]
 
 # The server releases a held key when heartbeats stay away for 0.3 s.
@@ -88,6 +89,18 @@ def decode_control(payload: str | bytes) -> ControlMessage | None:
         ) from error
     kind = str(document.pop("type", ""))
     return ControlMessage(kind, document["data"] if set(document) == {"data"} else document)
+
+
+def stream_info(messages: Mapping[str, ControlMessage]) -> dict[str, Any]:
+    """What a desktop says of its encoder; empty where it says nothing, or nothing that can be read.
+
+    :param messages: the latest of each kind.
+    """
+    message = messages.get("stream_info")
+    if message is None or not isinstance(message.data, dict):
+        return {}
+    info = message.data.get("info", message.data)
+    return info if isinstance(info, dict) else {}
 
 
 def key_down(keysym: int) -> str:

@@ -23,6 +23,7 @@ from vdibench.metrics import Statistic, values
 from vdibench.records import Check, Desktop, ObjectiveResult, Outcome, Phase, Run, RunState, SuiteVerdict
 from vdibench.report import formats
 from vdibench.selkies import Dialect, Role
+from vdibench.selkies.control import stream_info
 from vdibench.slo import Objectives, evaluate
 from vdibench.store import Recording, RunFolder
 from vdibench.suites.background import BackgroundLoop
@@ -246,8 +247,7 @@ class Measurement:
 
     def note_session(self, session: DesktopSession) -> None:
         """Hold what a session turned out to be against what was asked for: its encoder, and whose clock draws."""
-        message = session.messages.get("stream_info")
-        info = message.data.get("info", message.data) if message is not None and isinstance(message.data, dict) else {}
+        info = stream_info(session.messages)
         # A viewer is not told, and a silent software fall-back must not look like a GPU.
         if session.desktop.gpu and info.get("hardware") is not True:
             self.invalid(f"{session.desktop.id}: encoder in use is {info.get('encoder', 'unknown')}, not the GPU's")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from vdibench import __version__
 from vdibench.client import CandidatePair, DesktopSession
+from vdibench.selkies.control import stream_info
 from vdibench.targets.clock import is_here, peer_is_here
 from vdibench.watch.gauge import Gauge
 from vdibench.watch.reading import SessionFacts
@@ -17,7 +18,7 @@ __all__ = ["clock_bound_seconds", "nominal_frames_per_second", "session_facts"]
 
 def session_facts(session: DesktopSession, gauge: Gauge, clock_bound: float | None) -> SessionFacts:
     """The facts as they stand now."""
-    said, info = gauge.facts, _stream_info(session)
+    said, info = gauge.facts, stream_info(session.messages)
     size, sps, pair = session.picture.size, session.picture.sps, session.pair
     hardware = info.get("hardware")
     return SessionFacts(
@@ -60,14 +61,6 @@ def clock_bound_seconds(url: str, pair: CandidatePair | None) -> float | None:
     if pair is not None and not peer_is_here(pair.remote_address):
         return None
     return 0.0
-
-
-def _stream_info(session: DesktopSession) -> dict[str, Any]:
-    message = session.messages.get("stream_info")
-    if message is None or not isinstance(message.data, dict):
-        return {}
-    info = message.data.get("info", message.data)
-    return info if isinstance(info, dict) else {}
 
 
 def _setting(session: DesktopSession, name: str) -> dict[str, Any]:

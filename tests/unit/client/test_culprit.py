@@ -112,3 +112,8 @@ def test_what_a_refusal_means(error: BaseException | None, answer: _Answer) -> N
 )
 def test_what_time_heals(error: VdibenchError, heals: bool) -> None:
     assert may_heal(error) is heals
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "\u00b2", "9" * 5000])
+def test_a_port_that_is_none(port: str) -> None:
+    assert _place(IceServer(f"turn:host:{port}")) == ("host", 3478)

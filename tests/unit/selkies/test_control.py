@@ -17,6 +17,7 @@ from vdibench.selkies import (
     request_key_frame,
     stats_subscription,
 )
+from vdibench.selkies.control import stream_info
 
 
 def test_the_recorded_messages(recorded_control: list[str]) -> None:
@@ -95,3 +96,19 @@ def test_verbs() -> None:
     assert pointer(3, 4, buttons=1, scroll=2) == "m,3,4,1,2"
     assert request_key_frame() == "REQUEST_KEYFRAME"
     assert (stats_subscription(on=True), stats_subscription(on=False)) == ("_stats,1", "_stats,0")
+
+
+@pytest.mark.parametrize(
+    ("data", "info"),
+    [
+        ({"info": {"encoder": "x264enc"}}, {"encoder": "x264enc"}),
+        ({"encoder": "x264enc"}, {"encoder": "x264enc"}),
+        ({"info": "x264enc"}, {}),
+        ({"info": None}, {}),
+        (["info"], {}),
+        (None, {}),
+    ],
+)
+def test_what_a_desktop_says_of_its_encoder(data: object, info: dict[str, str]) -> None:
+    assert stream_info({"stream_info": ControlMessage("stream_info", data)}) == info
+    assert stream_info({}) == {}

@@ -1,0 +1,92 @@
+"""What a desktop says must not break the client: it is left aside, or ends the session as one of our errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from vdibench.client import DesktopSession, SessionOptions
+from vdibench.client.connection import ConnectionObserver
+from vdibench.client.failure import as_our_error
+from vdibench.client.webrtc import WebRtcConnection
+from vdibench.client.webrtc1 import LegacyWebRtcConnection
+from vdibench.errors import Disconnected, ProtocolViolation, StreamLost, VdibenchError
+from vdibench.records import Desktop, Endpoint
+from vdibench.selkies import ControlMessage
+
+DESKTOP = Desktop(id="d", endpoint=Endpoint(url="http://127.0.0.1:9"))
+_BOTH = pytest.mark.parametrize("kind", [WebRtcConnection, LegacyWebRtcConnection])
+
+
+def nothing(*_: Any) -> None:
+    """Hear it, and do nothing."""
+
+
+def observer(ends: list[VdibenchError], message: Any = nothing) -> ConnectionObserver:
+    return ConnectionObserver(nothing, nothing, nothing, message, nothing, nothing, ends.append, nothing)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (StreamLost("x"), StreamLost),
+        (ConnectionResetError("x"), Disconnected),
+        (aiohttp.ClientError("x"), Disconnected),
+        (KeyError("x"), VdibenchError),
+    ],
+)
+def test_every_error_is_one_of_ours(error: Exception, kind: type[VdibenchError]) -> None:
+    assert type(as_our_error(error)) is kind
+
+
+@_BOTH
+async def test_an_error_of_a_message_ends_the_session_and_goes_no_further(kind: Any) -> None:
+    def refuse(message: ControlMessage) -> None:
+        raise KeyError(message.type)
+
+    ends: list[VdibenchError] = []
+    kind(DESKTOP, SessionOptions(), observer(ends, refuse))._message('{"type": "odd"}')
+    (end,) = ends
+    assert "KeyError('odd')" in end.cause
+
+
+@_BOTH
+async def test_what_is_no_message_is_a_violation(kind: Any) -> None:
+    ends: list[VdibenchError] = []
+    kind(DESKTOP, SessionOptions(), observer(ends))._message("{nonsense")
+    assert [type(end) for end in ends] == [ProtocolViolation]
+
+
+@_BOTH
+async def test_a_ping_from_beyond_all_numbers(kind: Any) -> None:
+    ends: list[VdibenchError] = []
+    kind(DESKTOP, SessionOptions(), observer(ends))._message(f'{{"type": "ping", "start_time": {"9" * 400}}}')
+    assert ends == []
+
+
+class Sink:
+    """Keeps facts."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, str] = {}
+
+    def fact(self, session: str, key: str, value: str) -> None:
+        self.facts[key] = value
+
+
+@pytest.mark.parametrize("data", [{"info": 5}, {"info": None}, {"info": ["encoder"]}, "encoder", None])
+async def test_a_stream_info_that_tells_nothing(data: Any) -> None:
+    sink: Any = Sink()
+    DesktopSession(DESKTOP, sink)._message(ControlMessage("stream_info", data))
+    assert sink.facts == {}
+
+
+async def test_messages_of_endless_kinds() -> None:
+    session = DesktopSession(DESKTOP, Sink())  # type: ignore[arg-type]  # no other part of a sink is asked for
+    for index in range(1000):
+        session._message(ControlMessage(f"kind{index}", index))
+    session._message(ControlMessage("kind3", "newer"))
+    assert len(session.messages) == 64
+    assert session.messages["kind3"].data == "newer"
