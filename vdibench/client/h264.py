@@ -11,6 +11,8 @@ __all__ = ["SequenceParameters", "find_sps", "is_key", "opens_access_unit", "par
 
 _IDR, _SPS, _PPS, _AUD, _SEI, _STAP_A, _FU_A = 5, 7, 8, 9, 6, 24, 28
 _PROFILES = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High", 110: "High 10", 122: "High 4:2:2"}
+# A parameter set takes some dozens of bytes; what a hostile desktop sends is read bit by bit.
+_MAX_SPS_BYTES = 1024
 _HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128}
 
 
@@ -120,9 +122,9 @@ def find_sps(annex_b: bytes) -> bytes | None:
 def parse_sps(nal: bytes) -> SequenceParameters:
     """Read a sequence parameter set (NAL header included, no start code).
 
-    :raises ValueError: broken or truncated.
+    :raises ValueError: broken, truncated, or not over within a kilobyte.
     """
-    bits = _Bits(nal[1:].replace(b"\x00\x00\x03", b"\x00\x00"))
+    bits = _Bits(nal[1:_MAX_SPS_BYTES].replace(b"\x00\x00\x03", b"\x00\x00"))
     profile, constraints, level = bits.read(8), bits.read(8), bits.read(8)
     bits.unsigned()  # seq_parameter_set_id
     chroma = 1

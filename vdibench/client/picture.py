@@ -23,6 +23,8 @@ __all__ = ["STALE_SECONDS", "PictureStream"]
 
 # A desk draws dozens of markers a second; a resize hides them for a frame or two.
 STALE_SECONDS = 1.0
+# A stream whose parameter sets cannot be read so many times will not tell.
+_SPS_TRIES = 8
 
 
 class PictureStream:
@@ -63,6 +65,7 @@ class PictureStream:
         self._loop = asyncio.get_running_loop()
         self._decoder: FrameDecoder | SharedDecoder | None = None
         self._refusing = False
+        self._sps_refused = 0
         self._sampled: dict[tuple[str, int], float] = {}
         self._bottoms: dict[int, int] = {}
         self._last_marker = math.nan
@@ -119,12 +122,13 @@ class PictureStream:
         return self._decoder.backlog if self._decoder is not None else 0
 
     def _read_sps(self, data: bytes) -> None:
-        nal = find_sps(data)
+        nal = find_sps(data) if self._sps_refused < _SPS_TRIES else None
         if nal is None:
             return
         try:
             self.sps = parse_sps(nal)
         except ValueError as error:
+            self._sps_refused += 1
             self._sink.fact(self._session, "sps.error", str(error))
             return
         for key, value in (

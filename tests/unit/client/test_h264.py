@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fractions
+import time
 from typing import Any
 
 import av
@@ -214,3 +215,14 @@ def test_slices_of_one_picture_in_one_packet() -> None:
 def test_broken_payloads_are_nothing(payload: bytes) -> None:
     assert is_key(payload) in (False, True)
     assert opens_access_unit(payload) is False
+
+
+def test_a_huge_parameter_set_is_refused_at_once() -> None:
+    """Order type 1 with a million offsets of one bit each: read whole, it would take minutes."""
+    before = "010000100000000000011110"  # Baseline, no constraints, level 3.0
+    bits = before + "1" + "1" + "010" + "0" + "1" + "1" + f"{1 << 20:041b}"
+    head = int(bits.ljust(-(-len(bits) // 8) * 8, "1"), 2).to_bytes(-(-len(bits) // 8), "big")
+    began = time.process_time()
+    with pytest.raises(ValueError, match="ends early"):
+        parse_sps(b"\x67" + head + b"\xff" * 1_000_000)
+    assert time.process_time() - began < 1

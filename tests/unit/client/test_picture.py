@@ -162,3 +162,13 @@ async def test_a_sink_that_refuses_is_told_of_once(mode: Mode, stream: Any) -> N
     for index in range(3):
         pictures.add(assembled(index, b"data"))
     assert [str(error) for error in failures] == ["full"]
+
+
+async def test_parameter_sets_that_cannot_be_read_are_not_tried_for_ever(stream: Any) -> None:
+    pictures, sink = stream(Mode.DEPACKETISE)
+    for index in range(20):
+        sink.facts.pop("sps.error", None)
+        pictures.add(assembled(index, b"\x00\x00\x00\x01\x67\x42\x00"))
+        assert ("sps.error" in sink.facts) == (index < 8), index
+    pictures.add(assembled(20, key_frame()))
+    assert pictures.sps is None
