@@ -22,6 +22,8 @@ _HALF = 0x8000
 GIVE_UP_SECONDS = 0.25
 # Bound on memory when the sender runs away from a gap.
 MAX_PENDING = 2048
+# And on that of a frame which never ends: five megabytes.
+MAX_PARTS = 4096
 # A sequence number further away than this is no loss and no delay: the sender started anew.
 MAX_JUMP = 0x1000
 # Selkies answers one request for a key frame a second.
@@ -219,6 +221,9 @@ class FrameAssembler:
         self._parts.append(packet)
         if packet.marker:
             self._close(complete=not self._damaged)
+        elif len(self._parts) >= MAX_PARTS:
+            self._close(complete=False)
+            self._damaged = True
 
     def _close(self, *, complete: bool) -> None:
         parts, self._parts = self._parts, []

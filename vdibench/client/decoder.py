@@ -26,6 +26,8 @@ __all__ = ["DecodedFrame", "DecoderPool", "FrameDecoder", "SharedDecoder"]
 
 # Ten seconds at 60 Hz: a machine so far behind cannot keep up, and its memory must not pay for it.
 MAX_BACKLOG = 600
+# And encoded pictures of so many bytes, in each thread.
+MAX_BACKLOG_BYTES = 256 * 1024 * 1024
 # Samples of sessions that share a decoder: one that waits longer than this is not worth its memory.
 MAX_SAMPLES = 32
 # The WebSocket dialect cuts a picture into a few stripes, each a stream of its own.
@@ -86,7 +88,7 @@ class _Streams:
         for top, data in frame.rest:
             other, at, other_lost = self._part(frame.codec, top, data, frame.key)
             lost |= other_lost
-            decoded = at if picture is not None else _NONE
+            decoded = _NONE if math.isnan(decoded) else at
             bottom = top + (other.height if other is not None else 0)
         if lost or picture is None or math.isnan(decoded):
             return _Outcome(None, 0, _NONE, lost)
@@ -121,6 +123,32 @@ class _Streams:
             self._lost.add(stream)
 
 
+class _Budget:
+    """What waits for a decoder, in bytes; for any thread."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    def admit(self, frame: AssembledFrame, *, room: bool) -> AssembledFrame:
+        """The frame as it may wait: without its data where there is no room for it."""
+        size = _size(frame)
+        with self._lock:
+            if room and self._waiting + size <= MAX_BACKLOG_BYTES:
+                self._waiting += size
+                return frame
+        return replace(frame, data=b"", rest=tuple((top, b"") for top, _ in frame.rest))
+
+    def release(self, frame: AssembledFrame) -> None:
+        """It waits no more."""
+        with self._lock:
+            self._waiting -= _size(frame)
+
+
+def _size(frame: AssembledFrame) -> int:
+    return len(frame.data) + sum(len(data) for _, data in frame.rest)
+
+
 class FrameDecoder:
     """Decodes frames in order in a thread of its own.
 
@@ -142,12 +170,14 @@ class FrameDecoder:
         self._reader = MarkerReader()
         self._streams = _Streams()
         self._asked = -math.inf
+        self._budget = _Budget()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vdibench-decoder", daemon=True)
         self._thread.start()
 
     def add(self, frame: AssembledFrame) -> None:
-        """Queue a frame; beyond :data:`MAX_BACKLOG` it is kept as one that was not decoded."""
-        self._queue.put((frame if self.backlog < MAX_BACKLOG else replace(frame, data=b""), time.time()))
+        """Queue a frame; beyond :data:`MAX_BACKLOG` or its bytes it is kept as one that was not decoded."""
+        self._queue.put((self._budget.admit(frame, room=self.backlog < MAX_BACKLOG), time.time()))
 
     @property
     def backlog(self) -> int:
@@ -155,13 +185,19 @@ class FrameDecoder:
         return self._queue.qsize()
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """End the thread after the frames that wait."""
+        """End the thread after the frames that wait; what takes longer is not delivered any more."""
         self._queue.put(None)
         self._thread.join(timeout_seconds)
+        self._closed.set()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
+            self._budget.release(item[0])
+            if self._closed.is_set():
+                return
             decoded = self._decode(*item)
+            if self._closed.is_set():
+                return
             try:
                 self._deliver(decoded)
             except Exception as error:  # nobody waits for this thread: what its receiver raised would be lost
@@ -172,7 +208,7 @@ class FrameDecoder:
         if not frame.decodable:
             return DecodedFrame(frame, _NONE, 0, 0, None)
         outcome = self._streams.decode(frame)
-        if outcome.lost and frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
+        if outcome.lost and not self._closed.is_set() and frame.arrival_unix_seconds - self._asked >= ASK_AGAIN_SECONDS:
             self._asked = frame.arrival_unix_seconds
             self._on_error()
         return _read(frame, queued, outcome, self._reader)
@@ -196,10 +232,11 @@ class SharedDecoder:
         self.on_failure = on_failure
         self._worker = worker
         self._closed = False
+        self.over = threading.Event()
 
     def add(self, frame: AssembledFrame) -> None:
         """Queue a key frame; one too many is kept as one that was not decoded."""
-        frame = frame if self.backlog < MAX_SAMPLES else replace(frame, data=b"")
+        frame = self._worker.budget.admit(frame, room=self.backlog < MAX_SAMPLES)
         self._worker.queue.put((self, (frame, time.time())))
 
     @property
@@ -214,6 +251,7 @@ class SharedDecoder:
             done = threading.Event()
             self._worker.queue.put(done)
             done.wait(timeout_seconds)
+            self.over.set()
             self._worker.release(timeout_seconds)
 
 
@@ -229,6 +267,7 @@ class DecoderPool:
 
     def __init__(self) -> None:
         self.queue: SimpleQueue[tuple[SharedDecoder, _Queued] | threading.Event | None] = SimpleQueue()
+        self.budget = _Budget()
         self._users = 0
         self._thread = threading.Thread(target=self._run, name="vdibench-decoders", daemon=True)
         self._thread.start()
@@ -261,7 +300,12 @@ class DecoderPool:
                 item.set()
                 continue
             share, (frame, queued) = item
+            self.budget.release(frame)
+            if share.over.is_set():
+                continue
             outcome = streams.decode(frame)
+            if share.over.is_set():
+                continue
             try:
                 share.deliver(_read(frame, queued, outcome, share.reader))
             except Exception as error:  # nobody waits for this thread: what its receiver raised would be lost

@@ -73,14 +73,10 @@ class DesktopHttp:
             async with self._client.get(
                 base + path, ssl=self._tls, allow_redirects=False, timeout=timeout, cookies=cookies
             ) as reply:
-                body = b""
-                async for part in reply.content.iter_any():
-                    body += part
-                    if len(body) >= _BODY_LIMIT:
-                        break
+                body = await _body(reply)
                 location = reply.headers.get(aiohttp.hdrs.LOCATION, "")
                 challenge = reply.headers.get(aiohttp.hdrs.WWW_AUTHENTICATE, "")
-                text = body[:_BODY_LIMIT].decode(errors="replace")
+                text = body.decode(errors="replace")
                 return Probe(path, reply.status, text, location, challenge)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(self._endpoint, error) from error
@@ -99,7 +95,7 @@ class DesktopHttp:
             ) as reply:
                 received = time.time()
                 headers = reply.headers
-                await reply.read()
+                await _body(reply)  # the next question needs no connection of its own then
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise unreachable(self._endpoint, error) from error
         if reply.status != 200 or "aiohttp/" not in headers.get(aiohttp.hdrs.SERVER, "") or aiohttp.hdrs.AGE in headers:
@@ -248,6 +244,17 @@ async def open_http(endpoint: Endpoint, route: Route | None = None) -> AsyncIter
         headers[aiohttp.hdrs.AUTHORIZATION] = f"Basic {token}"
     async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, connector=connector(route)) as client:
         yield DesktopHttp(client, endpoint)
+
+
+async def _body(reply: aiohttp.ClientResponse) -> bytes:
+    """As much of it as we care for; the connection is closed instead of reading on."""
+    body = b""
+    async for part in reply.content.iter_any():
+        body += part
+        if len(body) >= _BODY_LIMIT:
+            reply.close()
+            break
+    return body[:_BODY_LIMIT]
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:

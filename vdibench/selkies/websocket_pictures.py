@@ -20,6 +20,8 @@ _REMEMBERED = 256
 _ANCHORS = 16
 # A bound for hostile desktops: rows are 16 bits, and so many stripes would cost memory.
 _MAX_STRIPES = 256
+# A picture without end ends here; a lossless one in 8K may take this much.
+_MAX_BYTES = 32 * 1024 * 1024
 _ID_MASK, _HALF = 0xFFFF, 0x8000
 
 
@@ -85,6 +87,7 @@ class PictureCollector:
         self._width = 0
         self._learned = 0
         self._parts: list[VideoChunk] = []
+        self._bytes = 0
         self._decodable = True
         self._first = self._latest = 0.0
         self._last_id: int | None = None
@@ -113,10 +116,12 @@ class PictureCollector:
                 del self._stripes[next(iter(self._stripes))]
         self._decodable &= stripe.take(chunk)
         self._parts.append(chunk)
+        self._bytes += len(chunk.data)
         self._latest = arrival_seconds
         bottom = chunk.top + chunk.height
         self._learned = max(self._learned, bottom)
-        if bottom >= (self._height or self._learned) or len(self._parts) >= _MAX_STRIPES:
+        full = len(self._parts) >= _MAX_STRIPES or self._bytes >= _MAX_BYTES
+        if full or bottom >= (self._height or self._learned):
             done += self.flush()
         return done
 
@@ -132,7 +137,7 @@ class PictureCollector:
 
     def flush(self) -> list[Picture]:
         """End the picture that was begun, if any."""
-        parts, self._parts = self._parts, []
+        parts, self._parts, self._bytes = self._parts, [], 0
         if not parts:
             return []
         return [Picture(parts[0].frame_id, tuple(parts), self._first, self._latest, self._decodable, self._skipped)]

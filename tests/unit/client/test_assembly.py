@@ -11,6 +11,7 @@ import pytest
 from vdibench.client.assembly import (
     ASK_AGAIN_SECONDS,
     GIVE_UP_SECONDS,
+    MAX_PARTS,
     MAX_PENDING,
     AssembledFrame,
     FrameAssembler,
@@ -315,3 +316,18 @@ def test_random_networks(seed: int) -> None:
             lost_since_key = False
         elif not frame.complete or skipped:
             lost_since_key = True
+
+
+def test_a_frame_without_end_is_given_up() -> None:
+    """It is torn, and so is what is left of it; the next key frame is whole."""
+    frames: list[AssembledFrame] = []
+    assembler = FrameAssembler(frames.append)
+    for packet in stream(2, MAX_PARTS + 10, 3, keys=(0, 2)):
+        assembler.add(packet)
+    assert [(frame.packets, frame.complete) for frame in frames] == [
+        (2, True),
+        (MAX_PARTS, False),
+        (10, False),
+        (3, True),
+    ]
+    assert [frame.decodable for frame in frames] == [True, False, False, True]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from vdibench.client.assembly import ASK_AGAIN_SECONDS, AssembledFrame
-from vdibench.client.decoder import MAX_BACKLOG, DecodedFrame, DecoderPool, FrameDecoder
+from vdibench.client.decoder import MAX_BACKLOG, MAX_BACKLOG_BYTES, DecodedFrame, DecoderPool, FrameDecoder
 
 
 def pictures(count: int, size: tuple[int, int] = (320, 240), **options: str) -> list[tuple[bytes, bool]]:
@@ -274,3 +274,77 @@ def test_a_session_that_fails_does_not_fail_the_others() -> None:
     for share in shares:
         share.close()
     assert [str(error) for error in failures] == ["full"] * DecoderPool.SIZE
+
+
+def held_up() -> tuple[FrameDecoder, threading.Event, list[DecodedFrame]]:
+    """A decoder whose receiver keeps the first frame until it is let go."""
+    go: threading.Event = threading.Event()
+    delivered: list[DecodedFrame] = []
+
+    def deliver(frame: DecodedFrame) -> None:
+        delivered.append(frame)
+        go.wait(10)
+
+    return FrameDecoder(deliver, lambda: None, lambda error: None), go, delivered
+
+
+def test_a_backlog_is_bounded_in_bytes() -> None:
+    """What there is no room for waits without its data, stripes and all."""
+    decoder, go, delivered = held_up()
+    data = bytes(MAX_BACKLOG_BYTES // 8)  # one object, however often it waits
+    for index in range(12):
+        decoder.add(replace(assembled(data, True, index), codec="nonsense", rest=((64, data), (128, data))))
+    go.set()
+    decoder.close(20)
+    kept = [bool(frame.source.data) for frame in delivered]
+    assert 2 <= sum(kept) <= 3
+    assert len(kept) == 12
+    for frame, whole in zip(delivered, kept, strict=True):
+        assert [(top, bool(rest)) for top, rest in frame.source.rest] == [(64, whole), (128, whole)]
+
+
+def test_what_was_decoded_makes_room_again(bench: Bench) -> None:
+    data = bytes(MAX_BACKLOG_BYTES // 2 + 1)
+    for index in range(3):
+        assert bench.decode(replace(assembled(data, True, index), codec="nonsense")).source.data
+
+
+def test_nothing_is_delivered_after_a_close_that_gave_up() -> None:
+    decoder, go, delivered = held_up()
+    for index, (data, key) in enumerate(pictures(5)):
+        decoder.add(assembled(data, key, index))
+    decoder.close(0.1)
+    before = len(delivered)
+    go.set()
+    decoder._thread.join(5)
+    assert not decoder._thread.is_alive()
+    assert len(delivered) == before <= 1
+
+
+def test_a_share_delivers_nothing_after_a_close_that_gave_up() -> None:
+    go: threading.Event = threading.Event()
+    delivered: list[DecodedFrame] = []
+
+    def deliver(frame: DecodedFrame) -> None:
+        delivered.append(frame)
+        go.wait(10)
+
+    share = DecoderPool.share(deliver, lambda error: None)
+    (data, _), *_ = pictures(1)
+    for index in range(3):
+        share.add(assembled(data, True, index))
+    share.close(0.1)
+    before = len(delivered)
+    go.set()
+    share._worker._thread.join(5)
+    assert not share._worker._thread.is_alive()
+    assert len(delivered) == before <= 1
+
+
+def test_a_stripe_without_a_picture_leaves_the_frame_without_one(bench: Bench) -> None:
+    """A decoder that keeps its first picture back is no error; the stripes below must not hide it."""
+    whole = pictures(1)[0][0]
+    sets_only = whole[: whole.index(b"\x00\x00\x01\x65")]
+    for middle, seen in ((whole, True), (sets_only, False)):
+        frame = bench.decode(replace(assembled(whole, True, 0), rest=((240, middle), (480, whole))))
+        assert math.isnan(frame.decoded_unix_seconds) != seen

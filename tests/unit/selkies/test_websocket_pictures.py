@@ -147,3 +147,9 @@ def test_memory_is_bounded() -> None:
             longest = max(longest, len(picture.chunks))
     assert longest == 256
     assert len(collector._stripes) <= 256
+
+
+def test_a_picture_is_bounded_in_bytes() -> None:
+    data = bytes(12 * 1024 * 1024)
+    stripes = [chunk(0, key=True, top=top, height=64, data=data) for top in range(0, 64 * 5, 64)]
+    assert [len(picture.chunks) for picture in run(*stripes, height=2000)] == [3, 2]
