@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vdibench.client.assembly import MAX_JUMP
 from vdibench.client.rtcp import ReportBlock
 
 __all__ = ["StreamMeter", "StreamReading"]
 
-_MASK16 = 0xFFFF
+_MASK16, _HALF = 0xFFFF, 0x8000
 _MASK32 = 0xFFFFFFFF
 
 
@@ -40,6 +41,7 @@ class StreamMeter:
         self._bytes = 0
         self._lost_before = 0
         self._received_here = 0
+        self._restart_at: int | None = None
         self._jitter = 0.0
         self._last_arrival = 0.0
         self._last_timestamp = -1
@@ -49,14 +51,14 @@ class StreamMeter:
     def add(self, ssrc: int, sequence: int, timestamp: int, size_bytes: int, arrival_unix_seconds: float) -> None:
         """Count one packet; one that came before is not to be given again."""
         if ssrc != self._ssrc:
-            # A sender that restarts its stream starts a new sequence: what was lost before stays counted.
-            if self._ssrc is not None:
-                self._lost_before += self._lost_here()
-            self._ssrc, self._base, self._highest = ssrc, sequence, sequence
-            self._received_here, self._last_timestamp = 0, -1
-            self._reported_expected = self._reported_received = 0
+            self._begin(sequence)
+            self._ssrc = ssrc
+        elif self._restarted(sequence):
+            self._received_here -= 1
+            self._begin((sequence - 1) & _MASK16)
+            self._received_here = 1
         step = (sequence - self._highest) & _MASK16
-        if step < 0x8000:
+        if step < _HALF:
             self._highest += step
             late = not step and self._received_here > 0
         else:
@@ -74,8 +76,28 @@ class StreamMeter:
             self._jitter += (deviation - self._jitter) / 16
         self._last_arrival, self._last_timestamp = arrival_unix_seconds, timestamp
 
+    def _begin(self, sequence: int) -> None:
+        """A sender that restarts its stream starts a new sequence: what was lost before stays counted."""
+        if self._ssrc is not None:
+            self._lost_before += self._lost_here()
+        self._base = self._highest = sequence
+        self._received_here, self._last_timestamp, self._restart_at = 0, -1, None
+        self._reported_expected = self._reported_received = 0
+
+    def _restarted(self, sequence: int) -> bool:
+        """Two packets in a row from far behind are a sender that started anew (RFC 3550 appendix A.1)."""
+        behind = (self._highest - sequence) & _MASK16
+        expected, self._restart_at = self._restart_at, None
+        if not MAX_JUMP < behind <= _HALF:
+            return False
+        if sequence == expected:
+            return True
+        self._restart_at = (sequence + 1) & _MASK16
+        return False
+
     def add_more(self, packets: int, size_bytes: int) -> None:
         """Count so many more packets of the same frame, in order, ``size_bytes`` together."""
+        self._restart_at = None
         self._highest += packets
         self._received += packets
         self._received_here += packets

@@ -95,5 +95,10 @@ class Rounds:
         for descriptor, _ in ready:
             read = self._readers.get(descriptor)
             if read is not None:  # removed by another in the same round
-                read()
+                try:
+                    read()
+                except Exception as error:  # a reader's own; the others must still be read, as with the loop's readers
+                    self._loop.call_exception_handler(
+                        {"message": f"reading from socket {descriptor} failed", "exception": error}
+                    )
         return bool(ready)

@@ -137,3 +137,21 @@ def test_a_new_source_starts_its_own_sequence_and_keeps_what_was_counted() -> No
     assert reading.packets_lost == 3
     assert reading.packets_received == 98 + 99
     assert reading.jitter_seconds == pytest.approx(0, abs=1e-9)
+
+
+def test_a_sequence_that_starts_anew_far_behind_keeps_what_was_lost() -> None:
+    """The same source, so it is no new stream by its name; two packets in a row tell (RFC 3550 appendix A.1)."""
+    meter = metered([*paced(50, first=30_000), *paced(50, first=30_060, stamp=90_000)])
+    assert meter.read().packets_lost == 10
+    again = [*paced(40, first=20_000, stamp=500_000), *paced(60, first=20_045, stamp=600_000)]
+    reading = metered(again, meter=meter).read()
+    assert (reading.packets_received, reading.packets_lost) == (200, 15)
+    block = meter.report(0, 0)
+    assert block is not None
+    assert (block.cumulative_lost, block.highest_sequence) == (5, 20_104)
+
+
+def test_one_packet_from_far_behind_is_only_late() -> None:
+    meter = metered([*paced(50, first=30_000), *paced(1, first=20_000), *paced(50, first=30_055)])
+    reading = metered(paced(1, first=20_001), meter=meter).read()
+    assert (reading.packets_received, reading.packets_lost) == (102, 3)

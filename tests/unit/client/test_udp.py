@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 import time
@@ -225,3 +226,33 @@ async def test_many_sockets_wake_the_loop_seldom(pair: Any) -> None:
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(took / 200, rel=0.5), "rest does not show in the arrivals"
     for host in hosts:
         host.close()
+
+
+async def test_a_reader_that_raises_leaves_the_others_alone(pair: Any) -> None:
+    loop = asyncio.get_running_loop()
+    told: asyncio.Queue[BaseException] = asyncio.Queue()
+    heard: asyncio.Queue[int] = asyncio.Queue()
+    loop.set_exception_handler(lambda _, context: told.put_nowait(context["exception"]))
+    rounds = Rounds.of(loop)
+    sockets = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(MANY + 1)]
+
+    def read(index: int) -> None:
+        sockets[index][0].recv(10)
+        if index == 1:
+            raise ValueError("broken")
+        heard.put_nowait(index)
+
+    try:
+        for index, (ours, _) in enumerate(sockets):
+            rounds.add(ours.fileno(), functools.partial(read, index))
+        async with asyncio.timeout(5):
+            for _ in range(3):
+                for _, theirs in sockets:
+                    theirs.send(b"x")
+                assert str(await told.get()) == "broken"
+                assert {await heard.get() for _ in range(MANY)} == set(range(MANY + 1)) - {1}
+    finally:
+        for ours, theirs in sockets:
+            rounds.remove(ours.fileno())
+            ours.close()
+            theirs.close()
