@@ -65,8 +65,8 @@ def frequency(frames: pd.DataFrame, network: pd.DataFrame) -> pd.Series:
 def totals(frames: pd.DataFrame, network: pd.DataFrame) -> pd.DataFrame:
     """One row a stream: ``level trial session seconds freezes frozen_seconds``.
 
-    A stream that stopped is frozen from its last frame to the end of its window; one that was watched and never
-    showed a frame is frozen throughout. A window of no length gives no row.
+    A stream that stopped is frozen from its last frame to the end of its window, one that came late from the window's
+    begin; one that was watched and never showed a frame is frozen throughout. A window of no length gives no row.
     """
     arrivals = {
         stream: np.sort(rows["arrival_unix_seconds"].to_numpy()) for stream, rows in streams(frames[frames["complete"]])
@@ -81,7 +81,13 @@ def totals(frames: pd.DataFrame, network: pd.DataFrame) -> pd.DataFrame:
             continue
         durations = np.diff(np.append(times, last)) if last > times[-1] else np.diff(times)
         frozen = freezes(durations)
-        rows.append((*stream, last - first, int(frozen.sum()), float(durations[frozen].sum())))
+        count, seconds = int(frozen.sum()), float(durations[frozen].sum())
+        lead = float(times[0]) - first
+        typical = float(np.median(durations)) if len(durations) else np.inf
+        # What froze before the window's first frame has no history: what came after must judge it.
+        if lead >= max(_FACTOR * typical, typical + _EXCESS_SECONDS):
+            count, seconds = count + 1, seconds + lead
+        rows.append((*stream, last - first, count, seconds))
     return pd.DataFrame(rows, columns=["level", "trial", "session", "seconds", "freezes", "frozen_seconds"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from vdibench.metrics import Presence, Tables, levels, sessions, values, worst_bound
+from vdibench.metrics import Presence, Tables, chosen, levels, values, worst_bound
 from vdibench.records import Check, ObjectiveResult, Outcome, SuiteVerdict, worst
 from vdibench.slo.coverage import measures_anything
 from vdibench.slo.objectives import Objective, Objectives
@@ -105,7 +105,9 @@ def _clock_bound(suite: str, level: int, tables: Tables, context: Mapping[str, A
     clock = tables.get("clock")
     if stated == 0 or clock is None:
         return stated
-    found = worst_bound(clock[clock["suite"] == suite], sessions(tables, suite, level))
+    # Probes beside the measurement have bounds of their own, and no frame that an objective looks at.
+    steady = chosen(tables["frames"], suite=suite, level=level)["session"].unique()
+    found = worst_bound(clock[clock["suite"] == suite], sorted(steady))
     return stated if found is None else min(stated, found)
 
 

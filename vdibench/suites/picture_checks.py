@@ -14,13 +14,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
+
 from vdibench.client import DesktopSession
 from vdibench.client.quality import PictureScore, score, vmaf_program, vmaf_remedy
 from vdibench.client.screenshots import PictureSampler, ProbeFolder
 from vdibench.client.synchronisation import Synchronisation, SynchronisationProbe
+from vdibench.errors import VdibenchError
 from vdibench.records import Check, Outcome
 from vdibench.report import formats
 from vdibench.selkies import ControlMessage, Dialect
+from vdibench.selkies.control import stream_info
 
 if TYPE_CHECKING:
     from vdibench.suites.measurement import Measurement
@@ -68,9 +72,7 @@ def encoder_finding(messages: dict[str, ControlMessage], dialect: Dialect, *, co
         cause = "a viewer is not told which encoder is in use"
         return Check("encoder", Outcome.NOT_APPLICABLE, cause, "", "use take_control to see it")
     else:
-        message, evidence = messages.get("stream_info"), "stream_info"
-        data = message.data if message is not None and isinstance(message.data, dict) else {}
-        info = data.get("info", data)
+        info, evidence = stream_info(messages), "stream_info"
         name, hardware = str(info.get("encoder", "")), bool(info.get("hardware"))
         codec, evidence = f", {info.get('codec', 'unknown codec')}", str(info.get("encoder_reason", evidence))
     if not name:
@@ -108,12 +110,12 @@ async def likeness(measurement: Measurement, session: DesktopSession, *, seconds
             await session.watch(_STEP_SECONDS)
             for picture in sampler.take():
                 kept += 1
-                screenshot = folder.find(picture.marker_microseconds)
-                if screenshot is None:
-                    continue
                 try:
+                    screenshot = folder.find(picture.marker_microseconds)
+                    if screenshot is None:
+                        continue
                     scores.append(await asyncio.to_thread(score, picture, screenshot))
-                except ValueError as error:
+                except (ValueError, VdibenchError, av.FFmpegError) as error:
                     reason = f"the picture cannot be compared ({error})"
     finally:
         session.picture.sampler = None

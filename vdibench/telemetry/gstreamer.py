@@ -91,11 +91,11 @@ def records(lines: Iterable[str]) -> Iterator[TracerRecord]:
             try:
                 nanoseconds = int(fields["time"])
                 element = "" if whole else fields["element"]
-            except (KeyError, ValueError):
+                wall = datetime.fromisoformat(match["wall"]).timestamp() if match["wall"] else math.nan
+            except (KeyError, ValueError, OverflowError):
                 continue
             if not 0 <= nanoseconds < _NONE:
                 continue
-            wall = datetime.fromisoformat(match["wall"]).timestamp() if match["wall"] else math.nan
             yield TracerRecord(_since_start(match), wall, match["thread"], element, nanoseconds / 1e9)
 
 

@@ -94,8 +94,8 @@ class Gauge:
         self.facts: dict[str, str] = {}
         self.marker_seen = False
         self.ready_seconds: float | None = None
-        # The desktop's clock minus ours, as far as it is known; 0 on one host.
-        self.clock_offset_seconds = 0.0
+        # The desktop's clock minus ours; 0 on one host, None while two hosts' clocks were not compared well enough.
+        self.clock_offset_seconds: float | None = 0.0
         self._started = math.nan
         self._minute: deque[Slice] = deque()
         self._slice = Slice()
@@ -132,9 +132,11 @@ class Gauge:
                 return
             self.marker_seen = True
             if not record.marker_repeated:
-                latency = record.decoded_unix_seconds - record.marker_unix_seconds + self.clock_offset_seconds
-                self._slice.glass_to_glass.append(latency)
-                self.totals.glass_to_glass.add(latency)
+                latency = record.decoded_unix_seconds - record.marker_unix_seconds
+                self._slice.glass_to_glass.append(latency + (self.clock_offset_seconds or 0.0))
+                # What lasts takes only what is known: an uncorrected value would stay its maximum for ever.
+                if self.clock_offset_seconds is not None:
+                    self.totals.glass_to_glass.add(latency + self.clock_offset_seconds)
 
     def _freeze(self, record: FrameRecord) -> None:
         if not record.complete:

@@ -37,6 +37,8 @@ _INPUT_SECONDS = 1.0
 # server_settings comes 50 ms after the channel opened; stream_info, for controllers, a second after capture began.
 _SETTINGS_SECONDS, _STREAM_INFO_SECONDS = 1.0, 2.0
 _LOOK_SECONDS = 0.05
+# From here on a corrected latency says something of its height: half of what a good desktop may take.
+_KNOWN_CLOCK_SECONDS = 0.025
 
 
 class Output(Protocol):
@@ -165,6 +167,8 @@ class Monitor:
             route=self._route,
             compare_clocks=await asyncio.to_thread(clock_bound_seconds, options.endpoint.url, None) is None,
         )
+        # Another connection may lead to another host.
+        self._gauge.clock_offset_seconds = None if wanted.compare_clocks else 0.0
         async with DesktopSession(desktop, self._gauge, wanted) as session:
             await session.first_frame()
             self._pictured()
@@ -214,6 +218,8 @@ class Monitor:
             # The link is on this host; where the desktop's clock is says what stands behind it.
             pair = dataclasses.replace(pair, remote_address=self._route.behind(pair.remote_address))
         self._clock_bound = await asyncio.to_thread(clock_bound_seconds, self._options.endpoint.url, pair)
+        if self._clock_bound != 0.0 and self._gauge.clock_offset_seconds == 0.0:
+            self._gauge.clock_offset_seconds = None  # the page is served here, the picture comes from elsewhere
         facts = session_facts(session, self._gauge, self._clock_bound)
         self._tell(lambda output: output.session(facts))
         return facts
@@ -222,7 +228,8 @@ class Monitor:
         """On one host there is one clock; elsewhere what the session learnt of the desktop's, with its bound."""
         if self._clock_bound != 0.0 and (known := session.clock.estimate(time.time())) is not None:
             self._clock_bound = known.bound_seconds
-            self._gauge.clock_offset_seconds = known.offset_seconds
+            if known.bound_seconds <= _KNOWN_CLOCK_SECONDS:
+                self._gauge.clock_offset_seconds = known.offset_seconds
 
     def _report(self, session: DesktopSession, before: SessionFacts) -> SessionFacts:
         self._compare_clocks(session)

@@ -94,3 +94,11 @@ def test_streams_are_not_mixed(tables) -> None:
 def test_the_order_of_rows_does_not_matter(tables) -> None:
     rows = _frames(np.random.default_rng(1).permutation(np.arange(0, 5.001, 0.02)))
     assert np.allclose(values("frame_interval_seconds", tables(frames=rows), suite="s"), 0.02)
+
+
+def test_a_freeze_before_the_first_frame_of_the_window_counts(tables) -> None:
+    readings = [{"unix_seconds": START + at} for at in (0.0, 10.0)]
+    late = tables(frames=_frames(np.arange(3.0, 10.0, 1 / 60)), network=readings)
+    assert values("freeze_duration_seconds", late, suite="s").tolist() == pytest.approx([3.0], abs=0.02)
+    prompt = tables(frames=_frames(np.arange(0.01, 10.0, 1 / 60)), network=readings)
+    assert values("freeze_duration_seconds", prompt, suite="s").tolist() == [0.0]

@@ -161,6 +161,17 @@ def test_clocks_that_were_compared_bound_less_than_the_run_states_and_never_more
     assert judge(0.0, 0.2) is Outcome.PASS, "one host has one clock"
 
 
+def test_a_probe_beside_the_measurement_does_not_spoil_its_clock(tables) -> None:
+    known = {"suite": SUITE, "unix_seconds": 1e9, "offset_seconds": 0.0}
+    clock = [
+        {**known, "session": "desktop-0", "bound_seconds": 0.001},
+        {**known, "session": "desktop-0-relay-udp", "bound_seconds": 0.5},
+    ]
+    probe = [{**_frames(0.01)[0], "session": "desktop-0-relay-udp", "phase": "probe"}]
+    made = tables(frames=[*_frames(0.01), *probe], clock=clock)
+    assert _judge(GLASS, made, {**LAB, "clock_bound_seconds": 86400.0}).outcome is Outcome.PASS
+
+
 def test_what_a_dialect_cannot_have_does_not_apply_and_is_never_counted(tables) -> None:
     objectives = _objectives("packets_lost_ratio: max < 0.01", "glass_to_glass_seconds: p(95) < 0.050")
     websocket = {**LAB, "dialect": "selkies-2-websocket"}

@@ -181,3 +181,7 @@ def test_what_cannot_be_read_is_told_with_what_to_do(tmp_path: Path) -> None:
 def test_kinds_and_stages(element: str, kind: str, where: Stage) -> None:
     assert factory(element) == kind
     assert stage(element) is where
+
+
+def test_a_date_that_cannot_be_is_passed_over() -> None:
+    assert list(records([f"2024-02-30T10:61:00.000000000Z {LINE}", LINE])) == list(records([LINE]))
