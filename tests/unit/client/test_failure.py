@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from vdibench.client import DesktopSession, SessionOptions
+from vdibench.client import DesktopSession, SessionOptions, open_http
 from vdibench.client.connection import ConnectionObserver
 from vdibench.client.failure import as_our_error
 from vdibench.client.webrtc import WebRtcConnection
 from vdibench.client.webrtc1 import LegacyWebRtcConnection
+from vdibench.client.websocket import WebSocketConnection
 from vdibench.errors import Disconnected, ProtocolViolation, StreamLost, VdibenchError
 from vdibench.records import Desktop, Endpoint
 from vdibench.selkies import ControlMessage
@@ -90,3 +95,62 @@ async def test_messages_of_endless_kinds() -> None:
     session._message(ControlMessage("kind3", "newer"))
     assert len(session.messages) == 64
     assert session.messages["kind3"].data == "newer"
+
+
+@asynccontextmanager
+async def served(path: str, handler: Any) -> AsyncIterator[Desktop]:
+    application = web.Application()
+    application.router.add_get(path, handler)
+    async with TestServer(application) as server:
+        yield Desktop(id="d", endpoint=Endpoint(url=str(server.make_url("")).rstrip("/")))
+
+
+async def test_an_error_in_front_of_the_settings_is_one_of_ours() -> None:
+    async def odd(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_bytes(b"\xee of no kind")
+        await socket.receive()
+        return socket
+
+    def refuse(key: str, value: str) -> None:
+        raise KeyError(key)
+
+    ends: list[VdibenchError] = []
+    async with served("/api/websockets", odd) as desktop, open_http(desktop.endpoint) as http:
+        hears = ConnectionObserver(nothing, refuse, nothing, nothing, nothing, nothing, ends.append, nothing)
+        connection = WebSocketConnection(desktop, SessionOptions(), hears)
+        with pytest.raises(VdibenchError, match="the client failed: KeyError"):
+            await connection.open(http)
+        await connection.close()
+
+
+async def test_the_time_of_a_server_that_never_ends_its_answer() -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        for _ in range(1000):  # 64 MiB, so that it ends when nobody hangs up
+            await reply.write(bytes(1 << 16))
+            sent += 1
+        return reply
+
+    async with served("/api/health", endless) as desktop, open_http(desktop.endpoint) as http:
+        assert await http.date() is not None
+    assert sent < 500
+
+
+async def test_the_time_is_asked_for_on_one_connection() -> None:
+    peers: set[Any] = set()
+
+    async def health(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return web.json_response({"status": "ok"})
+
+    async with served("/api/health", health) as desktop, open_http(desktop.endpoint) as http:
+        for _ in range(3):
+            assert await http.date() is not None
+    assert len(peers) == 1
