@@ -77,7 +77,7 @@ def error_sentence(found: SelfTest | None, metrics: Iterable[str], dialect: str,
     rows = [row for row in found.accuracy if row.metric in set(metrics) and row.error is not None]
     own = [row for row in rows if row.dialect == dialect] or rows
     if not own:
-        return f"The client's own error of this is no part of the {found.kind} self-test; see the appendix."
+        return f"The client's own error of this is no part of the {found.kind} self-test; vdibench selftest has it."
     said = [
         f"{row.metric.removesuffix('_seconds').replace('_', ' ')} {_signed(row.error, row.unit)} of "
         f"{_amount(row.injected, row.unit)} injected (n = {formats.count(row.samples)})"
