@@ -197,10 +197,10 @@ def page(document: dict[str, Any]) -> str:
         f"average of {min(loads):.1f}–{max(loads):.1f} before the runs.",
         "",
         "`selkies-1-webrtc` is the stand-in of the tests: signalling of our own, without the seconds for which 1.6's "
-        "own sleeps, in front of Debian's webrtcbin and x264enc. Each run meets a server that has served nobody yet: in "
-        "WebRTC mode Selkies 2.1 then takes one to two seconds to its first frame, later sessions 0.1 to 0.3 s. Server "
-        "CPU is the stream server's alone, without X server and desk. Medians of single runs differ by where capture "
-        "falls against the desktop's draws, which are dithered.",
+        "own sleeps, in front of Debian's webrtcbin and x264enc. Each run meets a server that has served nobody yet: "
+        "in WebRTC mode Selkies 2.1 then takes one to two seconds to its first frame, later sessions 0.1 to 0.3 s. "
+        "Server CPU is the stream server's alone, without X server and desk. Medians of single runs differ by where "
+        "capture falls against the desktop's draws, which are dithered.",
         "",
     ]
     return "\n".join(lines)
