@@ -131,10 +131,10 @@ def page(document: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"Against Chromium the client counts {100 * frames:+.1f} % frames a second. Of the packets that the relay dropped "
-        f"Chromium reported {chromium['packets_lost']} of {chromium['dropped_by_relay']}, the client "
-        f"{client['packets_lost']} of {client['dropped_by_relay']}. Which packets a link loses is chance: the ratios of "
-        f"two windows differ by it ({100 * loss:+.1f} %), what each says of its own window does not.",
+        f"Against Chromium the client counts {100 * frames:+.1f} % frames a second. Of the packets that the relay "
+        f"dropped Chromium reported {chromium['packets_lost']} of {chromium['dropped_by_relay']}, the client "
+        f"{client['packets_lost']} of {client['dropped_by_relay']}. Which packets a link loses is chance: the ratios "
+        f"of two windows differ by it ({100 * loss:+.1f} %), what each says of its own window does not.",
         "",
         "Chromium (all its processes, headless) decrypts, decodes, composes and plays sound to nobody. The client "
         "decodes every frame and reads its marker, and renders nothing; as a meter it reads headers only: it decrypts, "
