@@ -220,7 +220,7 @@ class Browser:
             while True:
                 with contextlib.suppress(OSError, ValueError, IndexError):
                     return int(file.read_text().splitlines()[0])
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # a poll, with a deadline above
 
     async def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         assert self._socket is not None
@@ -249,4 +249,4 @@ class Browser:
                 found = await self.video()
                 if found is not None and found.get("framesDecoded", 0) > 0:
                     return found
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # a poll, with a deadline above

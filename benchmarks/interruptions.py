@@ -193,7 +193,7 @@ async def interrupt(
 
     async def again() -> float:
         await killing
-        await asyncio.sleep(max(0.0, began + what.seconds - time.time()))
+        await asyncio.sleep(max(0.0, began + what.seconds - time.time()))  # until the link is whole again
         broken.server.start()
         return time.time()
 

@@ -112,7 +112,7 @@ async def serve() -> AsyncIterator[Callable[..., object]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_server_hears_the_urls_own_name(serve, route, name: str) -> None:  # type: ignore[no-untyped-def]
+async def test_a_server_hears_the_urls_own_name(serve, route, name: str) -> None:
     way = Somewhere(route(), await serve())
     checked: Route = way
     async with open_http(Endpoint(f"http://{name}:81"), checked) as http:
@@ -123,7 +123,7 @@ async def test_a_server_hears_the_urls_own_name(serve, route, name: str) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_tls_checks_the_urls_own_name(serve, route, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+async def test_tls_checks_the_urls_own_name(serve, route, tmp_path: Path, name: str) -> None:
     authority, context = certificate(tmp_path)
     way = Somewhere(route("delay=1ms"), await serve(context))
     async with open_http(Endpoint(f"https://{name}", ca_file=str(authority)), way) as http:
@@ -131,7 +131,7 @@ async def test_tls_checks_the_urls_own_name(serve, route, tmp_path: Path, name: 
     assert way.asked == [(name, 443)]
 
 
-async def test_another_servers_certificate_is_refused(serve, route, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_another_servers_certificate_is_refused(serve, route, tmp_path: Path) -> None:
     authority, context = certificate(tmp_path)
     way = Somewhere(route(), await serve(context))
     async with open_http(Endpoint("https://other.example", ca_file=str(authority)), way) as http:
@@ -139,13 +139,13 @@ async def test_another_servers_certificate_is_refused(serve, route, tmp_path: Pa
             await http.get("/")
 
 
-async def test_a_host_without_an_address_is_named(route) -> None:  # type: ignore[no-untyped-def]
+async def test_a_host_without_an_address_is_named(route) -> None:
     async with open_http(Endpoint("http://no-such-host.invalid"), route()) as http:
         with pytest.raises(TargetUnavailable, match=r"no-such-host\.invalid has no address"):
             await http.get("/")
 
 
-async def test_a_link_delays_http(serve, route) -> None:  # type: ignore[no-untyped-def]
+async def test_a_link_delays_http(serve, route) -> None:
     link = route("delay=20ms")
     async with open_http(Endpoint(f"http://127.0.0.1:{await serve()}"), link) as http:
         began = time.monotonic()

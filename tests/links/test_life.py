@@ -121,7 +121,7 @@ def test_idle_it_takes_no_processor_and_no_files() -> None:
         route.close()
         assert process.num_fds() == files
         before = sum(process.cpu_times()[:2])
-        time.sleep(0.5)
+        time.sleep(0.5)  # an idle stretch is what is measured
         assert sum(process.cpu_times()[:2]) - before <= 0.02
 
 

@@ -92,7 +92,7 @@ def test_a_freeze_holds_all_and_lets_it_go_in_order(route: MakeRoute, pair: Make
     def send() -> None:
         for number in range(60):
             ends.down(rtp(number))
-            time.sleep(0.01)
+            time.sleep(0.01)  # the sender's pace
 
     sender = threading.Thread(target=send)
     sender.start()

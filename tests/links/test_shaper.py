@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from vdibench.errors import ParameterError
 from vdibench.links.counters import Tally, media_payload_type
 from vdibench.links.profiles import Direction
 from vdibench.links.shaper import Drop, Shaper
@@ -221,3 +222,15 @@ def test_percentiles_are_of_real_values() -> None:
     assert hold == pytest.approx(
         {"count": 100, "p50_seconds": 0.05, "p95_seconds": 0.095, "p99_seconds": 0.099, "max_seconds": 0.1}
     )
+
+
+def test_even_losses_come_at_even_distances() -> None:
+    shaper: Shaper[int] = Shaper(Direction(loss_ratio=0.01, even=True))
+    lost = [number for number in range(1_000) if shaper.push(number / 1_000, 1_000, number) is Drop.LOSS]
+    assert len(lost) in (9, 10)
+    assert {after - before for before, after in itertools.pairwise(lost)} <= {100, 101}
+
+
+def test_losses_cannot_be_even_and_in_bursts() -> None:
+    with pytest.raises(ParameterError, match="evenly and in bursts"):
+        Direction(loss_ratio=0.01, even=True, burst_packets=2)

@@ -108,7 +108,7 @@ def test_a_slow_reader_slows_the_writer(route: MakeRoute) -> None:
                         sent += client.send(bytes(65536))
                         quiet = time.monotonic()
                     except BlockingIOError:
-                        time.sleep(0.01)
+                        time.sleep(0.01)  # the socket is full: until the relay reads on
                 assert sent < 40 << 20
                 server.settimeout(10)
                 got = 0

@@ -217,7 +217,7 @@ class WebSocketStandIn:
         behaviour, now = self.behaviour, time.monotonic()
         if behaviour.tokens is not None:
             while not behaviour.tokens:  # noqa: ASYNC110  # set from another thread
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # a poll: set from another thread
             given = offered.rpartition("selkies.token.")[2]
             token = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode()
             if token not in behaviour.tokens:
@@ -341,7 +341,7 @@ class WebSocketStandIn:
         due = time.monotonic()
         while True:
             due = max(time.monotonic(), due + 1 / self.behaviour.fps)
-            await asyncio.sleep(due - time.monotonic())
+            await asyncio.sleep(due - time.monotonic())  # the frame rate
             if self._capturing and self._count != self.behaviour.still_after:
                 await self._send_frame()
 
@@ -365,7 +365,7 @@ class WebSocketStandIn:
         packets: list[bytes] = []
         number = 0
         while True:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a packet is 10 ms of sound
             number += 1
             packets = [*packets[-2:], bytes([number & 0xFF]) * 5]
             if self.behaviour.audio == "plain":
@@ -384,7 +384,7 @@ class WebSocketStandIn:
 
     async def _statistics(self) -> None:
         while True:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # the server's own period
             stats = {"encoded_fps": 30.0, "encode_ms": 4.0, "pipeline_ms": 5.0, "send_ms": 6.5, "rtt_ms": 0.0}
             text = json.dumps({"type": "stream_stats", "displayId": "primary", "stats": stats, "padding": "." * 500})
             for client in tuple(self.clients):

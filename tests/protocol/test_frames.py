@@ -226,7 +226,7 @@ async def test_a_slow_stream_is_no_stall(stand_in: Callable[..., StandIn], deskt
 async def test_a_sink_that_refuses_ends_the_session(
     stand_in: Callable[..., StandIn], desktop: Any, samples: Any
 ) -> None:
-    class Full(type(samples)):  # type: ignore[misc]
+    class Full(type(samples)):
         def frame(self, session: str, record: FrameRecord) -> None:
             raise StoreError("the results folder is full", "free some space")
 

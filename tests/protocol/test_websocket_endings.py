@@ -251,7 +251,7 @@ async def test_nothing_is_left_of_one_who_gives_up(stand_in_websocket: Start, de
             await session.watch(30)
 
     task = asyncio.create_task(watch())
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.4)  # into the watch
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

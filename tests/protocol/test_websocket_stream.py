@@ -292,7 +292,7 @@ async def test_video_stops_and_starts(stand_in_websocket: Start, desktop: Any, s
         session.connection.send(stop_video())
         await wait_until(lambda: "video_stopped" in session.messages)
         stopped = len(samples.frames)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # long enough for nine frames, had they come
         assert len(samples.frames) <= stopped + 1
         session.connection.send(start_video())
         await wait_until(lambda: len(samples.frames) > stopped + 5)
@@ -349,7 +349,7 @@ async def test_a_message_is_as_late_as_its_last_byte(
         payload = b"\x04\x11" + bytes([0, 9, 0, 0, 2, 128, 1, 104, 0, 9]) + bytes(1000)
         raw = b"\x82\x7e" + len(payload).to_bytes(2, "big") + payload
         server.do(server.write(raw[:500]))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # the pause inside one message is what is tested
         before = time.time()
         server.do(server.write(raw[500:]))
         await wait_until(lambda: len(samples.frames) == 6)

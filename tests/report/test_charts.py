@@ -51,7 +51,7 @@ def drawn(recording: Recording, suites: Sequence[str] = SUITES) -> Iterator[tupl
 
 def words(chart: Chart) -> Iterator[tuple[str, Bbox]]:
     """Every text that can be seen, with its place in pixels."""
-    renderer = chart.canvas.get_renderer()  # type: ignore[attr-defined]
+    renderer = chart.canvas.get_renderer()
     chart.draw(renderer)
     texts: list[Text] = [*chart.texts]
     for legend in chart.legends:
@@ -85,7 +85,7 @@ def assert_readable(name: str, chart: Chart) -> None:
         down = min(first.y1, second.y1) - max(first.y0, second.y0)
         # Boxes of text hold the room for accents and descenders, which neighbours may share.
         assert across < 1 or down < 3, f"{name}: {one!r} overlaps {other!r} by {across:.0f}×{down:.0f} pixels"
-    picture = np.asarray(chart.canvas.buffer_rgba())[..., :3].astype(float)  # type: ignore[attr-defined]
+    picture = np.asarray(chart.canvas.buffer_rgba())[..., :3].astype(float)
     body = picture[picture.shape[0] // 4 :]
     assert body.std() > 8, f"{name} shows nothing"
     assert len({tuple(pixel) for pixel in body[::7, ::7].reshape(-1, 3).astype(int)}) > 4, f"{name} shows no sample"

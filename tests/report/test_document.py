@@ -188,8 +188,8 @@ def test_crashed_run_without_verdict_or_whole_samples(make: Callable[..., Path],
 
 
 def test_running_run(results: Path, described_run: Callable[..., object], part: Callable[..., object]) -> None:
-    with RunFolder.create(results, described_run()) as folder:  # type: ignore[arg-type]
-        part("stream_validation", seconds=4).fill(folder)  # type: ignore[attr-defined]
+    with RunFolder.create(results, described_run()) as folder:
+        part("stream_validation", seconds=4).fill(folder)
         folder.flush()
         found = page(folder.path)
         assert "still going on" in found.said("header")

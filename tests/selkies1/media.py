@@ -23,7 +23,7 @@ from hands import Hands
 gi.require_version("Gst", "1.0")
 gi.require_version("GstWebRTC", "1.0")
 gi.require_version("GstSdp", "1.0")
-from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
+from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402  # versions must be required before
 
 VIDEO, AUDIO = 1, 3
 ENDLESS = 2147483647

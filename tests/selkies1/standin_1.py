@@ -259,7 +259,7 @@ class LegacyStandIn:
             if leg not in self._peers:
                 await self._doze()
             elif leg in self._called or (leg == AUDIO and self.audio_is_lost):
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # the original's pace between two looks
             else:
                 self._called.add(leg)
                 self._start(leg)
@@ -267,12 +267,12 @@ class LegacyStandIn:
     async def _doze(self) -> None:
         """Wait for a leg as the original does: blocking, with a few steps of everything else in between."""
         if not self.behaviour.stall_seconds:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the original's pace between two looks
             return
         self.log.append("sleeps")
         time.sleep(self.behaviour.stall_seconds)  # noqa: ASYNC251 - that it blocks is the fault
         for _ in range(STEPS_BETWEEN_SLEEPS):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one step of everything else
 
     def _start(self, leg: int) -> None:
         behaviour = self.behaviour
@@ -372,7 +372,7 @@ class LegacyStandIn:
             start = round(self._sent_at + self.behaviour.clock_offset_seconds, 3)
             self._say("ping", {"start_time": start})
             self._say("system_stats", {"cpu_percent": 12.5, "mem_total": 1 << 33, "mem_used": 1 << 32})
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(PERIOD_SECONDS)  # the original's own period
 
     def _verb(self, text: str) -> None:
         self.verbs.append(text)

@@ -130,7 +130,7 @@ def test_json_lines_are_complete_and_plausible(on: Start, desktop: Desktop, guid
 @pytest.mark.parametrize("kind", [SessionFacts, Reading, Down, Summary])
 def test_every_key_is_documented(kind: type, guide: str) -> None:
     section = guide.partition("## For scripts")[2].partition("## For Prometheus")[0]
-    part = section.partition(f"`{kind.kind}`: ")[2]  # type: ignore[attr-defined]
+    part = section.partition(f"`{kind.kind}`: ")[2]
     part = re.split(r"\n`\w+`: ", part)[0]
     assert [field.name for field in fields(kind) if f"`{field.name}`" not in part] == []
 

@@ -940,7 +940,7 @@ class Sound:
             (channel,) = struct.unpack_from(">xI", reply)
             self._socket.sendall(struct.pack(">IIIII", len(sample), channel, 0, 0, 0) + sample)
             self._call(PULSE_UPLOADED, channel)
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too: nothing stays open
             self._socket.close()
             raise
 

@@ -70,7 +70,7 @@ class Namespace:
         sweep()
         try:
             self._make()
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too: nothing half made stays
             self.close()
             raise
         return self

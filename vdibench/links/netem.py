@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from vdibench.errors import VdibenchError
+from vdibench.errors import ParameterError, VdibenchError
 from vdibench.links.namespace import INSIDE, Namespace, missing, run
 from vdibench.links.profiles import DIRECT, Direction, LinkProfile
 from vdibench.links.relay import Relay, RelayRoute
@@ -29,7 +29,12 @@ _PROBE = Direction(delay_seconds=0.001)
 
 
 def netem_arguments(direction: Direction) -> list[str]:
-    """What ``tc qdisc ... netem`` is told; pure."""
+    """What ``tc qdisc ... netem`` is told; pure.
+
+    :raises ParameterError: losses at even distances, which it cannot make.
+    """
+    if direction.even and direction.loss_ratio:
+        raise ParameterError("tc netem cannot lose packets evenly", "use the relay, or leave even out")
     rate = direction.rate_bps
     if rate is None and direction.jitter_seconds and not direction.reorder:
         rate = _ORDERING_RATE_BPS

@@ -29,6 +29,7 @@ class Direction:
     :param burst_packets: how many vanish in a row on average; 1 is loss without memory, where it is ``1 / (1 - loss)``.
     :param queue_seconds: how long a packet may wait for the rate before it is dropped; only with a rate.
     :param reorder: each packet draws its jitter by itself and may overtake; else order is kept.
+    :param even: losses come at even distances instead of by chance, to hold two watchers against each other.
     :raises ParameterError: figures that no link can have.
     """
 
@@ -39,6 +40,7 @@ class Direction:
     burst_packets: float = 1.0
     queue_seconds: float = 0.1
     reorder: bool = False
+    even: bool = False
 
     def __post_init__(self) -> None:
         if self.rate_bps is not None and not 1_000 <= self.rate_bps <= 1e12:
@@ -51,6 +53,8 @@ class Direction:
             raise ParameterError(f"a loss of {self.loss_ratio:.0%} cannot be", "give 0% to 100%")
         if not 1.0 <= self.burst_packets <= 10_000:
             raise ParameterError(f"a burst of {self.burst_packets:g} packets cannot be", "give 1 to 10000")
+        if self.even and self.burst_packets > 1.0:
+            raise ParameterError("losses cannot come evenly and in bursts", "give even or burst, not both")
 
     @property
     def loss_ends(self) -> float:
@@ -131,6 +135,7 @@ _KEYS = {
     "rate": ("rate_bps", bits_per_second),
     "queue": ("queue_seconds", seconds),
     "reorder": ("reorder", flag),
+    "even": ("even", flag),
 }
 
 

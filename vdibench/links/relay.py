@@ -64,7 +64,7 @@ class Relay:
         try:
             with self._lock:
                 self._answer()
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too: no child stays
             self.close()
             raise
 

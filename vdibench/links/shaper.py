@@ -77,6 +77,7 @@ class Shaper(Generic[Item]):
         self._frozen: list[_Window] = []
         self._cut: list[_Window] = []
         self._bad = False
+        self._owed = 0.0  # of the next loss, where losses come evenly
         self._sent_until = -math.inf
         self._frozen_until = self._cut_until = -math.inf
         self._last_due = -math.inf
@@ -180,6 +181,11 @@ class Shaper(Generic[Item]):
         if self._direction.loss_ratio <= 0.0:
             self._bad = False
             return False
+        if self._direction.even:
+            self._owed += self._direction.loss_ratio
+            lost = self._owed >= 1.0
+            self._owed -= lost
+            return lost
         draw = self._random.random()
         self._bad = draw >= self._direction.loss_ends if self._bad else draw < self._direction.loss_begins
         return self._bad

@@ -58,7 +58,7 @@ class Child:
         except (OSError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
-        except BaseException:
+        except BaseException:  # Ctrl-C while waiting: no child stays
             self._process.kill()
             self._process.wait()
             raise

@@ -45,7 +45,7 @@ class Source:
         self._child.__enter__()
         try:
             said = self._child.hear(_START_SECONDS)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, Ctrl-C too: no child stays
             self._child.__exit__(type(error), error, error.__traceback__)
             raise
         self.url, self.packets_per_second = said["url"], said["packets_per_second"]

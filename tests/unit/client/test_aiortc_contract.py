@@ -85,7 +85,7 @@ async def test_gathering_asks_the_instance_and_takes_its_word() -> None:
     connection = transport(receiver).transport._connection
     asked: list[tuple[int, list[str]]] = []
 
-    async def gather(component: int, addresses: list[str], timeout: int = 5) -> list[aioice.Candidate]:  # noqa: ASYNC109
+    async def gather(component: int, addresses: list[str], timeout: int = 5) -> list[aioice.Candidate]:  # noqa: ASYNC109  # aioice's signature
         asked.append((component, addresses))
         return [aioice.Candidate("1", component, "udp", 1, "192.0.2.1", 7, "host")]
 
@@ -118,10 +118,10 @@ async def test_a_protocol_needs_no_more_of_a_transport() -> None:
             used.append("close")
             asyncio.get_running_loop().call_soon(protocol.connection_lost, None)
 
-    protocol.connection_made(Transport())  # type: ignore[arg-type]
+    protocol.connection_made(Transport())
     await protocol.send_data(b"data", ("192.0.2.1", 7))
     given: list[tuple[bytes, int]] = []
-    connection.data_received = lambda data, component: given.append((data, component))  # type: ignore[method-assign]
+    connection.data_received = lambda data, component: given.append((data, component))
     protocol.local_candidate = aioice.Candidate("1", 1, "udp", 1, "192.0.2.1", 7, "host")
     protocol.datagram_received(b"\x80 no STUN", ("192.0.2.2", 8))
     assert given == [(b"\x80 no STUN", 1)], "what a relay delivers comes by the instance"
@@ -136,7 +136,7 @@ async def test_data_that_is_given_on_reaches_dtls(pair: Any) -> None:
     connection.data_received(b"\x14nonsense", 1)
     async with asyncio.timeout(5):
         while connection._queue.qsize():  # noqa: ASYNC110  # the data pump is aiortc's
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a poll, with a deadline above
     assert transport(receiver).state == "connected"
 
 
@@ -177,7 +177,7 @@ async def test_srtp_both_ways(pair: Any) -> None:
     await ours._send_rtp(report)
     async with asyncio.timeout(5):
         while not arrived:  # noqa: ASYNC110  # the data pump is aiortc's
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a poll, with a deadline above
     assert session.unprotect_rtcp(arrived[0]) == report
 
 

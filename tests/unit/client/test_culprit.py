@@ -27,7 +27,7 @@ from vdibench.selkies import IceServer
 class Reflector(asyncio.DatagramProtocol):
     """Answers as a STUN server does, after something that is no answer."""
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # as typeshed says
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # as typeshed says
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:

@@ -89,7 +89,7 @@ async def test_a_stream_info_that_tells_nothing(data: Any) -> None:
 
 
 async def test_messages_of_endless_kinds() -> None:
-    session = DesktopSession(DESKTOP, Sink())  # type: ignore[arg-type]  # no other part of a sink is asked for
+    session = DesktopSession(DESKTOP, Sink())  # no other part of a sink is asked for
     for index in range(1000):
         session._message(ControlMessage(f"kind{index}", index))
     session._message(ControlMessage("kind3", "newer"))

@@ -55,9 +55,9 @@ def test_an_unknown_codec() -> None:
 @pytest.mark.parametrize("key", [True, False])
 def test_vp8(extra: dict[str, object], key: bool) -> None:
     body = (b"\x10" if key else b"\x11") + b"frame"
-    begin = bytes(VpxPayloadDescriptor(partition_start=1, partition_id=0, **extra)) + body  # type: ignore[arg-type]
+    begin = bytes(VpxPayloadDescriptor(partition_start=1, partition_id=0, **extra)) + body
     assert depacketise("VP8", begin) == (vp8_depayload(begin), key, True) == (body, key, True)
-    middle = bytes(VpxPayloadDescriptor(partition_start=0, partition_id=0, **extra)) + body  # type: ignore[arg-type]
+    middle = bytes(VpxPayloadDescriptor(partition_start=0, partition_id=0, **extra)) + body
     assert depacketise("VP8", middle) == (body, False, False)
     for cut in range(len(begin) - len(body) + 1):
         with pytest.raises(RtpError):

@@ -119,7 +119,7 @@ async def test_it_connects_to_whatever_is_offered(kinds: tuple[str, ...], peer: 
     await theirs.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     async with asyncio.timeout(10):
         while ("connection", "connected") not in states or ("application" in kinds) != bool(opened):  # noqa: ASYNC110  # callbacks
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a poll, with a deadline above
     assert ours.pair().local_type == "host"
     assert (ours.reception.video is not None, ours.reception.audio is not None) == ("video" in kinds, "audio" in kinds)
     assert ours.video.read().packets_received == ours.audio.read().packets_received == 0
@@ -159,8 +159,8 @@ async def test_aiortc_starts_no_decoder_and_no_thread(peer: Any, desktop: Any) -
     await theirs.setRemoteDescription(RTCSessionDescription(answer, "answer"))
     async with asyncio.timeout(10):
         while ("connection", "connected") not in states:  # noqa: ASYNC110  # a callback
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)  # a poll, with a deadline above
+    await asyncio.sleep(0.05)  # a decoder would have started by then
     assert not [n for n in {thread.name for thread in threading.enumerate()} - before if "decoder" in n]
 
 

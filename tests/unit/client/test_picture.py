@@ -144,11 +144,11 @@ async def test_a_picture_of_stripes_is_as_high_as_its_lowest(stream: Any) -> Non
         pictures.add(assembled(index, data, stripe=top))
     async with asyncio.timeout(5):
         while pictures.size != (320, 160):  # noqa: ASYNC110  # a thread decodes
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a poll, with a deadline above
     pictures.add(assembled(3, key_frame(640, 96)))
     async with asyncio.timeout(5):
         while pictures.size != (640, 96):  # noqa: ASYNC110  # a thread decodes
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a poll, with a deadline above
 
 
 @pytest.mark.parametrize("mode", [Mode.METER, Mode.DEPACKETISE])

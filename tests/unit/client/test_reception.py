@@ -52,8 +52,8 @@ class Heard:
 
     async def sent(self, kind: type[Any]) -> list[Any]:
         """RTCP of one kind that went out."""
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the task that sends begins
+        await asyncio.sleep(0)  # and ends
         return [found for data in self.transport.sent for found in theirs.RtcpPacket.parse(data) if type(found) is kind]
 
 
@@ -226,11 +226,11 @@ async def test_no_answer_is_asked_for_again_but_not_for_ever(heard: Any) -> None
     now = asyncio.get_running_loop().time
     begin = now()
     one.give(packets[:5] + packets[6:], time.time())
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # its requests are made by time
     requests = await one.sent(theirs.RtcpRtpfbPacket)
     assert 2 <= len(requests) == one.video.nack_count <= 8
     assert all(request.lost == [5] for request in requests)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # long enough for one more request, had it come
     assert len(await one.sent(theirs.RtcpRtpfbPacket)) == len(requests)
     assert now() - begin < 5
 
@@ -326,7 +326,7 @@ async def test_a_torn_frame_asks_for_a_key_frame_once(heard: Any) -> None:
         sender = Sender(7, VIDEO)
         packets = frames(sender, 60)
         one.give(packets[:41] + packets[42:], step=0.004)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the task that sends begins
         assert [index for index, frame in enumerate(one.frames) if not frame.complete] == [10]
         assert one.video.pli_count == 1
 
@@ -338,6 +338,6 @@ async def test_after_closing_nothing_happens(heard: Any) -> None:
     one.reception.close()
     one.give(packets[4:])
     one.video.request_key_frame()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a task that sent would begin
     assert len(one.frames) == 1
     assert one.transport.sent == []

@@ -29,7 +29,7 @@ async def test_turns_are_half_a_second_apart() -> None:
 async def test_the_next_turn_counts_from_the_last_that_was_accepted() -> None:
     spacing = Spacing()
     await spacing.turn("a", 1.0)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # turns are made by time
     spacing.taken("a")
     assert await spacing.turn("a", 1.0) == pytest.approx(SPACING_SECONDS, abs=0.02)
 

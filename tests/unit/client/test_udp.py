@@ -170,14 +170,14 @@ async def test_rounds_bring_everything(count: int, pair: Any) -> None:
             for host, (_, theirs) in zip(hosts, pairs, strict=True):
                 if not host.is_closing():
                     theirs.send(b"\x80%d" % sent)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # the senders' pace
 
     async def all_got(number: int) -> None:
         async with asyncio.timeout(5):
             while not all(  # noqa: ASYNC110  # what is waited for is a callback's
                 host.is_closing() or mine[-1:] == [b"\x80%d" % number] for host, mine in zip(hosts, got, strict=True)
             ):
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # a poll, with a deadline above
 
     await send(20)
     await all_got(20)
@@ -207,7 +207,7 @@ async def test_many_sockets_wake_the_loop_seldom(pair: Any) -> None:
         calls += 1
         return plain()
 
-    rounds._round = counted  # type: ignore[method-assign]
+    rounds._round = counted
     arrivals: list[float] = []
     hosts = [
         HostSocket(ours, Protocol(), lambda _, arrival: arrivals.append(arrival), lambda _: None, patient=True)
@@ -216,11 +216,11 @@ async def test_many_sockets_wake_the_loop_seldom(pair: Any) -> None:
     begin = time.time()
     for index in range(200):
         pairs[index % 8][1].send(MEDIA)
-        await asyncio.sleep(0.0005)
+        await asyncio.sleep(0.0005)  # the senders' pace
     took = time.time() - begin
     async with asyncio.timeout(5):
         while len(arrivals) < 200:  # noqa: ASYNC110  # what is waited for is a callback's
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # a poll, with a deadline above
     assert calls < 100
     gaps = [b - a for a, b in zip(sorted(arrivals), sorted(arrivals)[1:], strict=False)]
     assert sorted(gaps)[len(gaps) // 2] == pytest.approx(took / 200, rel=0.5), "rest does not show in the arrivals"
