@@ -64,13 +64,19 @@ async def by_browser(desktop: Desktop, route: RelayRoute, seconds: float) -> dic
         cores = (tree_cpu_seconds(browser.pid) - cpu) / took
     assert before is not None
     assert after is not None
-    received = after["packetsReceived"] - before["packetsReceived"]
-    lost = after["packetsLost"] - before["packetsLost"]
+    # Chromium's packetsReceived holds what repairs the stream too; what was first sent is the rest.
+    repairs = ("retransmittedPacketsReceived", "fecPacketsReceived")
+    received, repairing, lost = (
+        sum(after.get(name, 0) - before.get(name, 0) for name in names)
+        for names in (("packetsReceived",), repairs, ("packetsLost",))
+    )
+    received -= repairing
     return {
         "seconds": took,
         "frames": after["framesReceived"] - before["framesReceived"],
         "frames_decoded": after["framesDecoded"] - before["framesDecoded"],
         "packets_received": received,
+        "repairing_packets_received": repairing,
         "packets_lost": lost,
         "dropped_by_relay": thrown,
         "loss_ratio": lost / (received + lost),
@@ -134,7 +140,9 @@ def page(document: dict[str, Any]) -> str:
         f"Against Chromium the client counts {100 * frames:+.1f} % frames a second. Of the packets that the relay "
         f"dropped Chromium reported {chromium['packets_lost']} of {chromium['dropped_by_relay']}, the client "
         f"{client['packets_lost']} of {client['dropped_by_relay']}; their ratios differ by {100 * loss:+.1f} %. The "
-        "link loses at even distances: by chance two windows of so few losses differ by more than the 5 % allowed.",
+        "link loses evenly: by chance alone two windows of so few losses may differ by more than the 5 % allowed. "
+        f"Packets are counted as first sent; Chromium also had {chromium['repairing_packets_received']:,} of forward "
+        "error correction and retransmission, which its packetsReceived includes.",
         "",
         "Chromium (all its processes, headless) decrypts, decodes, composes and plays sound to nobody. The client "
         "decodes every frame and reads its marker, and renders nothing; as a meter it reads headers only: it decrypts, "

@@ -226,9 +226,11 @@ def test_percentiles_are_of_real_values() -> None:
 
 def test_even_losses_come_at_even_distances() -> None:
     shaper: Shaper[int] = Shaper(Direction(loss_ratio=0.01, even=True))
-    lost = [number for number in range(1_000) if shaper.push(number / 1_000, 1_000, number) is Drop.LOSS]
-    assert len(lost) in (9, 10)
-    assert {after - before for before, after in itertools.pairwise(lost)} <= {100, 101}
+    lost = [number for number in range(10_000) if shaper.push(number / 1_000, 1_000, number) is Drop.LOSS]
+    assert len(lost) == pytest.approx(100, abs=2)
+    assert {after - before for before, after in itertools.pairwise(lost)} <= {55, 89, 144}, "three distances, no more"
+    every_seventh = [number for number in lost if number % 7 == 0]
+    assert len(every_seventh) == pytest.approx(100 / 7, abs=4), "each part of the traffic loses its share"
 
 
 def test_losses_cannot_be_even_and_in_bursts() -> None:

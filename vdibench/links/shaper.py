@@ -28,6 +28,9 @@ _Window = tuple[float, float]
 # Shorter than that the jitter does not turn: a packet in between sees a straight line.
 _SHORTEST_TURN_SECONDS = 0.001
 _ROUNDING_SECONDS = 1e-9
+# Its multiples spread most evenly over [0, 1) and keep step with no rhythm of the traffic, so that each kind of packet
+# loses its share; a loss every so many packets would meet the same kind again and again.
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Drop(StrEnum):
@@ -77,7 +80,7 @@ class Shaper(Generic[Item]):
         self._frozen: list[_Window] = []
         self._cut: list[_Window] = []
         self._bad = False
-        self._owed = 0.0  # of the next loss, where losses come evenly
+        self._spread = 0.0  # in [0, 1), where losses come evenly
         self._sent_until = -math.inf
         self._frozen_until = self._cut_until = -math.inf
         self._last_due = -math.inf
@@ -182,10 +185,8 @@ class Shaper(Generic[Item]):
             self._bad = False
             return False
         if self._direction.even:
-            self._owed += self._direction.loss_ratio
-            lost = self._owed >= 1.0
-            self._owed -= lost
-            return lost
+            self._spread = (self._spread + _GOLDEN) % 1.0
+            return self._spread < self._direction.loss_ratio
         draw = self._random.random()
         self._bad = draw >= self._direction.loss_ends if self._bad else draw < self._direction.loss_begins
         return self._bad
