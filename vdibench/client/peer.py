@@ -26,7 +26,7 @@ from aiortc import (
 from aiortc.sdp import candidate_from_sdp
 
 from vdibench.client.assembly import AssembledFrame
-from vdibench.client.connection import CandidatePair
+from vdibench.client.connection import CandidatePair, Counters
 from vdibench.client.meter import StreamMeter
 from vdibench.client.mode import Mode
 from vdibench.client.payload import DECODERS
@@ -254,6 +254,21 @@ class MediaPeer:
     def socket_drops(self) -> int:
         """Datagrams that this host's kernel threw away because a socket's buffer was full."""
         return sum(sockets.drops for sockets in self._sockets)
+
+    def read(self) -> Counters:
+        """The counters of both streams now; those of a stream that is not there are 0."""
+        video, audio = self.video.read(), self.audio.read()
+        return Counters(
+            packets_received=video.packets_received,
+            packets_lost=video.packets_lost,
+            bytes_received=video.bytes_received,
+            jitter_seconds=video.jitter_seconds,
+            nack_count=self.nack_count,
+            pli_count=self.pli_count,
+            audio_packets_received=audio.packets_received,
+            audio_packets_lost=audio.packets_lost,
+            socket_drops=self.socket_drops,
+        )
 
     def pair(self) -> CandidatePair | None:
         """The nominated pair of the media transport, once ICE has one; the last one, when it has closed."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
-from contextlib import suppress
 
 import aiohttp
 
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
-from vdibench.client.failure import as_our_error
 from vdibench.client.http import DesktopHttp
 from vdibench.client.lifetime import bounded
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.peer import MediaPeer, PeerObserver
-from vdibench.errors import Disconnected, TargetUnavailable
+from vdibench.client.rtc_events import RtcEvents
+from vdibench.errors import TargetUnavailable
 from vdibench.records import Desktop
 from vdibench.selkies import (
     Dialect,
@@ -26,20 +24,11 @@ from vdibench.selkies import (
     Role,
     Signalling,
     close_reason,
-    decode_control,
-    pong,
     resize_request,
     stats_subscription,
 )
-from vdibench.selkies.server_figures import server_figures
 
-__all__ = ["PEER_ENDS", "WebRtcConnection", "choose_relay"]
-
-# What a peer connection's last state means once it had been connected, and what to do unless something better is known.
-PEER_ENDS = {
-    "failed": ("the media connection failed", "check what filters UDP between here and the desktop"),
-    "closed": ("the media connection was closed", "look into the desktop's log: it ended the session"),
-}
+__all__ = ["WebRtcConnection", "choose_relay"]
 
 _ASK_AGAIN_SECONDS = 0.1
 _ENDS = {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
@@ -56,8 +45,9 @@ class WebRtcConnection:
         self._observer = observer
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._peer: MediaPeer | None = None
-        self._connected = asyncio.Event()
-        self._channel_open = asyncio.Event()
+        self._events = RtcEvents(
+            desktop, options, observer, send=self.send, pair=lambda: self.pair, opened=self._subscribe
+        )
         self.ice_servers: tuple[IceServer, ...] = ()
         display = desktop.display
         controlling = options.role is Role.CONTROLLER
@@ -81,23 +71,23 @@ class WebRtcConnection:
             observer=PeerObserver(
                 lambda instant: self._observer.reached("first_packet", instant),
                 self._observer.frame,
-                self._state_changed,
-                self._channel_opened,
-                self._message,
+                self._events.state_changed,
+                self._events.channel_opened,
+                self._events.message,
                 self._observer.audio,
             ),
         )
         offered = asyncio.Event()
         self._observer.spawn(self._converse(self._socket, self._peer, offered))
         await offered.wait()
-        self._observer.step(self._ice_step)
-        await self._connected.wait()
+        self._observer.step(self._events.ice_step)
+        await self._events.connected.wait()
         self._observer.step(Step.CHANNEL)
-        await self._channel_open.wait()
+        await self._events.channel_open.wait()
 
-    @property
-    def _ice_step(self) -> Step:
-        return Step.RELAYED_ICE if self._options.relay_only else Step.ICE
+    def _subscribe(self) -> None:
+        if self._options.role is Role.CONTROLLER:
+            self.send(stats_subscription(on=True))
 
     async def _converse(self, socket: aiohttp.ClientWebSocketResponse, peer: MediaPeer, offered: asyncio.Event) -> None:
         await self._flush(socket)
@@ -125,59 +115,12 @@ class WebRtcConnection:
     async def _answer(self, peer: MediaPeer, offer: str) -> None:
         answer = await peer.answer(offer)
         if "a=candidate:" not in answer and self._options.route is None:
-            raise TargetUnavailable(
-                f"{self._desktop.endpoint.url} did not {self._ice_step.missing} for want of an own address",
-                self._ice_step.remedy,
-            )
+            raise self._events.stuck(self._events.ice_step, "for want of an own address")
         self._signalling.answer(answer)
 
     async def _flush(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         for frame in self._signalling.pending():
             await socket.send_str(frame)
-
-    # what the peer tells us, in the event loop
-
-    def _state_changed(self, kind: str, state: str) -> None:
-        if kind == "ice" and state in {"connected", "completed"}:
-            self._observer.reached("ice_connected", None)
-        elif kind == "connection" and state == "connected":
-            self._observer.reached("connected", None)
-            self._connected.set()
-            if (pair := self.pair) is not None:
-                self._observer.fact("ice.pair", str(pair))
-        elif kind == "connection" and state in {"failed", "closed"}:
-            if self._connected.is_set():
-                self._observer.end(Disconnected(*PEER_ENDS[state]))
-            else:
-                url, step = self._desktop.endpoint.url, self._ice_step
-                self._observer.end(TargetUnavailable(f"{url} did not {step.missing} on any path", step.remedy))
-
-    def _channel_opened(self, label: str) -> None:
-        if label == "input":
-            self._observer.reached("channel_open", None)
-            self._channel_open.set()
-            if self._options.role is Role.CONTROLLER:
-                self.send(stats_subscription(on=True))
-
-    def _message(self, payload: str | bytes) -> None:
-        try:
-            self._heed(payload)
-        except Exception as error:  # whatever it is, it must not tear the DTLS loop that calls this
-            self._observer.end(as_our_error(error))
-
-    def _heed(self, payload: str | bytes) -> None:
-        message = decode_control(payload)
-        if message is None:
-            return
-        for name, value in server_figures(message).items():
-            self._observer.row("server", {"unix_seconds": time.time(), "name": name, "value": value})
-        self._observer.message(message)
-        # The clock reads the ping first: what it sees must have happened before our answer leaves.
-        if message.type == "ping" and isinstance(message.data, dict):
-            start = message.data.get("start_time")
-            if isinstance(start, int | float):
-                with suppress(ConnectionError, OverflowError):
-                    self.send(pong(float(start)))
 
     # what the session wants
 
@@ -213,20 +156,7 @@ class WebRtcConnection:
 
     def read(self) -> Counters:
         """RTP counters of both streams."""
-        if self._peer is None:
-            return Counters()
-        video, audio = self._peer.video.read(), self._peer.audio.read()
-        return Counters(
-            packets_received=video.packets_received,
-            packets_lost=video.packets_lost,
-            bytes_received=video.bytes_received,
-            jitter_seconds=video.jitter_seconds,
-            nack_count=self._peer.nack_count,
-            pli_count=self._peer.pli_count,
-            audio_packets_received=audio.packets_received,
-            audio_packets_lost=audio.packets_lost,
-            socket_drops=self._peer.socket_drops,
-        )
+        return self._peer.read() if self._peer is not None else Counters()
 
     async def close(self) -> None:
         """The server ends the session when the socket closes cleanly; the peer connection follows."""

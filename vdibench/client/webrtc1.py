@@ -8,18 +8,18 @@ a sound server never offers it, and that is a fact and no failure.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
-import time
 from contextlib import suppress
 
 from vdibench.client.connection import CandidatePair, ConnectionObserver, Counters
-from vdibench.client.failure import as_our_error
 from vdibench.client.http import DesktopHttp
 from vdibench.client.leg import MediaLeg
 from vdibench.client.options import SessionOptions, Step
 from vdibench.client.peer import MediaPeer, PeerObserver
-from vdibench.client.webrtc import PEER_ENDS, choose_relay
-from vdibench.errors import Disconnected, TargetUnavailable, VdibenchError
+from vdibench.client.rtc_events import RtcEvents
+from vdibench.client.webrtc import choose_relay
+from vdibench.errors import VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import (
     RTC_CONFIGURATION_PATH_1,
@@ -29,14 +29,11 @@ from vdibench.selkies import (
     Leg,
     LegSignalling,
     Role,
-    decode_control,
     key_up,
     pointer,
-    pong,
     resize_request,
     resize_switch,
 )
-from vdibench.selkies.server_figures import server_figures
 
 __all__ = ["LegacyWebRtcConnection"]
 
@@ -63,8 +60,7 @@ class LegacyWebRtcConnection:
         self._options = options
         self._observer = observer
         self._servers: asyncio.Future[tuple[IceServer, ...]] = asyncio.get_running_loop().create_future()
-        self._connected = asyncio.Event()
-        self._channel_open = asyncio.Event()
+        self._events = RtcEvents(desktop, options, observer, send=self.send, pair=lambda: self.pair, heard=self._heard)
         self._pressed: set[int] = set()
         self._pointer: tuple[int, int] | None = None
         self._resizable = False
@@ -80,9 +76,9 @@ class LegacyWebRtcConnection:
             PeerObserver(
                 lambda instant: self._observer.reached("first_packet", instant),
                 self._observer.frame,
-                self._state_changed,
-                self._channel_opened,
-                self._message,
+                self._events.state_changed,
+                self._events.channel_opened,
+                self._events.message,
             ),
         )
         self._audio = self._leg(
@@ -135,8 +131,8 @@ class LegacyWebRtcConnection:
         self._observer.reached("signalled", None)
         await self._within(OFFER_SECONDS, Step.OFFER, self._video.offered)
         self._observer.reached("offered", None)
-        await self._within(ICE_SECONDS, self._ice_step, self._connected)
-        await self._within(CHANNEL_SECONDS, Step.CHANNEL, self._channel_open)
+        await self._within(ICE_SECONDS, self._events.ice_step, self._events.connected)
+        await self._within(CHANNEL_SECONDS, Step.CHANNEL, self._events.channel_open)
 
     async def _fetch_servers(self, http: DesktopHttp) -> None:
         servers = await http.ice_servers(RTC_CONFIGURATION_PATH_1)
@@ -166,66 +162,19 @@ class LegacyWebRtcConnection:
             async with asyncio.timeout(seconds):
                 await event.wait()
         except TimeoutError as error:
-            raise self._stuck(step, f"within {seconds:g} s") from error
-
-    def _stuck(self, step: Step, how: str) -> TargetUnavailable:
-        return TargetUnavailable(f"{self._desktop.endpoint.url} did not {step.missing} {how}", step.remedy)
-
-    @property
-    def _ice_step(self) -> Step:
-        return Step.RELAYED_ICE if self._options.relay_only else Step.ICE
+            raise self._events.stuck(step, f"within {seconds:g} s") from error
 
     # what the peers tell us, in the event loop
-
-    def _state_changed(self, kind: str, state: str) -> None:
-        if kind == "ice" and state in {"connected", "completed"}:
-            self._observer.reached("ice_connected", None)
-        elif kind == "connection" and state == "connected":
-            self._observer.reached("connected", None)
-            self._connected.set()
-            if (pair := self.pair) is not None:
-                self._observer.fact("ice.pair", str(pair))
-        elif kind == "connection" and state in {"failed", "closed"}:
-            if self._connected.is_set():
-                self._observer.end(Disconnected(*PEER_ENDS[state]))
-            else:
-                self._observer.end(self._stuck(self._ice_step, "on any path"))
 
     def _audio_state_changed(self, kind: str, state: str) -> None:
         if kind == "connection" and not self._closed:
             self._observer.fact("audio.connection", state)
 
-    def _channel_opened(self, label: str) -> None:
-        if label == "input":
-            self._observer.reached("channel_open", None)
-            self._channel_open.set()
-
-    def _message(self, payload: str | bytes) -> None:
-        try:
-            self._heed(payload)
-        except Exception as error:  # whatever it is, it must not tear the DTLS loop that calls this
-            self._observer.end(as_our_error(error))
-
-    def _heed(self, payload: str | bytes) -> None:
-        message = decode_control(payload)
-        if message is None:
-            return
-        for name, value in server_figures(message).items():
-            self._observer.row("server", {"unix_seconds": time.time(), "name": name, "value": value})
-        self._observer.message(message)
-        # The clock reads the ping first: what it sees must have happened before our answer leaves.
-        if message.type == "ping" and isinstance(message.data, dict):
-            self._answer_ping(message)
-        elif message.action in {"encoder", "framerate", "resize"}:
+    def _heard(self, message: ControlMessage) -> None:
+        if message.action in {"encoder", "framerate", "resize"}:
             self._observer.fact(f"stream.{message.action}", message.argument)
             if message.action == "resize":
                 self._resizable = message.argument == "True"
-
-    def _answer_ping(self, message: ControlMessage) -> None:
-        start = message.data.get("start_time")
-        if isinstance(start, int | float):
-            with suppress(ConnectionError, OverflowError):
-                self.send(pong(float(start)))
 
     # what the session wants
 
@@ -279,18 +228,14 @@ class LegacyWebRtcConnection:
         """RTP counters of both legs."""
         if self._video.peer is None:
             return Counters()
-        video = self._video.peer.video.read()
-        audio = self._audio.peer.audio.read() if self._audio.peer is not None else None
-        return Counters(
-            packets_received=video.packets_received,
-            packets_lost=video.packets_lost,
-            bytes_received=video.bytes_received,
-            jitter_seconds=video.jitter_seconds,
-            nack_count=self._video.peer.nack_count,
-            pli_count=self._video.peer.pli_count,
-            audio_packets_received=audio.packets_received if audio is not None else 0,
-            audio_packets_lost=audio.packets_lost if audio is not None else math.nan,
-            socket_drops=self._video.peer.socket_drops,
+        counters = self._video.peer.read()
+        if self._audio.peer is None:
+            return dataclasses.replace(counters, audio_packets_lost=math.nan)
+        sound = self._audio.peer.read()
+        return dataclasses.replace(
+            counters,
+            audio_packets_received=sound.audio_packets_received,
+            audio_packets_lost=sound.audio_packets_lost,
         )
 
     # leaving
