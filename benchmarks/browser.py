@@ -8,41 +8,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from chromium import Browser, page_proxy
 from samples import Samples
 
+from results import RESULTS, cpu_seconds, provenance, write
 from vdibench.client import DesktopSession, Mode, SessionOptions
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.links import Relay, RelayRoute, profile
 from vdibench.records import Desktop
 from vdibench.selkies import Role
-from vdibench.telemetry import host_facts, versions
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 _WARM_UP_SECONDS = 4.0
 # A desktop lets go of a client's pipeline a moment after it left.
 _BETWEEN_SECONDS = 4.0
-
-
-def tree_cpu_seconds(pid: int) -> float:
-    """Processor seconds of a process and everything below it."""
-    total = 0.0
-    for one in (process := psutil.Process(pid), *process.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = one.cpu_times()
-            total += times.user + times.system
-    return total
 
 
 def dropped(route: RelayRoute) -> int:
@@ -58,10 +43,10 @@ async def by_browser(desktop: Desktop, route: RelayRoute, seconds: float) -> dic
         await browser.playing()
         await asyncio.sleep(_WARM_UP_SECONDS)  # the window's warm-up
         before, thrown = await browser.video(), dropped(route)
-        cpu, began = tree_cpu_seconds(browser.pid), time.monotonic()
+        cpu, began = cpu_seconds([browser.pid]), time.monotonic()
         await asyncio.sleep(seconds)  # the window that is measured
         after, thrown, took = await browser.video(), dropped(route) - thrown, time.monotonic() - began
-        cores = (tree_cpu_seconds(browser.pid) - cpu) / took
+        cores = (cpu_seconds([browser.pid]) - cpu) / took
     assert before is not None
     assert after is not None
     # Chromium's packetsReceived holds what repairs the stream too; what was first sent is the rest.
@@ -177,18 +162,12 @@ def main() -> int:
             rows[name] = asyncio.run(by_client(desktop, route, arguments.seconds, mode))
             route.close()
     document = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "host": host_facts(),
-        "versions": versions(),
+        **provenance(),
         "link": arguments.link,
         "seconds": arguments.seconds,
         "watchers": rows,
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "browser.json").write_text(json.dumps(document, indent=1) + "\n")
-    text = page(document)
-    (arguments.output / "browser.md").write_text(text)
-    print(text)
+    write(arguments.output, "browser", document, page(document))
     return 0
 
 

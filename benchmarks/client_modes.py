@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import sys
@@ -23,14 +22,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from samples import Samples, percentiles
 
+from results import RESULTS, provenance, write
 from vdibench.client import DesktopSession, Mode
 from vdibench.records import Desktop, Endpoint
 from vdibench.selftest.cost import measure_cost
 from vdibench.selftest.plan import CostStep
 from vdibench.selftest.source import Source
-from vdibench.telemetry import host_facts, versions
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 # Clients per core, at least. The decoder's share depends on the picture; the canned one is of middling detail.
 TARGETS = {
     CostStep(Mode.METER, 40): 150,
@@ -73,9 +71,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         latencies = asyncio.run(decoded_after_arrival(source.url, arguments.seconds))
         description, rate = source.description, source.packets_per_second
     return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "host": host_facts(),
-        "versions": versions(),
+        **provenance(),
         "source": description,
         "packets_per_second": rate,
         "seconds": arguments.seconds,
@@ -157,11 +153,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     document = measure(arguments)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "client-modes.json").write_text(json.dumps(document, indent=1) + "\n")
-    text = page(document)
-    (arguments.output / "client-modes.md").write_text(text)
-    print(text)
+    write(arguments.output, "client-modes", document, page(document))
     for what in missed(document):
         print(f"target missed: {what}", file=sys.stderr)
     return 1 if missed(document) else 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import sys
@@ -20,19 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 from samples import Samples, percentiles
 
+from results import RESULTS, cpu_seconds, provenance, write
 from vdibench.client import DesktopSession, InputKind, SessionOptions
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Desktop, Display, Workload
 from vdibench.selkies import Dialect, Role
-from vdibench.telemetry import host_facts, versions
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 _WARM_UP_SECONDS = 3.0
 _COLUMNS = (
     "dialect",
@@ -83,19 +79,6 @@ def desktop_of(dialect: Dialect, arguments: argparse.Namespace) -> Iterator[tupl
     with Lab.up(LabSpec(desktops=(spec,)), owned=True) as lab:
         parts = {part.name: part.pid for part in lab.status().desktops[0].parts}
         yield lab.desktops[0], [pid for pid in (parts["selkies"],) if pid is not None]
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    """Processor seconds of some processes and their children until now."""
-    total = 0.0
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            for one in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    times = one.cpu_times()
-                    total += times.user + times.system
-    return total
 
 
 async def watch(desktop: Desktop, pids: list[int], arguments: argparse.Namespace, into: Measured) -> None:
@@ -229,17 +212,11 @@ def main() -> int:
                 asyncio.run(watch(desktop, pids, arguments, found[dialect]))
     asked = {name: value for name, value in vars(arguments).items() if name not in {"output", "dialects"}}
     document = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "host": host_facts(),
-        "versions": versions(),
+        **provenance(),
         "asked": asked,
         "dialects": [summary(dialect, found[dialect]) for dialect in dialects],
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "dialects.json").write_text(json.dumps(document, indent=1) + "\n")
-    text = page(document)
-    (arguments.output / "dialects.md").write_text(text)
-    print(text)
+    write(arguments.output, "dialects", document, page(document))
     return 0
 
 

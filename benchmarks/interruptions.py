@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import math
 import re
 import sys
@@ -26,15 +25,14 @@ import numpy as np
 from breakage import Breakable, breakable
 from samples import Samples
 
+from results import RESULTS, provenance, write
 from vdibench.client import DesktopSession, SessionOptions
 from vdibench.errors import VdibenchError
 from vdibench.links import DIRECT, Relay, RelayRoute
 from vdibench.metrics.pacing import freezes
 from vdibench.records import Display
 from vdibench.selkies import Dialect, Role
-from vdibench.telemetry import host_facts, versions
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
 _STEADY_SECONDS, _AFTER_SECONDS = 5.0, 3.0
 _DOWN_SECONDS = 2.0
 _COLUMNS = (
@@ -311,17 +309,11 @@ def main() -> int:
                 outcomes.append(asyncio.run(one(dialect, what, display)))
                 print(f"  {asdict(outcomes[-1])}", file=sys.stderr, flush=True)
     document = {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "host": host_facts(),
-        "versions": versions(),
+        **provenance(),
         "display": asdict(display),
         "outcomes": [known(asdict(outcome)) for outcome in outcomes],
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "interruptions.json").write_text(json.dumps(document, indent=1) + "\n")
-    text = page(document)
-    (arguments.output / "interruptions.md").write_text(text)
-    print(text)
+    write(arguments.output, "interruptions", document, page(document))
     return 0
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -13,16 +12,17 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from vdibench.client import open_http
 from vdibench.client.route import Route
 from vdibench.errors import TargetUnavailable
 from vdibench.links import RelayRoute
 from vdibench.records import Endpoint
+
+# The certificates of the protocol tests.
+sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
+
+from certificates import self_signed
 
 NAMES = ("desktop.example", "192.0.2.7")
 
@@ -54,28 +54,7 @@ class Somewhere:
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """For the names of the tests, by themselves."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "desktop")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName(NAMES[0]), x509.IPAddress(ipaddress.ip_address(NAMES[1]))],
-    )
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    public, private = folder / "certificate.pem", folder / "key.pem"
-    public.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    public, private = self_signed(folder, hosts=NAMES[:1], addresses=NAMES[1:])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(public, private)
     return public, context

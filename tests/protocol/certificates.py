@@ -1,9 +1,10 @@
-"""A certificate for 127.0.0.1 that no authority vouches for."""
+"""Certificates that no authority vouches for."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -12,12 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Write certificate and key as PEM; valid for a day."""
+def self_signed(
+    folder: Path, *, hosts: Sequence[str] = (), addresses: Sequence[str] = ("127.0.0.1",)
+) -> tuple[Path, Path]:
+    """Write certificate and key as PEM for these names; valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
     now = datetime.datetime.now(datetime.UTC)
-    addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [*map(x509.DNSName, hosts), *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses)]
+    )
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -26,7 +31,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(addresses, critical=False)
+        .add_extension(names, critical=False)
         .sign(key, hashes.SHA256())
     )
     paths = folder / "certificate.pem", folder / "key.pem"
