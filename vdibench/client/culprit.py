@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import secrets
 import socket
-import struct
+from contextlib import suppress
 from enum import Enum
 
 import aiohttp
+from aioice import stun
 
 from vdibench.client.connection import CandidatePair, Connection
 from vdibench.client.http import DesktopHttp
@@ -32,7 +32,6 @@ LISTEN_SECONDS = 0.3
 LONG_SECONDS = 10.0
 
 _PATH, _PATH_1 = "/api/health", "/health"
-_STUN_MAGIC, _BINDING_REQUEST = 0x2112A442, 0x0001
 _PORT, _TLS_PORT = 3478, 5349  # RFC 8656
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 
@@ -139,11 +138,13 @@ async def _stun_answers(host: str, port: int) -> bool:
     with socket.socket(family, kind) as probe:
         probe.setblocking(False)
         await loop.sock_connect(probe, address)
-        transaction = secrets.token_bytes(12)
-        await loop.sock_sendall(probe, struct.pack("!HHI", _BINDING_REQUEST, 0, _STUN_MAGIC) + transaction)
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        await loop.sock_sendall(probe, bytes(request))
         while True:
-            if (await loop.sock_recv(probe, 2048))[8:20] == transaction:
-                return True
+            answer = await loop.sock_recv(probe, 2048)
+            with suppress(ValueError):  # not STUN: not what was asked for
+                if stun.parse_message(answer).transaction_id == request.transaction_id:
+                    return True
 
 
 def _place(server: IceServer) -> tuple[str, int]:
