@@ -127,7 +127,9 @@ class _Course:
             after = random.uniform(0, min(_FREEZE_JITTER_SECONDS, plan.freeze_period_seconds - plan.freeze_seconds))
             self._route.freeze(plan.freeze_seconds, after=after)
             await self._session.watch(plan.freeze_period_seconds)
-        self._disturbed(self.watch.end("while the stream was frozen now and then"))
+        # A duration is judged here, to its own bound, and each freeze ends in a burst of all that was held.
+        tolerable = _FREEZE_BOUND_RATIO * plan.freeze_seconds
+        self._disturbed(self.watch.end("while the stream was frozen now and then", tolerable))
         gaps = np.diff(self._samples.arrivals())
         frozen = freezes(gaps)
         return int(frozen.sum()), float(gaps[frozen].sum())

@@ -57,10 +57,11 @@ class DisturbanceWatch:
         self._lags.clear()
         self._machine, self._began = read_machine(), asyncio.get_running_loop().time()
 
-    def end(self, when: str) -> Disturbances:
+    def end(self, when: str, late_seconds: float = MAX_LATE_SECONDS) -> Disturbances:
         """A stretch ends: what disturbed it.
 
         :param when: ends each reason.
+        :param late_seconds: how late the relay may be, at the median, before what is judged here would suffer.
         """
         found: dict[str, tuple[float, str]] = {}
         lag = sorted(self._lags)[math.ceil(_LAG_PERCENTILE * len(self._lags)) - 1] if self._lags else math.inf
@@ -68,7 +69,7 @@ class DisturbanceWatch:
             found["loop"] = lag, f"the client's event loop was late by {formats.seconds(lag)} (p99) {when}"
         late = self._route.counters().down.late
         # Medians are compared, so the relay's median counts. Its tail is the burst of a large frame, on any machine.
-        if late.count and late.p50_seconds > MAX_LATE_SECONDS:
+        if late.count and late.p50_seconds > late_seconds:
             text = f"the relay let packets go {formats.seconds(late.p50_seconds)} late (p50) {when}"
             found["relay"] = late.p50_seconds, text
         before, after = self._machine, read_machine()
