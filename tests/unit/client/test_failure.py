@@ -52,7 +52,7 @@ async def test_an_error_of_a_message_ends_the_session_and_goes_no_further(kind: 
         raise KeyError(message.type)
 
     ends: list[VdibenchError] = []
-    kind(DESKTOP, SessionOptions(), observer(ends, refuse))._message('{"type": "odd"}')
+    kind(DESKTOP, SessionOptions(), observer(ends, refuse))._events.message('{"type": "odd"}')
     (end,) = ends
     assert "KeyError('odd')" in end.cause
 
@@ -60,14 +60,14 @@ async def test_an_error_of_a_message_ends_the_session_and_goes_no_further(kind: 
 @_BOTH
 async def test_what_is_no_message_is_a_violation(kind: Any) -> None:
     ends: list[VdibenchError] = []
-    kind(DESKTOP, SessionOptions(), observer(ends))._message("{nonsense")
+    kind(DESKTOP, SessionOptions(), observer(ends))._events.message("{nonsense")
     assert [type(end) for end in ends] == [ProtocolViolation]
 
 
 @_BOTH
 async def test_a_ping_from_beyond_all_numbers(kind: Any) -> None:
     ends: list[VdibenchError] = []
-    kind(DESKTOP, SessionOptions(), observer(ends))._message(f'{{"type": "ping", "start_time": {"9" * 400}}}')
+    kind(DESKTOP, SessionOptions(), observer(ends))._events.message(f'{{"type": "ping", "start_time": {"9" * 400}}}')
     assert ends == []
 
 
