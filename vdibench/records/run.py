@@ -12,7 +12,8 @@ __all__ = ["RUN_SCHEMA", "Phase", "Run", "RunState"]
 # 1  first
 # 2  stages of a frame, the desk's own time of an input, audio loss and socket drops; loss, jitter, nack and pli are
 #    float64 with NaN for "not applicable"; tables server, clock, pictures and synchronisation
-RUN_SCHEMA = 2
+# 3  tables engine and requests: load
+RUN_SCHEMA = 3
 
 
 class RunState(StrEnum):

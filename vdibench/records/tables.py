@@ -7,7 +7,7 @@ Every table starts with the same five columns, which say where in the run a row 
 ``trial``    repetition of that level, from 0
 ``phase``    ``warmup``, ``steady`` or ``probe`` (a check beside the measurement, through the relay for example);
              statistics use ``steady`` only, the others stay readable
-``session``  desktop id, ``client`` for the measuring side, ``host`` or ``gpu-N``
+``session``  desktop id, ``client`` for the measuring side, ``engine-N``, ``host`` or ``gpu-N``
 
 Statistics are never stored here: each can be recomputed from these rows.
 """
@@ -56,7 +56,7 @@ _PLACE = (
     Column("level", "int64", "sessions running together"),
     Column("trial", "int64", "repetition of the level, from 0"),
     Column("phase", "string", "warmup, steady or probe"),
-    Column("session", "string", "desktop id, client, host or gpu-N"),
+    Column("session", "string", "desktop id, client, engine-N, host or gpu-N"),
 )
 
 
@@ -192,6 +192,29 @@ _ALL = (
         Column("packets", "int64", "Opus packets that arrived"),
         Column("received_seconds", "float64", "how long they sound"),
         Column("missing_seconds", "float64", "sound between them that never came; a pause over 1 s is silence"),
+    ),
+    _table(
+        "engine",
+        "one second of one process that hosts sessions under load",
+        Column("unix_seconds", "float64", "end of the second", 3),
+        Column("users", "int64", "users that were asked of this process; -1 where nobody said", 3),
+        Column("sessions", "int64", "sessions that showed video", 3),
+        Column("cpu_ratio", "float64", "cores that the process took", 3),
+        Column("worker_cpu_ratio", "float64", "cores that the Locust worker beside it took; NaN without one", 3),
+        Column("loop_lag_seconds", "float64", "largest delay of the event loop", 3),
+        Column("loop_lag_p99_seconds", "float64", "delay of the event loop in 99 of 100 looks", 3),
+        Column("rss_bytes", "float64", "resident memory of the process", 3),
+        Column("socket_drops", "float64", "datagrams that its sockets threw away in this second", 3),
+        Column("backlog", "int64", "frames that waited for a decoder", 3),
+        Column("rows", "int64", "rows of all tables that it recorded in this second", 3),
+    ),
+    _table(
+        "requests",
+        "one step of a user under load, as Locust counts it",
+        Column("unix_seconds", "float64", "when it began", 3),
+        Column("name", "string", "connect, first frame, watch, key, click, text, scroll, resize, reconnect, ...", 3),
+        Column("duration_seconds", "float64", "from its beginning to its end", 3),
+        Column("error", "string", "why it failed; empty when it did not", 3),
     ),
 )
 

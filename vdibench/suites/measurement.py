@@ -32,7 +32,7 @@ from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
 from vdibench.suites.provenance import git_commit
-from vdibench.suites.recorder import Place, Recorder
+from vdibench.recorder import Place, Recorder
 from vdibench.suites.time_limit import TimeLimit
 from vdibench.targets import (
     UNKNOWN_CLOCK_SECONDS,
