@@ -1,0 +1,76 @@
+"""The build: one extension for the stable ABI, with SRTP where libsrtp2 is found.
+
+``VDIBENCH_NATIVE_CHECKED=1`` makes warnings errors; ``VDIBENCH_NATIVE_SANITIZE=1`` adds the address and undefined
+behaviour sanitizers (the interpreter then needs ``LD_PRELOAD`` of libasan); ``VDIBENCH_NATIVE_SRTP=0`` leaves SRTP out.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+
+STABLE = "0x030B0000"
+# A build for threads without the global lock has no stable ABI.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def srtp() -> tuple[list[str], list[str]]:
+    """What compiler and linker must be told of libsrtp2; nothing where it is not there."""
+    found = shutil.which("pkg-config")
+    if found is None or os.environ.get("VDIBENCH_NATIVE_SRTP") == "0":
+        return [], []
+    said = [
+        subprocess.run([found, what, "libsrtp2 >= 2.3"], capture_output=True, text=True, check=False)
+        for what in ("--cflags", "--libs")
+    ]
+    if any(one.returncode for one in said):
+        return [], []
+    return said[0].stdout.split(), said[1].stdout.split()
+
+
+class Wheel(bdist_wheel):
+    """One wheel for every Python from 3.11 on."""
+
+    def finalize_options(self) -> None:
+        """Name the ABI."""
+        super().finalize_options()
+        if not FREE_THREADED:
+            self.py_limited_api = "cp311"
+
+
+def extension() -> Extension:
+    """The one extension."""
+    compile_args = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    link_args: list[str] = []
+    macros: list[tuple[str, str | None]] = [] if FREE_THREADED else [("Py_LIMITED_API", STABLE)]
+    if os.environ.get("VDIBENCH_NATIVE_CHECKED") == "1":
+        compile_args.append("-Werror")
+    if os.environ.get("VDIBENCH_NATIVE_SANITIZE") == "1":
+        sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        compile_args += [*sanitizers, "-g"]
+        link_args += sanitizers
+    flags, libraries = srtp()
+    if libraries:
+        macros.append(("VDIBENCH_SRTP", None))
+        compile_args += flags
+        link_args += libraries
+    here = Path(__file__).parent
+    return Extension(
+        "vdibench_native._native",
+        sources=sorted(str(path.relative_to(here)) for path in (here / "src").glob("*.c")),
+        depends=sorted(str(path.relative_to(here)) for path in (here / "src").glob("*.h")),
+        define_macros=macros,
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+        py_limited_api=not FREE_THREADED,
+    )
+
+
+if sys.platform != "linux":
+    raise SystemExit("vdibench-native reads sockets by epoll and recvmmsg, which only Linux has; vdibench does without")
+setup(ext_modules=[extension()], cmdclass={"bdist_wheel": Wheel})
