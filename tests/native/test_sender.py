@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,11 +113,12 @@ def test_the_number_is_its_own(pair: Any) -> None:
 
 
 def test_no_descriptor_is_left(pair: Any) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
     for _ in range(50):
         sender(pair, key=bytes(30), profile=1)
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(descriptors.iterdir())) == before
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
-from setuptools.command.bdist_wheel import bdist_wheel
 
 STABLE = "0x030B0000"
 # A build for threads without the global lock has no stable ABI.
@@ -31,16 +30,6 @@ def srtp() -> tuple[list[str], list[str]]:
     if any(one.returncode for one in said):
         return [], []
     return said[0].stdout.split(), said[1].stdout.split()
-
-
-class Wheel(bdist_wheel):
-    """One wheel for every Python from 3.11 on."""
-
-    def finalize_options(self) -> None:
-        """Name the ABI."""
-        super().finalize_options()
-        if not FREE_THREADED:
-            self.py_limited_api = "cp311"
 
 
 def extension() -> Extension:
@@ -73,4 +62,5 @@ def extension() -> Extension:
 
 if sys.platform != "linux":
     raise SystemExit("vdibench-native reads sockets by epoll and recvmmsg, which only Linux has; vdibench does without")
-setup(ext_modules=[extension()], cmdclass={"bdist_wheel": Wheel})
+# One wheel for every Python from 3.11 on.
+setup(ext_modules=[extension()], options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}})
