@@ -19,7 +19,7 @@ from vdibench.report.evidence import Evidence, is_check
 from vdibench.report.sections import Section, sections
 from vdibench.store import Recording, RunFolder
 
-__all__ = ["REPORT_FILE", "html", "write_report"]
+__all__ = ["REPORT_FILE", "html", "page_template", "style_sheet", "write_report"]
 
 REPORT_FILE = "report.html"
 _FIGURES = "figures"
@@ -69,7 +69,7 @@ def write_report(run_folder: Path) -> Path:
 def html(run: Run, verdict: Verdict, parts: list[Section], pictures: dict[str, bytes]) -> str:
     """The page as text. Pure; everything from outside is escaped."""
     encoded = {name: f"data:image/png;base64,{base64.b64encode(data).decode()}" for name, data in pictures.items()}
-    return _template().render(
+    return page_template("report.html.j2").render(
         run=run,
         title=f"{formats.outcome_word(verdict.outcome)} · {formats.clean(run.name)}",
         word=formats.outcome_word(verdict.outcome),
@@ -81,8 +81,13 @@ def html(run: Run, verdict: Verdict, parts: list[Section], pictures: dict[str, b
         dialect=run.context.get("dialect") or "dialect unknown",
         started=formats.instant(run.started_unix_seconds),
         version=vdibench.__version__,
-        css=resources.files("vdibench.report").joinpath("templates/report.css").read_text(encoding="utf-8"),
+        css=style_sheet(),
     )
+
+
+def style_sheet() -> str:
+    """The look of every page."""
+    return resources.files("vdibench.report").joinpath("templates/report.css").read_text(encoding="utf-8")
 
 
 def _lead(verdict: Verdict) -> str:
@@ -133,7 +138,8 @@ def _remove_stale(folder: Path, current: set[str]) -> None:
 
 
 @cache
-def _template() -> jinja2.Template:
+def page_template(name: str) -> jinja2.Template:
+    """A template of this package; it may include ``sections.html.j2``, which shows ``sections`` and ``pictures``."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vdibench.report"),
         autoescape=True,
@@ -144,4 +150,4 @@ def _template() -> jinja2.Template:
     )
     filters: dict[str, Any] = {"numeric": _numeric, "word_style": _word_style}
     environment.filters.update(filters)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
