@@ -10,8 +10,8 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -56,6 +56,7 @@ class InputProbe:
         self._held: set[InputKind] = set()
         self._pressed: set[InputKind] = set()
         self._unanswered: set[InputKind] = set()
+        self._quiet_at: dict[InputKind, float] = {}
         self._turn = asyncio.Lock()
         self._seen = asyncio.Event()
 
@@ -105,8 +106,23 @@ class InputProbe:
                         self._up(kind)
             return InputRecord(str(kind), sent, seen.decoded_unix_seconds, seen.drawn_unix_seconds)
 
+    @asynccontextmanager
+    async def aside(self, *kinds: InputKind) -> AsyncIterator[None]:
+        """Have the turn for events whose photons nobody waits for.
+
+        :param kinds: patches that they change: the next :meth:`press` of such a kind waits until that was seen.
+        """
+        async with self._turn:
+            try:
+                yield
+            finally:
+                now = asyncio.get_running_loop().time()
+                self._quiet_at |= dict.fromkeys(kinds, now + SETTLE_SECONDS)
+
     async def _settle(self, kind: InputKind) -> None:
         """After an unanswered event wait for its late answer, which the next event would take for its own."""
+        if kind in self._quiet_at:
+            await asyncio.sleep(self._quiet_at.pop(kind) - asyncio.get_running_loop().time())
         if kind not in self._unanswered:
             return
         late: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()

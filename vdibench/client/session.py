@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from types import TracebackType
+from typing import Any, TypeVar
 
 from vdibench.client.audio import AudioContinuity, AudioPacket
 from vdibench.client.clock import CHANNEL_SOURCE, ChannelClock, ClockEstimator
 from vdibench.client.connection import CandidatePair, Connection, ConnectionObserver, Counters
 from vdibench.client.culprit import blame, may_heal
 from vdibench.client.dialects import connection_for
+from vdibench.client.failure import no_picture
+from vdibench.client.gestures import Gestures, Point
 from vdibench.client.http import DesktopHttp, open_http
 from vdibench.client.input import InputKind, InputProbe
 from vdibench.client.lifetime import Lifetime
@@ -34,8 +38,9 @@ from vdibench.selkies.control import stream_info
 
 __all__ = ["DesktopSession"]
 
+T = TypeVar("T")
+
 _DEFAULT_CENTRE = (320, 240)
-_DECODABLE = ("H264", "VP8")  # over RTP
 _TRY_AGAIN_SECONDS = 1.0
 _SIZE_STEP_SECONDS = 0.02
 # A desktop says some dozens of kinds.
@@ -66,6 +71,7 @@ class DesktopSession:
         self._http: DesktopHttp | None = None
         self._connection: Connection | None = None
         self._input: InputProbe | None = None
+        self._hands: Gestures | None = None
         self.continuity = AudioContinuity()
         self.synchronisation: SynchronisationProbe | None = None
         self._departure: asyncio.Task[None] | None = None
@@ -123,6 +129,7 @@ class DesktopSession:
         display = self.desktop.display
         centre = (display.width // 2, display.height // 2) if display is not None else _DEFAULT_CENTRE
         self._input = InputProbe(self._connection.send, centre)
+        self._hands = Gestures(self._connection.send, centre, self._input)
         pulse = Pulse(self.desktop.id, self._sink, self._connection.read, self.picture, options.stall_seconds)
         self._life.spawn(pulse.beat())
         self._life.spawn(pulse.guard(lambda seconds: self._blame(StreamLost(f"no video for {seconds:g} s"))))
@@ -202,20 +209,9 @@ class DesktopSession:
             async with asyncio.timeout(limit):
                 await self._life.until(self.picture.first_frame.wait())
         except TimeoutError as error:
-            raise self._no_picture(f"within {limit:g} s") from error
+            received, codec = int(self.read().packets_received), self.connection.video_codec
+            raise no_picture(received, codec, self.dialect, f"within {limit:g} s") from error
         self._fact("video.codec", self.connection.video_codec)
-
-    def _no_picture(self, when: str) -> TargetUnavailable:
-        received, codec = int(self.read().packets_received), self.connection.video_codec
-        if not received:
-            cause = "the desktop connected but sends no video"
-        elif codec not in _DECODABLE and self.dialect is not Dialect.SELKIES_2_WEBSOCKET:
-            return TargetUnavailable(
-                f"the desktop sends {codec or 'unknown'} video", "set SELKIES_ENCODER=h264enc there"
-            )
-        else:
-            cause = f"{received} video packets came but no decodable frame"
-        return TargetUnavailable(f"{cause} {when}", "check the desktop's encoder and its screen in its log")
 
     async def watch(self, seconds: float) -> None:
         """Watch for ``seconds``; samples go to the sink.
@@ -232,15 +228,34 @@ class DesktopSession:
         :raises UsageError: watched as a viewer.
         :raises StreamLost: the channel is gone.
         """
-        self._require_control("sends no input")
-        if self._input is None:
-            raise StreamLost("the control channel is not open", "connect first")
-        try:
-            record = await self._life.until(self._input.press(kind))
-        except ConnectionError as error:
-            raise StreamLost(str(error), "the session ended; connect again") from error
+        record = await self._controlled(lambda probe, _: probe.press(kind))
         self._sink.input(self.desktop.id, record)
         return record
+
+    async def type_text(self, text: str, *, characters_per_second: float = 5.0) -> None:
+        """Type ``text``; errors as of :meth:`press`, and UsageError for what nobody can type."""
+        await self._controlled(lambda _, hands: hands.type_text(text, characters_per_second))
+
+    async def click(self, position: Point | None = None) -> None:
+        """Click, by default where the pointer is, and wait for no photon; errors as of :meth:`press`."""
+        await self._controlled(lambda _, hands: hands.click(position))
+
+    async def scroll(self, notches: int, *, down: bool = True) -> None:
+        """Turn the wheel by so many notches; errors as of :meth:`press`."""
+        await self._controlled(lambda _, hands: hands.scroll(notches, down=down))
+
+    async def move(self, path: Sequence[Point], seconds: float, *, drag: bool = False) -> None:
+        """Move the pointer along positions in pixels, with the left button held to ``drag``; errors as of `press`."""
+        await self._controlled(lambda _, hands: hands.move(path, seconds, drag=drag))
+
+    async def _controlled(self, act: Callable[[InputProbe, Gestures], Coroutine[Any, Any, T]]) -> T:
+        self._require_control("sends no input")
+        if self._input is None or self._hands is None:
+            raise StreamLost("the control channel is not open", "connect first")
+        try:
+            return await self._life.until(act(self._input, self._hands))
+        except ConnectionError as error:
+            raise StreamLost(str(error), "the session ended; connect again") from error
 
     async def resize(self, width: int, height: int, timeout_seconds: float = 10.0) -> tuple[int, int]:
         """Ask for another size and wait for the first frame of a new one; returns its size, which may be rounded.
@@ -321,6 +336,7 @@ class DesktopSession:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_seconds
         pressed = self._input.pressed if self._input is not None else frozenset()
+        keysyms = self._hands.recent if self._hands is not None else frozenset()
         while True:
             await self.leave()
             if patience_seconds > 0:
@@ -329,8 +345,9 @@ class DesktopSession:
             self._begin()
             try:
                 await self.connect()
-                if self._input is not None:
+                if self._input is not None and self._hands is not None:
                     self._input.let_go(pressed)
+                    self._hands.let_go(keysyms)
                 await self.first_frame()
                 return
             except TargetUnavailable as error:
@@ -363,8 +380,9 @@ class DesktopSession:
             if self._connection is not None:
                 steps.push_async_callback(self._connection.close)
             steps.push_async_callback(self._life.close)
-            if self._input is not None:
+            if self._input is not None and self._hands is not None:
                 with suppress(ConnectionError):
+                    self._hands.release()
                     self._input.release()
 
     # helpers

@@ -16,10 +16,12 @@ from vdibench.selkies.control import (
     request_key_frame,
     resize_request,
     stats_subscription,
+    wheel,
 )
 from vdibench.selkies.control_1 import resize_switch
 from vdibench.selkies.detection import HEALTH_PATHS, SLOW_PATHS, Detection, Dialect, Probe, classify, next_path
 from vdibench.selkies.ice_servers import IceServer, parse_rtc_configuration
+from vdibench.selkies.keysyms import SHIFT, keysym_of, takes_shift
 from vdibench.selkies.sdp import (
     Address,
     candidate_address,
@@ -55,6 +57,7 @@ from vdibench.selkies.token import token_cookies, token_protocols
 __all__ = [
     "HEALTH_PATHS",
     "RTC_CONFIGURATION_PATH_1",
+    "SHIFT",
     "SIGNALLING_PATH",
     "SIGNALLING_PATH_1",
     "SLOW_PATHS",
@@ -84,6 +87,7 @@ __all__ = [
     "key_down",
     "key_heartbeat",
     "key_up",
+    "keysym_of",
     "leg_close_reason",
     "leg_is_taken",
     "next_path",
@@ -97,7 +101,9 @@ __all__ = [
     "rewrite_candidate",
     "rewrite_candidates",
     "stats_subscription",
+    "takes_shift",
     "token_cookies",
     "token_protocols",
+    "wheel",
     "without_candidates",
 ]

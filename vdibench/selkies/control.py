@@ -32,6 +32,7 @@ __all__ = [
     "stats_subscription",
     "stop_video",
     "stream_info",
+    "wheel",
 ]
 
 # The server releases a held key when heartbeats stay away for 0.3 s.
@@ -121,6 +122,12 @@ def key_heartbeat(keysyms: Iterable[int]) -> str:
 def pointer(x: int, y: int, *, buttons: int = 0, scroll: int = 0) -> str:
     """Absolute pointer position in pixels; bit 0 of ``buttons`` is the left button."""
     return f"m,{x},{y},{buttons},{scroll}"
+
+
+def wheel(x: int, y: int, *, down: bool) -> tuple[str, str]:
+    """One notch of the wheel at a position in pixels: its bit goes on and off again, or the next is not seen."""
+    # The server's own names of the two bits say the opposite.
+    return pointer(x, y, buttons=1 << (3 if down else 4), scroll=1), pointer(x, y)
 
 
 def pong(start_time: float) -> str:
