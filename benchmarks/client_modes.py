@@ -25,9 +25,9 @@ from samples import Samples, percentiles
 from results import RESULTS, provenance, write
 from vdibench.client import DesktopSession, Mode
 from vdibench.records import Desktop, Endpoint
+from vdibench.replay.process import ReplayServer
 from vdibench.selftest.cost import measure_cost
 from vdibench.selftest.plan import CostStep
-from vdibench.selftest.source import Source
 
 # Clients per core, at least. The decoder's share depends on the picture; the canned one is of middling detail.
 TARGETS = {
@@ -60,7 +60,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     load = os.getloadavg()[0]
     rows: dict[CostStep, list[Any]] = {step: [] for step in TARGETS}
     doubts: list[str] = []
-    with Source() as source:
+    with ReplayServer() as source:
         for _ in range(arguments.rounds):
             for step, found in rows.items():
                 costs, doubt = measure_cost(

@@ -11,7 +11,7 @@ import pytest
 
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Desktop, Display
-from vdibench.selftest import Source
+from vdibench.replay.process import ReplayServer
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +22,8 @@ def desktop() -> Iterator[Desktop]:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[Source]:
-    with Source(width=320, height=180, framerate=30, bitrate_bps=1_000_000) as source:
+def source() -> Iterator[ReplayServer]:
+    with ReplayServer(width=320, height=180, framerate=30, bitrate_bps=1_000_000) as source:
         yield source
 
 

@@ -13,14 +13,15 @@ from vdibench.client import DesktopSession, Mode, SessionOptions
 from vdibench.errors import VdibenchError
 from vdibench.links import DIRECT, Relay
 from vdibench.records import Desktop, Endpoint
-from vdibench.selftest import QUICK, Source
+from vdibench.replay.process import ReplayServer
+from vdibench.selftest import QUICK
 from vdibench.selftest.cost import measure_cost, measure_floor
 from vdibench.selftest.plan import CostStep
 from vdibench.selftest.rate import measure_rate
 from vdibench.selftest.samples import Samples
 
 
-async def test_sessions_decode_what_it_sends(source: Source) -> None:
+async def test_sessions_decode_what_it_sends(source: ReplayServer) -> None:
     sinks = [Samples(), Samples()]
     sessions = [DesktopSession(Desktop(f"d-{n}", Endpoint(source.url)), sink) for n, sink in enumerate(sinks)]
     try:
@@ -42,7 +43,7 @@ async def test_sessions_decode_what_it_sends(source: Source) -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.METER, Mode.DECODE])
-def test_cost_of_a_mode_is_that_of_its_process(source: Source, mode: Mode) -> None:
+def test_cost_of_a_mode_is_that_of_its_process(source: ReplayServer, mode: Mode) -> None:
     said: list[str] = []
     (row,), _ = measure_cost([CostStep(mode, 2)], 1.0, source, said.append)
     assert (row.mode, row.sessions) == (mode, 2)
@@ -59,7 +60,7 @@ def test_floor_is_cheap() -> None:
     assert 0 < found["receive"] < found["decode"] < 1
 
 
-async def test_rate_of_a_full_link_is_what_arrives(source: Source) -> None:
+async def test_rate_of_a_full_link_is_what_arrives(source: ReplayServer) -> None:
     plan = dataclasses.replace(QUICK, rate_seconds=2.0)
     with Relay() as relay:
         row = await measure_rate(source, relay.route(DIRECT), plan, lambda line: None)
@@ -68,13 +69,13 @@ async def test_rate_of_a_full_link_is_what_arrives(source: Source) -> None:
 
 
 def test_a_source_that_died_is_told() -> None:
-    with Source(width=320, height=180, framerate=30, bitrate_bps=1_000_000) as source:
+    with ReplayServer(width=320, height=180, framerate=30, bitrate_bps=1_000_000) as source:
         os.kill(source.pid, signal.SIGKILL)
         with pytest.raises(VdibenchError, match="ended unexpectedly"):
             source.count()
 
 
-async def test_meter_takes_no_picture(source: Source) -> None:
+async def test_meter_takes_no_picture(source: ReplayServer) -> None:
     sink = Samples()
     options = SessionOptions(mode=Mode.METER)
     async with DesktopSession(Desktop("d", Endpoint(source.url)), sink, options) as session:

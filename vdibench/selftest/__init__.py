@@ -6,7 +6,6 @@ against them; a source of canned video shows what each mode of the client costs.
 
 from vdibench.selftest.course import run_selftest, unproven
 from vdibench.selftest.plan import FULL, QUICK, Plan, with_engine
-from vdibench.selftest.source import Source
 from vdibench.selftest.state import keep, kept, state_file
 
-__all__ = ["FULL", "QUICK", "Plan", "Source", "keep", "kept", "run_selftest", "state_file", "unproven", "with_engine"]
+__all__ = ["FULL", "QUICK", "Plan", "keep", "kept", "run_selftest", "state_file", "unproven", "with_engine"]

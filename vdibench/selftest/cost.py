@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from vdibench.children import Child
 from vdibench.client import Mode
 from vdibench.errors import VdibenchError
 from vdibench.records import Cost
+from vdibench.replay.process import ReplayServer
 from vdibench.report import formats
-from vdibench.selftest.children import Child
 from vdibench.selftest.plan import CostStep
-from vdibench.selftest.source import Source
 
 __all__ = ["measure_cost", "measure_floor"]
 
@@ -22,7 +22,7 @@ _ENOUGH = 0.98
 
 
 def measure_cost(
-    steps: Sequence[CostStep], seconds: float, source: Source, say: Callable[[str], None]
+    steps: Sequence[CostStep], seconds: float, source: ReplayServer, say: Callable[[str], None]
 ) -> tuple[tuple[Cost, ...], tuple[str, ...]]:
     """One row a step, and why the rows must not be trusted (nothing, if all is well).
 
@@ -38,7 +38,7 @@ def measure_cost(
     return tuple(rows), tuple(doubts)
 
 
-def _measure(step: CostStep, seconds: float, source: Source) -> tuple[Cost, str]:
+def _measure(step: CostStep, seconds: float, source: ReplayServer) -> tuple[Cost, str]:
     arguments = ("--url", source.url, "--mode", str(step.mode), "--sessions", str(step.sessions))
     with Child("vdibench.selftest.client", arguments) as client:
         client.hear(_CONNECT_SECONDS)

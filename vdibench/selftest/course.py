@@ -12,11 +12,11 @@ from vdibench.errors import VdibenchError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.links import DIRECT, Relay
 from vdibench.records import Accuracy, SelfTest, Workload
+from vdibench.replay.process import ReplayServer
 from vdibench.selftest.accuracy import Findings, measure_accuracy
 from vdibench.selftest.cost import measure_cost, measure_floor
 from vdibench.selftest.plan import Plan
 from vdibench.selftest.rate import measure_rate
-from vdibench.selftest.source import Source
 from vdibench.selftest.state import fingerprint
 from vdibench.selkies import Dialect
 from vdibench.telemetry import MeasuringClaim, host_facts
@@ -109,7 +109,7 @@ def _measure_dialect(dialect: Dialect, plan: Plan, cores: float, say: Callable[[
 def _with_cost(
     result: SelfTest, accuracy: list[Accuracy], plan: Plan, invalid: list[str], say: Callable[[str], None]
 ) -> SelfTest:
-    with Source() as source:
+    with ReplayServer() as source:
         if plan.rate_seconds:
             with Relay() as relay:
                 accuracy.append(asyncio.run(measure_rate(source, relay.route(DIRECT), plan, say)))

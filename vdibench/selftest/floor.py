@@ -16,7 +16,9 @@ import time
 
 import av
 
-from vdibench.selftest.canned import CannedStream, encode
+from vdibench.records import Display
+from vdibench.replay.canned import encode
+from vdibench.replay.trace import Trace
 
 __all__ = ["main"]
 
@@ -86,18 +88,18 @@ def send(packets_per_second: float, seconds: float, ports: list[int]) -> None:
             time.sleep(_SEND_STEP_SECONDS)  # the pace is what is wanted
 
 
-def decode(stream: CannedStream, seconds: float) -> float:
-    """Cores that FFmpeg alone takes for the canned stream at its own rate, one thread."""
+def decode(trace: Trace, seconds: float) -> float:
+    """Cores that FFmpeg alone takes for a trace at its own rate, one thread."""
     codec = av.CodecContext.create("h264", "r")
     codec.thread_count = 1
     frames, used, began = 0, time.process_time(), time.monotonic()
     while time.monotonic() - began < seconds:
-        for unit in stream.access_units:
-            frames += len(codec.decode(av.Packet(unit)))
+        for frame in trace.frames:
+            frames += len(codec.decode(av.Packet(frame.access_unit)))
             if time.monotonic() - began >= seconds:
                 break
     used = time.process_time() - used
-    return used / (frames / stream.framerate) if frames else 0.0
+    return used / (frames / trace.frames_per_second) if frames else 0.0
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -114,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.what == "receive":
         found = receive(options.rate, options.seconds)
     else:
-        found = decode(encode(1920, 1080, 60, round(options.rate), 60), options.seconds)
+        found = decode(encode(Display(1920, 1080, 60), round(options.rate), 60), options.seconds)
     print(json.dumps({"cpu_ratio_per_session": found, "pid": os.getpid()}), flush=True)
 
 

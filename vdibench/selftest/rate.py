@@ -9,10 +9,10 @@ from dataclasses import replace
 from vdibench.client import DesktopSession, Mode, SessionOptions
 from vdibench.links import DIRECT, LinkProfile, RelayRoute
 from vdibench.records import Accuracy, Desktop, Endpoint
+from vdibench.replay.process import ReplayServer
 from vdibench.selftest.comparison import counted
 from vdibench.selftest.plan import Plan
 from vdibench.selftest.samples import Samples
-from vdibench.selftest.source import Source
 from vdibench.selkies import Dialect
 
 __all__ = ["measure_rate"]
@@ -24,7 +24,7 @@ _UDP_HEADER_BYTES = 28
 _FILL_SECONDS = 1.0
 
 
-async def measure_rate(source: Source, route: RelayRoute, plan: Plan, say: Callable[[str], None]) -> Accuracy:
+async def measure_rate(source: ReplayServer, route: RelayRoute, plan: Plan, say: Callable[[str], None]) -> Accuracy:
     """Let less through than the source sends; what the client received in a second is that rate.
 
     :raises VdibenchError: the source cannot be watched.

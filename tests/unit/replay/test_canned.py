@@ -1,16 +1,19 @@
-"""The canned stream is real H.264 in real RTP payloads."""
+"""The canned trace is real H.264 in real RTP payloads."""
 
 from __future__ import annotations
 
 import av
 import pytest
 
-from vdibench.selftest.canned import PAYLOAD_BYTES, CannedStream, encode, payloads
+from vdibench.records import Display
+from vdibench.replay.canned import encode
+from vdibench.replay.payloads import PAYLOAD_BYTES, payloads
+from vdibench.replay.trace import Trace
 
 
 @pytest.fixture(scope="module")
-def stream() -> CannedStream:
-    return encode(320, 180, 30, 2_000_000, 30)
+def trace() -> Trace:
+    return encode(Display(320, 180, 30), 2_000_000, 30)
 
 
 def joined(frame: tuple[bytes, ...]) -> bytes:
@@ -26,22 +29,22 @@ def joined(frame: tuple[bytes, ...]) -> bytes:
     return found
 
 
-def test_payloads_hold_every_picture(stream: CannedStream) -> None:
+def test_payloads_hold_every_picture(trace: Trace) -> None:
     codec = av.CodecContext.create("h264", "r")
-    pictures = [picture for frame in stream.frames for picture in codec.decode(av.Packet(joined(frame)))]
+    pictures = [picture for frame in trace.payloads for picture in codec.decode(av.Packet(joined(frame)))]
     pictures += codec.decode(None)
     assert [(picture.width, picture.height) for picture in pictures] == [(320, 180)] * 30
 
 
-def test_no_payload_is_larger_than_a_packet_carries(stream: CannedStream) -> None:
-    assert max(len(payload) for frame in stream.frames for payload in frame) <= PAYLOAD_BYTES
-    assert stream.packets_per_second == pytest.approx(sum(map(len, stream.frames)))
+def test_no_payload_is_larger_than_a_packet_carries(trace: Trace) -> None:
+    assert max(len(payload) for frame in trace.payloads for payload in frame) <= PAYLOAD_BYTES
+    assert trace.packets_per_second == pytest.approx(sum(map(len, trace.payloads)))
 
 
-def test_only_the_first_picture_is_a_key_frame(stream: CannedStream) -> None:
+def test_only_the_first_picture_is_a_key_frame(trace: Trace) -> None:
     kinds = [
         {payload[0] & 0x1F if payload[0] & 0x1F != 28 else payload[1] & 0x1F for payload in frame}
-        for frame in stream.frames
+        for frame in trace.payloads
     ]
     assert {5, 7, 8} <= kinds[0]
     assert all(5 not in found for found in kinds[1:])

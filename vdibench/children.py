@@ -1,4 +1,4 @@
-"""Processes of the self-test: started tied to this one, spoken to in lines of JSON, ended with their owner. I/O."""
+"""Processes of our own: started tied to this one, spoken to in lines of JSON, ended with their owner. I/O."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Child:
         line, _, self._heard = self._heard.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
         if "error" in said:
-            raise TargetUnavailable(said["error"], "try again; see docs/reference/selftest.md")
+            raise TargetUnavailable(said["error"], "look at what it says, and try again")
         return said
 
     def _gone(self) -> VdibenchError:
