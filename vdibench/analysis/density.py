@@ -1,60 +1,48 @@
 """How many sessions fit: the knee, with its bounds and every level that was tried. Pure.
 
-A level is good when in every trial at least 95 % of its sessions were good. The knee is the largest level below
-the first bad one; levels that were good above a bad one are reported as contradicting, and not believed.
+A trial passes when at least 95 % of its sessions were good. What trials say of a level is for a
+:class:`vdibench.analysis.Rule`. The knee lies between the largest level known to be good and the last one below the
+first that is known to be bad. A level that was good above a bad one is contradicting: it is reported and not believed,
+because load that needs luck is no capacity. A level that is not decided leaves the bounds open around it.
+
+What is read: steady rows of ``frames``, ``inputs`` and ``network`` of the suite, its ``milestones`` of any phase, and
+every row of ``clock``; the columns ``level``, ``trial`` and ``session`` say whose they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from vdibench.analysis.sessions import Criterion, failed, good_sessions
+from vdibench.analysis.sequential import EveryTrial
+from vdibench.analysis.sessions import Criterion, failed, session_margins
+from vdibench.analysis.trials import Decision, Rule, Trial, needed
 from vdibench.metrics import STEADY, Tables
 
-__all__ = ["GOOD_SHARE", "Knee", "Level", "Trial", "knee", "tried_levels"]
+__all__ = ["Knee", "Level", "found", "knee", "measured_trial", "tried_levels"]
 
-GOOD_SHARE = 0.95
-_TABLES = ("frames", "inputs", "network", "milestones")
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One repetition of a level.
-
-    :param good: sessions that kept every expectation.
-    :param sessions: how many there should have been; one that left no sample counts as not good.
-    :param bad_sessions: names of those that did not keep them, as far as they left a sample.
-    :param measured: False when no session left a steady sample or failed: then nothing is decided.
-    """
-
-    trial: int
-    good: int
-    sessions: int
-    bad_sessions: tuple[str, ...]
-    measured: bool
-
-    @property
-    def passed(self) -> bool:
-        """At least 95 % of the sessions were good."""
-        return self.measured and self.good >= GOOD_SHARE * self.sessions - 1e-9
+_INSTANTS = {
+    "frames": "arrival_unix_seconds",
+    "inputs": "sent_unix_seconds",
+    "network": "unix_seconds",
+    "milestones": "unix_seconds",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One number of sessions that was tried; ``good`` is None while nothing is decided."""
+    """One number of sessions that was tried, its trials, and what they decide."""
 
     level: int
     trials: tuple[Trial, ...]
+    decision: Decision
 
     @property
     def good(self) -> bool | None:
-        """True when every trial passed, False when one did not, None when one measured nothing."""
-        if any(trial.measured and not trial.passed for trial in self.trials):
-            return False
-        return True if self.trials and all(trial.measured for trial in self.trials) else None
+        """None while nothing is decided."""
+        return self.decision.good
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +53,25 @@ class Knee:
     :param upper: largest level that may still be good; None when no level was bad ("at least ``lower``").
     :param levels: every level that was tried, ascending.
     :param contradicting: levels that were good although a smaller one was bad.
+    :param rule: how levels were decided, in words.
     """
 
     lower: int
     upper: int | None
     levels: tuple[Level, ...]
     contradicting: tuple[int, ...] = ()
+    rule: str = ""
+
+    @property
+    def course(self) -> tuple[int, ...]:
+        """The level of each trial, in the order in which they were made, where their instants are known."""
+        made = [(trial.at, level.level) for level in self.levels for trial in level.trials if trial.at is not None]
+        return tuple(level for _, level in sorted(made))
+
+
+def found(trials: Mapping[int, Sequence[Trial]], rule: Rule) -> Knee | None:
+    """The knee that follows from the trials of each level; None when no level is decided."""
+    return _bounds(_levels(trials, rule), rule)
 
 
 def knee(
@@ -80,22 +81,18 @@ def knee(
     suite: str = "gpu_density",
     framerate: float | None = None,
     attempted: Iterable[tuple[int, int]] = (),
+    rule: Rule | None = None,
 ) -> Knee | None:
     """Find the knee in what was measured; None when no level was decided.
 
     :param expectations: what a good session keeps (:func:`vdibench.analysis.criteria`).
     :param attempted: (level, trial) pairs that were started, to also know of those that left nothing.
+    :param rule: how trials decide levels; None: every trial must pass.
     """
-    levels = tried_levels(tables, expectations, suite=suite, framerate=framerate, attempted=attempted)
-    good = [level.level for level in levels if level.good is True]
-    bad = [level.level for level in levels if level.good is False]
-    if not good and not bad:
-        return None
-    if not bad:
-        return Knee(max(good), None, levels)
-    believed = [level for level in good if level < min(bad)]
-    contradicting = tuple(level for level in good if level > min(bad))
-    return Knee(max(believed, default=0), min(bad) - 1, levels, contradicting)
+    rule = rule or EveryTrial()
+    return _bounds(
+        tried_levels(tables, expectations, suite=suite, framerate=framerate, attempted=attempted, rule=rule), rule
+    )
 
 
 def tried_levels(
@@ -105,15 +102,45 @@ def tried_levels(
     suite: str = "gpu_density",
     framerate: float | None = None,
     attempted: Iterable[tuple[int, int]] = (),
+    rule: Rule | None = None,
 ) -> tuple[Level, ...]:
     """Every level that was tried, with its trials, ascending."""
     parts = _parts(tables, suite)
-    places = sorted(set(attempted) | set(parts))
     trials: dict[int, list[Trial]] = {}
-    for level, trial in places:
+    for level, trial in sorted(set(attempted) | set(parts)):
         part = parts.get((level, trial))
         trials.setdefault(level, []).append(_trial(part, expectations, suite, level, trial, framerate))
-    return tuple(Level(level, tuple(found)) for level, found in sorted(trials.items()))
+    return _levels(trials, rule or EveryTrial())
+
+
+def measured_trial(
+    tables: Tables,
+    expectations: Sequence[Criterion],
+    level: int,
+    trial: int,
+    *,
+    suite: str = "gpu_density",
+    framerate: float | None = None,
+) -> Trial:
+    """What one trial showed; what a search is told after it was made."""
+    return _trial(_parts(tables, suite, level, trial).get((level, trial)), expectations, suite, level, trial, framerate)
+
+
+def _levels(trials: Mapping[int, Sequence[Trial]], rule: Rule) -> tuple[Level, ...]:
+    decisions = rule.judge(trials)
+    return tuple(Level(level, tuple(of_level), decisions[level]) for level, of_level in sorted(trials.items()))
+
+
+def _bounds(levels: tuple[Level, ...], rule: Rule) -> Knee | None:
+    good = [level.level for level in levels if level.good is True]
+    bad = [level.level for level in levels if level.good is False]
+    if not good and not bad:
+        return None
+    if not bad:
+        return Knee(max(good), None, levels, rule=str(rule))
+    believed = [level for level in good if level < min(bad)]
+    contradicting = tuple(level for level in good if level > min(bad))
+    return Knee(max(believed, default=0), min(bad) - 1, levels, contradicting, str(rule))
 
 
 def _trial(
@@ -126,22 +153,37 @@ def _trial(
 ) -> Trial:
     steady = part is not None and any((part[table]["phase"] == STEADY).any() for table in ("frames", "network"))
     if part is None or not (steady or failed(part["milestones"])):
-        return Trial(trial, 0, level, (), measured=False)
-    verdicts = good_sessions(part, expectations, suite=suite, level=level, trial=trial, framerate=framerate)
-    bad = tuple(session for session, good in verdicts.items() if not good)
-    return Trial(trial, len(verdicts) - len(bad), max(level, len(verdicts)), bad, measured=True)
+        return Trial(trial, 0, level, measured=False)
+    margins = session_margins(part, expectations, suite=suite, level=level, trial=trial, framerate=framerate)
+    bad = tuple(session for session, margin in margins.items() if margin < 0)
+    count = max(level, len(margins))
+    # Those that left nothing are as bad as can be.
+    ordered = sorted([*margins.values(), *[-1.0] * (count - len(margins))], reverse=True)
+    instants = [part[name][column].min() for name, column in _INSTANTS.items()]
+    return Trial(
+        trial,
+        len(margins) - len(bad),
+        count,
+        bad,
+        margin=ordered[needed(count) - 1],
+        at=min((float(instant) for instant in instants if pd.notna(instant)), default=None),
+    )
 
 
-def _parts(tables: Tables, suite: str) -> dict[tuple[int, int], dict[str, pd.DataFrame]]:
+def _parts(
+    tables: Tables, suite: str, level: int | None = None, trial: int | None = None
+) -> dict[tuple[int, int], dict[str, pd.DataFrame]]:
     """The tables of each (level, trial): looking at one session then does not search the whole run."""
-    empty = {name: tables[name].iloc[:0] for name in _TABLES}
+    empty = {name: tables[name].iloc[:0] for name in _INSTANTS}
     parts: dict[tuple[int, int], dict[str, pd.DataFrame]] = {}
-    for name in _TABLES:
+    for name in _INSTANTS:
         rows = tables[name]
         mine = rows[rows["suite"] == suite]
-        for level, at_level in mine.groupby("level"):
-            for trial, group in at_level.groupby("trial"):
-                parts.setdefault((int(str(level)), int(str(trial))), dict(empty))[name] = group
+        if level is not None:
+            mine = mine[(mine["level"] == level) & (mine["trial"] == trial)]
+        for at_level, of_level in mine.groupby("level"):
+            for at_trial, group in of_level.groupby("trial"):
+                parts.setdefault((int(str(at_level)), int(str(at_trial))), dict(empty))[name] = group
     if "clock" in tables:
         # What is known of a desktop's clock holds at every level.
         for part in parts.values():
