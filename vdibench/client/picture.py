@@ -23,6 +23,8 @@ __all__ = ["STALE_SECONDS", "PictureStream"]
 
 # A desk draws dozens of markers a second; a resize hides them for a frame or two.
 STALE_SECONDS = 1.0
+# No desk has this id: they are 16 bits.
+_NOBODY = -1
 # A stream whose parameter sets cannot be read so many times will not tell.
 _SPS_TRIES = 8
 
@@ -71,6 +73,10 @@ class PictureStream:
         self._last_marker = math.nan
         self.last_arrival = math.inf
         self._last_marked = math.inf
+
+    def distrust_markers(self) -> None:
+        """Take no marker for ours from now on: the picture is a recorded one, and so are the instants in it."""
+        self._marker_id = _NOBODY
 
     def add(self, frame: AssembledFrame) -> None:
         """Take a frame; called in the loop."""

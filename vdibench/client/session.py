@@ -117,6 +117,9 @@ class DesktopSession:
                 self._reached("reachable")
                 self._fact("dialect", str(detection.dialect))
                 self._fact("dialect.statement", detection.statement)
+                if detection.synthetic:
+                    self._fact("synthetic", detection.synthetic)
+                    self.picture.distrust_markers()
                 assert detection.dialect is not None  # anything else was refused
                 if detection.dialect is Dialect.SELKIES_1_WEBRTC and options.connect_timeout_seconds is None:
                     seconds = LEGACY_CONNECT_SECONDS

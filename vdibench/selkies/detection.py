@@ -27,6 +27,7 @@ HEALTH_PATHS = (STATUS_PATH, HEALTH_PATH, HEALTH_PATH_1)
 SLOW_PATHS = frozenset({HEALTH_PATH_1})
 
 _NOT_UP = (502, 503, 504)
+_MAX_SYNTHETIC = 200
 
 
 class Dialect(StrEnum):
@@ -73,6 +74,7 @@ class Detection:
     :param starting: what answers says that it, or what stands behind it, is not up (502, 503, 504).
     :param location: address of the page that it redirects to, when nothing but a redirect answers.
     :param secure: it is in secure mode: viewers need a session token.
+    :param synthetic: what it replays, where it is no desktop but says that it stands for one: its pictures are old.
     """
 
     dialect: Dialect | None
@@ -80,6 +82,7 @@ class Detection:
     starting: bool = False
     location: str = ""
     secure: bool = False
+    synthetic: str = ""
 
 
 def next_path(probes: Iterable[Probe]) -> str | None:
@@ -110,7 +113,11 @@ def classify(probes: Iterable[Probe]) -> Detection:
     secure = tokens is not None and tokens.wants_token
     mode = _mode(replies)
     if mode in _MODES:
-        return _found(*_MODES[mode], secure=secure)
+        synthetic = _stated(replies, "synthetic")[:_MAX_SYNTHETIC]
+        dialect, statement = _MODES[mode]
+        if synthetic:
+            return Detection(dialect, f"{statement}, a replay ({synthetic})", secure=secure, synthetic=synthetic)
+        return _found(dialect, statement, secure=secure)
     if mode:
         return Detection(None, f"Selkies 2.x in an unknown mode, {mode!r}", secure=secure)
     if _is_healthy(replies, HEALTH_PATH):
@@ -163,6 +170,11 @@ def _page(moved: Probe) -> str:
 
 
 def _mode(replies: Mapping[str, Probe]) -> str:
+    return _stated(replies, "current_mode")
+
+
+def _stated(replies: Mapping[str, Probe], name: str) -> str:
+    """What the status page says under a name; empty when that is no text."""
     status = replies.get(STATUS_PATH)
     if status is None or status.status != 200:
         return ""
@@ -170,5 +182,5 @@ def _mode(replies: Mapping[str, Probe]) -> str:
         document = json.loads(status.body)
     except (ValueError, RecursionError):
         return ""
-    mode = document.get("current_mode") if isinstance(document, dict) else None
-    return mode if isinstance(mode, str) else ""
+    value = document.get(name) if isinstance(document, dict) else None
+    return value if isinstance(value, str) else ""
