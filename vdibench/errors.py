@@ -14,6 +14,10 @@
     │       ├── Disconnected                   … because a connection broke, and nobody said why
     │       └── TakenOver                      … because another client has the desktop now
     ├── LabError                      exit 1   the lab could not be brought up or taken down
+    ├── LoadError                     exit 1   the load generator itself failed
+    │   ├── EngineLost                         the process that hosts a worker's sessions is gone
+    │   ├── WorkerLost                         a Locust worker is gone
+    │   └── MasterLost                         the Locust master is gone
     ├── StoreError                    exit 1   the results folder cannot be read or written
     └── RunInvalid                    exit 97  the numbers exist but must not be trusted
 """
@@ -23,7 +27,10 @@ from __future__ import annotations
 __all__ = [
     "AuthenticationError",
     "Disconnected",
+    "EngineLost",
     "LabError",
+    "LoadError",
+    "MasterLost",
     "NotADesktop",
     "ObjectiveError",
     "ParameterError",
@@ -35,6 +42,7 @@ __all__ = [
     "TargetUnavailable",
     "UsageError",
     "VdibenchError",
+    "WorkerLost",
 ]
 
 
@@ -108,6 +116,22 @@ class TakenOver(StreamLost):
 
 class LabError(VdibenchError):
     """The lab could not be brought up or taken down."""
+
+
+class LoadError(VdibenchError):
+    """The load generator itself failed."""
+
+
+class EngineLost(LoadError):
+    """The process that hosts a worker's sessions is gone."""
+
+
+class WorkerLost(LoadError):
+    """A Locust worker is gone."""
+
+
+class MasterLost(LoadError):
+    """The Locust master is gone."""
 
 
 class StoreError(VdibenchError):

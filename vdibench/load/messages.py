@@ -5,8 +5,13 @@ Counts are those of this second and not cumulative, so that seconds of many engi
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
+
+from vdibench import errors
+from vdibench.errors import VdibenchError
 
 __all__ = ["EngineSecond", "Failure"]
 
@@ -44,6 +49,16 @@ class EngineSecond:
     packets_lost: float = 0.0
     histograms: Mapping[str, str] = field(default_factory=dict)
 
+    def document(self) -> dict[str, Any]:
+        """As plain values, for a message."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """From plain values; unknown ones, of a newer engine, are left out."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in document.items() if name in known})
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -55,3 +70,24 @@ class Failure:
     kind: str
     cause: str
     remedy: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """What ``error`` says; one that is not of our tree is a defect."""
+        if isinstance(error, VdibenchError):
+            return cls(type(error).__name__, error.cause, error.remedy)
+        return cls("VdibenchError", f"the client failed: {error!r}", "report this as a defect of vdibench")
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """From plain values."""
+        return cls(str(document.get("kind", "")), str(document.get("cause", "")), str(document.get("remedy", "")))
+
+    def document(self) -> dict[str, str]:
+        """As plain values, for a message."""
+        return {"kind": self.kind, "cause": self.cause, "remedy": self.remedy}
+
+    def error(self) -> VdibenchError:
+        """The error again, of its own class."""
+        kind = getattr(errors, self.kind, None) if self.kind in errors.__all__ else None
+        return (kind or VdibenchError)(self.cause, self.remedy)

@@ -1,0 +1,74 @@
+"""Samples of many sessions on their way to the run folder: gathered as they are, handed over as columns. Thread-safe.
+
+A session's frame costs one append here; everything else is done for hundreds of rows at once, a few times a second.
+Each row keeps the place of the moment it was taken at.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Any
+
+from vdibench.client import FrameRecord
+from vdibench.recorder import Place, Recorder
+from vdibench.store import RunFolder
+
+__all__ = ["BatchRecorder", "SeenFrame"]
+
+SeenFrame = tuple[Place, str, FrameRecord]
+"""Place in the run, session, and the frame."""
+
+_FRAME_COLUMNS = tuple(FrameRecord.__dataclass_fields__)
+_FRAME_VALUES = attrgetter(*_FRAME_COLUMNS)
+
+
+class BatchRecorder(Recorder):
+    """A recorder that hands over when it is told to; see :meth:`hand_over`.
+
+    :ivar rows: handed over until now, of all tables.
+    """
+
+    def __init__(self, folder: RunFolder, place: Place) -> None:
+        super().__init__(folder, place)
+        self.rows = 0
+        self._frames: deque[SeenFrame] = deque()
+        self._others: deque[tuple[str, dict[str, Any]]] = deque()
+
+    def frame(self, session: str, record: FrameRecord) -> None:
+        """One video frame."""
+        self._frames.append((self.place, session, record))
+
+    def _append(self, table: str, session: str, values: Mapping[str, Any]) -> None:
+        self._others.append((table, {**self.place.columns(session), **values}))
+
+    def hand_over(self) -> Sequence[SeenFrame]:
+        """Give what has gathered to the run folder; returns its frames, for whoever counts them.
+
+        :raises StoreError: the run folder refuses; what it refused is lost.
+        """
+        # Only what is there now: decoder threads may add meanwhile.
+        frames = [self._frames.popleft() for _ in range(len(self._frames))]
+        others = [self._others.popleft() for _ in range(len(self._others))]
+        self.rows += len(frames) + len(others)
+        for place, seen in groupby(frames, key=itemgetter(0)):
+            self._folder.append("frames", _columns(place, list(seen)))
+        others.sort(key=lambda item: (item[0], tuple(item[1])))
+        for (table, _), rows in groupby(others, key=lambda item: (item[0], tuple(item[1]))):
+            self._folder.append(table, [values for _, values in rows])
+        return frames
+
+
+def _columns(place: Place, seen: list[SeenFrame]) -> dict[str, Sequence[Any]]:
+    count = len(seen)
+    values = zip(*(_FRAME_VALUES(record) for _, _, record in seen), strict=True)
+    return {
+        "suite": [place.suite] * count,
+        "level": [place.level] * count,
+        "trial": [place.trial] * count,
+        "phase": [place.phase] * count,
+        "session": [session for _, session, _ in seen],
+        **dict(zip(_FRAME_COLUMNS, values, strict=True)),
+    }

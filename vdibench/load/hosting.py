@@ -1,0 +1,224 @@
+"""The sessions that an engine hosts, by user, and the closed list of what may be asked of them. I/O; one event loop.
+
+A session belongs to a user from ``connect`` to ``disconnect``. What ends it is recorded once, as the suites do:
+milestone ``failed`` and a fact with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vdibench.client import DesktopSession, InputKind, InputRecord
+from vdibench.errors import StreamLost, UsageError, VdibenchError
+from vdibench.load.batches import BatchRecorder
+from vdibench.load.roster import Roster
+
+__all__ = ["VERBS", "SessionHost"]
+
+_ARRIVAL_STEP_SECONDS = 0.25
+
+
+@dataclass
+class _Hosted:
+    """One user's session.
+
+    :param showing: it shows video now.
+    :param failed: its end was recorded.
+    """
+
+    session: DesktopSession
+    showing: bool = False
+    failed: bool = False
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    drops: float = 0.0
+    received: float = 0.0
+    lost: float = 0.0
+
+
+class SessionHost:
+    """Connects, watches and steers for users, who are named by the index of their desktop in the roster."""
+
+    def __init__(self, roster: Roster, recorder: BatchRecorder) -> None:
+        self._roster = roster
+        self._recorder = recorder
+        self._hosted: dict[int, _Hosted] = {}
+        self.inputs: list[InputRecord] = []
+        self.ended: list[str] = []
+
+    # what may be asked
+
+    async def call(self, verb: str, user: int, arguments: dict[str, Any]) -> Any:
+        """Do what ``verb`` says; see :data:`VERBS`.
+
+        :raises UsageError: there is no such verb, user or session.
+        :raises VdibenchError: as the session's method of that name.
+        """
+        do = VERBS.get(verb)
+        if do is None:
+            raise UsageError(f"an engine cannot {verb!r}", f"ask for one of {', '.join(sorted(VERBS))}")
+        if verb in {"connect", "disconnect"}:
+            return await do(self, user, arguments)
+        hosted = self._find(user)
+        return await self._during(hosted, do(self, user, arguments))
+
+    async def _during(self, hosted: _Hosted, work: Awaitable[Any]) -> Any:
+        """Await ``work`` unless the user leaves meanwhile."""
+        task = asyncio.ensure_future(work)
+        hosted.tasks.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise StreamLost("the user left", "nothing is wrong") from None
+        except StreamLost as error:
+            self._fail(hosted, error)
+            raise
+        finally:
+            hosted.tasks.discard(task)
+
+    def _find(self, user: int) -> _Hosted:
+        if user not in self._hosted:
+            raise UsageError(f"user {user} has no session", "connect first")
+        return self._hosted[user]
+
+    async def _connect(self, user: int, arguments: dict[str, Any]) -> dict[str, Any]:
+        if user in self._hosted:
+            raise UsageError(f"user {user} is connected already", "disconnect first, or reconnect")
+        if not 0 <= user < len(self._roster.desktops):
+            raise UsageError(f"the roster has no desktop {user}", "ask for fewer users than there are desktops")
+        desktop = self._roster.desktops[user]
+        session = DesktopSession(desktop, self._recorder, self._roster.session_options(desktop))
+        hosted = self._hosted[user] = _Hosted(session)
+        try:
+            await self._during(hosted, session.connect())
+        except VdibenchError as error:
+            self._fail(hosted, error)
+            raise
+        return {"dialect": str(session.dialect or "")}
+
+    async def _first_frame(self, user: int, arguments: dict[str, Any]) -> None:
+        hosted = self._find(user)
+        try:
+            await hosted.session.first_frame()
+        except VdibenchError as error:
+            self._fail(hosted, error)
+            raise
+        hosted.showing = True
+
+    async def _watch(self, user: int, arguments: dict[str, Any]) -> None:
+        hosted = self._find(user)
+        await hosted.session.watch(float(arguments["seconds"]))
+        if hosted.session.picture.marker_is_stale():
+            raise StreamLost("the marker vanished from the picture", "check the desk in its log")
+
+    async def _press(self, user: int, arguments: dict[str, Any]) -> dict[str, float]:
+        record = await self._find(user).session.press(InputKind(arguments["kind"]))
+        self.inputs.append(record)
+        return {"seconds": record.photon_unix_seconds - record.sent_unix_seconds}
+
+    async def _type_text(self, user: int, arguments: dict[str, Any]) -> None:
+        await self._find(user).session.type_text(**arguments)
+
+    async def _scroll(self, user: int, arguments: dict[str, Any]) -> None:
+        await self._find(user).session.scroll(**arguments)
+
+    async def _resize(self, user: int, arguments: dict[str, Any]) -> list[int]:
+        return list(await self._find(user).session.resize(int(arguments["width"]), int(arguments["height"])))
+
+    async def _reconnect(self, user: int, arguments: dict[str, Any]) -> None:
+        hosted = self._find(user)
+        hosted.showing = False
+        hosted.drops = hosted.received = hosted.lost = 0.0
+        self.ended.append(hosted.session.desktop.id)
+        hosted.failed = False
+        try:
+            await hosted.session.reconnect(float(arguments.get("patience_seconds", 0.0)))
+        except VdibenchError as error:
+            self._fail(hosted, error)
+            raise
+        hosted.showing = True
+
+    async def _disconnect(self, user: int, arguments: dict[str, Any]) -> None:
+        """End the user's session, wherever it is; one that has none is left alone."""
+        hosted = self._hosted.get(user)
+        if hosted is None:
+            return
+        hosted.showing = False
+        for task in tuple(hosted.tasks):
+            task.cancel()
+        await asyncio.gather(*hosted.tasks, return_exceptions=True)
+        try:
+            await hosted.session.leave()
+        finally:
+            self.ended.append(hosted.session.desktop.id)
+            # Only now: a user that comes anew must not meet the old session at its desktop.
+            self._hosted.pop(user, None)
+
+    def _fail(self, hosted: _Hosted, error: VdibenchError) -> None:
+        hosted.showing = False
+        if hosted.failed:
+            return
+        hosted.failed = True
+        place, desktop = self._recorder.place, hosted.session.desktop.id
+        self._recorder.milestone(desktop, "failed", time.time())
+        self._recorder.fact(desktop, f"failure.level-{place.level}.trial-{place.trial}", str(error))
+
+    # all of them
+
+    async def leave(self) -> None:
+        """End every session; each is bounded in time."""
+        await asyncio.gather(*(self._disconnect(user, {}) for user in tuple(self._hosted)), return_exceptions=True)
+
+    @property
+    def showing(self) -> int:
+        """Sessions that show video."""
+        return sum(hosted.showing for hosted in self._hosted.values())
+
+    @property
+    def backlog(self) -> int:
+        """Frames that wait for a decoder."""
+        return sum(hosted.session.picture.backlog for hosted in self._hosted.values())
+
+    def offset(self, session: str, unix_seconds: float) -> float:
+        """A desktop's clock minus ours at an instant; 0 on one host, where there is one clock."""
+        if not self._roster.compare_clocks:
+            return 0.0
+        for hosted in self._hosted.values():
+            if hosted.session.desktop.id == session:
+                found = hosted.session.clock.estimate(unix_seconds)
+                return found.offset_seconds if found is not None else 0.0
+        return 0.0
+
+    def counted(self) -> dict[str, float]:
+        """What the sessions' sockets received, lost and dropped since the last call: keys as in ``EngineSecond``."""
+        total = {"bytes_received": 0.0, "packets_lost": 0.0, "socket_drops": 0.0}
+        for hosted in self._hosted.values():
+            counters = hosted.session.read()
+            for key, name, now in (
+                ("bytes_received", "received", counters.bytes_received),
+                ("packets_lost", "lost", counters.packets_lost),
+                ("socket_drops", "drops", counters.socket_drops),
+            ):
+                if now == now:  # NaN: not applicable
+                    total[key] += max(0.0, now - getattr(hosted, name))
+                    setattr(hosted, name, now)
+        return total
+
+
+_Verb = Callable[[SessionHost, int, dict[str, Any]], Awaitable[Any]]
+
+VERBS: dict[str, _Verb] = {
+    "connect": SessionHost._connect,
+    "first_frame": SessionHost._first_frame,
+    "watch": SessionHost._watch,
+    "press": SessionHost._press,
+    "type_text": SessionHost._type_text,
+    "scroll": SessionHost._scroll,
+    "resize": SessionHost._resize,
+    "reconnect": SessionHost._reconnect,
+    "disconnect": SessionHost._disconnect,
+}
+"""What a user may ask for, by name."""

@@ -1,0 +1,223 @@
+"""What the Locust master does: desktops for users, workers that must be there, the driver's word. I/O; gevent only."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import gevent.queue
+
+from vdibench.errors import VdibenchError, WorkerLost
+from vdibench.load.control import ControlLine, open_control_line, watch_parent
+from vdibench.load.leases import Leases
+from vdibench.load.messages import EngineSecond, Failure
+from vdibench.load.roster import Roster
+from vdibench.load.worker import this_host
+from vdibench.store.processes import is_alive
+
+__all__ = ["KEPT_SECONDS", "MasterSide", "WorkerSeen"]
+
+_LOG = logging.getLogger(__name__)
+KEPT_SECONDS = 3600
+"""So many seconds of engines are kept for whoever looks on."""
+
+_LOOK_SECONDS = 0.25
+# A worker elsewhere says something every second. Three in a row may be late on a host that is full; more are not.
+_SILENCE_SECONDS = 4.0
+
+
+@dataclass
+class WorkerSeen:
+    """A worker that introduced itself.
+
+    :param heard: monotonic instant of its last word.
+    """
+
+    node: str
+    index: int
+    pid: int
+    identity: str
+    host: str
+    engine_pid: int
+    heard: float
+
+
+class MasterSide:
+    """Leases, places, seconds and faults.
+
+    :param runner: Locust's, of a master or of a process that is all in one.
+    :param stop_web: ends the web page, where there is one.
+    :ivar seconds: what engines said, the latest last.
+    :ivar fault: what ended the load before its time; None while nothing did.
+    """
+
+    def __init__(self, environment: Any, runner: Any, roster: Roster, stop_web: Callable[[], None]) -> None:
+        self.roster = roster
+        self.seconds: deque[EngineSecond] = deque(maxlen=KEPT_SECONDS)
+        self.fault: VdibenchError | None = None
+        self.workers: dict[str, WorkerSeen] = {}
+        self._environment = environment
+        self._runner = runner
+        self._stop_web = stop_web
+        self._leases = Leases(len(roster.desktops))
+        self._place: dict[str, Any] | None = None
+        self._placed: set[str] = set()
+        self._scales: gevent.queue.Queue = gevent.queue.Queue()
+        self._ending = False
+        for name, listener in (
+            ("hello", self._hello),
+            ("lease", self._lease),
+            ("unlease", self._unlease),
+            ("left", self._left),
+            ("user", self._user),
+            ("placed", self._placed_by),
+            ("second", self._second),
+            ("fault", self._fault),
+        ):
+            runner.register_message(f"vdibench_{name}", listener)
+        self._control: ControlLine | None = open_control_line(self._told, self.end)
+        if self._control is not None:
+            watch_parent(self.end)
+        gevent.spawn(self._watch_workers)
+
+    def listening(self, port: int) -> None:
+        """The master takes workers at ``port``."""
+        self._say("listening", port=port)
+
+    def _say(self, what: str, **values: Any) -> None:
+        if self._control is not None:
+            self._control.say({"say": what, **values})
+
+    # the driver
+
+    def _told(self, message: dict[str, Any]) -> None:
+        what = message.get("do")
+        if what == "place":
+            self._place = {key: message[key] for key in ("level", "trial", "phase", "number")}
+            self._placed.clear()
+            self._runner.send_message("vdibench_place", self._place)
+        elif what == "scale":
+            self._scales.put((int(message["users"]), float(message["spawn_rate"])))
+        elif what == "quit":
+            self.end()
+
+    def next_scale(self) -> tuple[int, float]:
+        """Wait until the driver wants another number of users; returns it and the users a second."""
+        users, rate = self._scales.get()
+        # Leaving costs nobody anything: all at once.
+        return users, max(rate, float(len(self._leases.held))) if users == 0 else rate
+
+    # workers
+
+    def _hello(self, environment: Any, msg: Any, **rest: Any) -> None:
+        said = msg.data
+        seen = WorkerSeen(
+            msg.node_id,
+            int(said["index"]),
+            int(said["pid"]),
+            str(said["identity"]),
+            str(said["host"]),
+            int(said["engine_pid"]),
+            time.monotonic(),
+        )
+        self.workers[msg.node_id] = seen
+        if self._place is not None:
+            self._runner.send_message("vdibench_place", self._place, self._address(msg.node_id))
+        self._say("worker", index=seen.index, pid=seen.pid, engine_pid=seen.engine_pid, host=seen.host)
+
+    @staticmethod
+    def _address(node: str) -> str | None:
+        return None if node == "local" else node
+
+    def _watch_workers(self) -> None:
+        here = this_host()
+        while not self._ending:
+            gevent.sleep(_LOOK_SECONDS)
+            for worker in tuple(self.workers.values()):
+                silent = time.monotonic() - worker.heard
+                gone = not is_alive(worker.pid, worker.identity) if worker.host == here else silent > _SILENCE_SECONDS
+                if gone and not self._ending:
+                    self._lost(worker)
+
+    def _lost(self, worker: WorkerSeen) -> None:
+        del self.workers[worker.node]
+        for holder, ticket, desktop in self._leases.lost(worker.node):
+            self._grant(str(holder), ticket, desktop)
+        self.fail(
+            WorkerLost(
+                f"worker {worker.index} (process {worker.pid}) is gone with its users",
+                "look at its log; memory and signals are what ends a process",
+            )
+        )
+
+    def _second(self, environment: Any, msg: Any, **rest: Any) -> None:
+        if (worker := self.workers.get(msg.node_id)) is not None:
+            worker.heard = time.monotonic()
+        self.seconds.append(EngineSecond.of(msg.data))
+        self._say("second", **msg.data)
+
+    def _placed_by(self, environment: Any, msg: Any, **rest: Any) -> None:
+        if self._place is None or msg.data["number"] != self._place["number"]:
+            return
+        self._placed.add(msg.node_id)
+        if self._placed >= self.workers.keys():
+            self._say("placed", number=self._place["number"])
+
+    # users
+
+    def _lease(self, environment: Any, msg: Any, **rest: Any) -> None:
+        desktop = self._leases.take(msg.node_id, msg.data["ticket"])
+        if desktop is not None:
+            self._grant(msg.node_id, msg.data["ticket"], desktop)
+
+    def _grant(self, node: str, ticket: Any, desktop: int) -> None:
+        self._say("user", desktop=desktop, state="leased", failure=None)
+        self._runner.send_message("vdibench_leased", {"ticket": ticket, "desktop": desktop}, self._address(node))
+
+    def _unlease(self, environment: Any, msg: Any, **rest: Any) -> None:
+        self._leases.forget(msg.node_id, msg.data["ticket"])
+
+    def _left(self, environment: Any, msg: Any, **rest: Any) -> None:
+        desktop = msg.data["desktop"]
+        self._say("user", desktop=desktop, state="left", failure=None)
+        if (following := self._leases.give_back(desktop, msg.node_id)) is not None:
+            node, ticket, given = following
+            self._grant(str(node), ticket, given)
+
+    def _user(self, environment: Any, msg: Any, **rest: Any) -> None:
+        self._say("user", **msg.data)
+
+    # ending
+
+    def _fault(self, environment: Any, msg: Any, **rest: Any) -> None:
+        self.fail(Failure.read(msg.data).error())
+
+    def fail(self, error: VdibenchError) -> None:
+        """End the load before its time, with the error's exit code; only the first error counts."""
+        if self._ending:
+            return
+        self.fault = error
+        _LOG.error("%s: %s", type(error).__name__, error)
+        self._environment.process_exit_code = error.exit_code
+        self._say("fault", **Failure.of(error).document())
+        self.end()
+
+    def end(self) -> None:
+        """End the load; safe to call twice."""
+        if self._ending:
+            return
+        self._ending = True
+        gevent.spawn(self._end)
+
+    def _end(self) -> None:
+        self._runner.quit()
+        self._stop_web()
+
+    def close(self) -> None:
+        """The process is about to end."""
+        self._ending = True
