@@ -151,6 +151,8 @@ _ALL = (
         _executable("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
         optional_for_report=True,
     ),
+    Capability("OpenGL beside the screen (libEGL.so.1)", ("libegl1",), _library("libEGL.so.1"), True),
+    Capability("OpenGL in software", ("libgl1-mesa-dri",), _in_libraries("dri/swrast_dri.so"), True),
     Capability(
         "traffic control for network namespaces (tc)", ("iproute2",), _administrative("tc"), optional_for_report=True
     ),

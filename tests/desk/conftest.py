@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import select
 import struct
@@ -171,7 +172,8 @@ def drawing_desk(display: str, authority: Path, *options: str) -> Iterator[subpr
     finally:
         os.close(writer)
     try:
-        assert read_within(reader) == b"ready\n"
+        ready = read_within(reader).decode()
+        assert re.fullmatch(r"ready .+\n" if "3d" in options else r"ready\n", ready), ready
         assert read_within(reader) == b"", "the descriptor stays open after the first frame"
         yield process
     finally:

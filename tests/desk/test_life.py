@@ -171,12 +171,25 @@ def test_a_screen_too_small_is_said(outcome, make_screen) -> None:
     assert "use a larger screen or --cell 12" in one_line(text)
 
 
-@pytest.mark.parametrize("workload", ["text", "window", "video"])
+@pytest.mark.parametrize("workload", ["text", "window", "video", "3d"])
 @pytest.mark.parametrize("screen", ["100x60x24", "600x130x24", "4096x2160x24"])
 def test_workloads_on_unusual_screens(outcome, make_screen, workload, screen) -> None:
     with make_screen(screen=screen) as server:
         status, text = outcome(server.display, server.authority, "--workload", workload, "--duration", "0.3")
     assert status == 0, text
+
+
+@pytest.mark.parametrize("lacking", ["library", "drivers"])
+def test_no_opengl_is_said_and_nothing_else_is_drawn(outcome, shared_screen, tmp_path, monkeypatch, lacking) -> None:
+    if lacking == "library":
+        (tmp_path / "libEGL.so.1").write_bytes(b"")  # found first, and no library
+        monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    else:
+        monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))
+    status, text = outcome(shared_screen.display, shared_screen.authority, "--workload", "3d", "--duration", "5")
+    assert status == 2
+    assert "no OpenGL for workload 3d" in one_line(text)
+    assert "libegl1" in text
 
 
 def test_version_from_the_file_and_from_the_package() -> None:

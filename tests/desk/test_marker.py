@@ -73,7 +73,7 @@ def test_cell_size(start_desk, cell: int) -> None:
     assert eye.patches(cell) == (False, False)
 
 
-@pytest.mark.parametrize("workload", ["idle", "text", "window", "video"])
+@pytest.mark.parametrize("workload", ["idle", "text", "window", "video", "3d"])
 def test_workload_moves_below_the_marker_only(start_desk, workload: str) -> None:
     eye = start_desk("--workload", workload)
     first = eye.picture(0, 128, 1280, 592)
@@ -87,7 +87,7 @@ def test_workload_moves_below_the_marker_only(start_desk, workload: str) -> None
             changed |= (eye.picture(0, 128, 1280, 592) != first).any(axis=2)
             assert (eye.picture(512, 0, 768, 128) == strip).all()
     share = changed.mean()
-    bounds = {"idle": (0, 0), "text": (0.1, 1), "window": (0.1, 0.9), "video": (0.95, 1)}[workload]
+    bounds = {"idle": (0, 0), "text": (0.1, 1), "window": (0.1, 0.9), "video": (0.95, 1), "3d": (0.1, 0.9)}[workload]
     assert bounds[0] <= share <= bounds[1], share
 
 

@@ -45,7 +45,7 @@ class Randr:
         return reply
 
 
-@pytest.mark.parametrize("workload", ["text", "window", "video"])
+@pytest.mark.parametrize("workload", ["text", "window", "video", "3d"])
 def test_resize(start_desk, make_screen, workload: str) -> None:
     with make_screen(screen="1600x900x24") as server:
         eye = start_desk("--workload", workload, server=server)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vdibench.errors import LabError, UsageError
-from vdibench.lab import DEFAULT_NAME, Access, DesktopSpec, Lab, LabSpec, LabStatus
+from vdibench.lab import DEFAULT_NAME, Access, DesktopSpec, Lab, LabSpec, LabStatus, workloads
 from vdibench.records import Display, Workload
 from vdibench.selkies import Dialect
 
@@ -39,8 +39,8 @@ def lab() -> None:
     "--workload",
     default="text",
     show_default=True,
-    type=click.Choice([item.value for item in Workload]),
-    help="What is shown.",
+    metavar="NAMES",
+    help=f"What is shown: {', '.join(Workload)}; several, commas between, are dealt out in turn.",
 )
 @click.option(
     "--dialect",
@@ -70,16 +70,20 @@ def up(
     width, _, height = size.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"{size!r} is no picture size", "write one such as 1920x1080")
-    spec = DesktopSpec(
-        display=Display(int(width), int(height), framerate),
-        workload=Workload(workload),
-        bitrate_bps=bitrate,
-        dialect=Dialect(dialect),
-        access=Access(tls=tls, subfolder=subfolder, secure=secure),
+    shown = workloads(workload)
+    specs = tuple(
+        DesktopSpec(
+            display=Display(int(width), int(height), framerate),
+            workload=shown[index % len(shown)],
+            bitrate_bps=bitrate,
+            dialect=Dialect(dialect),
+            access=Access(tls=tls, subfolder=subfolder, secure=secure),
+        )
+        for index in range(desktops)
     )
     console = Console(stderr=True)
     started = Lab.up(
-        LabSpec(desktops=(spec,) * desktops),
+        LabSpec(desktops=specs),
         name=name,
         owned=False,
         on_progress=lambda line: console.print(line, highlight=False) if console.is_terminal else None,

@@ -15,6 +15,7 @@ import argparse
 import array
 import binascii
 import contextlib
+import ctypes
 import functools
 import json
 import math
@@ -27,15 +28,16 @@ import socket
 import struct
 import sys
 import time
+import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Connection", "DeskError", "main", "marker_bytes", "request"]
 
-VERSION = "1.2"
-BAD_DISPLAY = BAD_SOUND = 2
+VERSION = "1.3"
+BAD_DISPLAY = BAD_SOUND = BAD_GRAPHICS = 2
 SERVER_FAILED = 1
 
 
@@ -60,7 +62,7 @@ ERROR, REPLY, KEY_PRESS, KEY_RELEASE, BUTTON_PRESS = 0, 1, 2, 3, 4
 FOCUS_OUT, EXPOSE, CONFIGURE_NOTIFY, GENERIC_EVENT = 10, 12, 22, 35
 CREATE_WINDOW, CHANGE_WINDOW_ATTRIBUTES, MAP_WINDOW, CONFIGURE_WINDOW = 1, 2, 8, 12
 CHANGE_PROPERTY, SET_INPUT_FOCUS, GET_INPUT_FOCUS, OPEN_FONT, QUERY_FONT = 18, 42, 43, 45, 47
-CREATE_PIXMAP, CREATE_GC, CHANGE_GC, COPY_AREA = 53, 55, 56, 62
+CREATE_PIXMAP, FREE_PIXMAP, CREATE_GC, CHANGE_GC, COPY_AREA = 53, 54, 55, 56, 62
 POLY_FILL_RECTANGLE, PUT_IMAGE, GET_IMAGE, IMAGE_TEXT8, QUERY_EXTENSION = 70, 72, 73, 76, 98
 
 
@@ -390,14 +392,19 @@ class Canvas:
         """Make a pixmap in the server, with an image of 4 bytes a pixel when given; return its id."""
         identity = self.connection.new_id()
         requests = [request(CREATE_PIXMAP, 24, struct.pack("<IIHH", identity, self.window, width, height))]
+        self.connection.send(requests + self.put(identity, width, memoryview(image)))
+        return identity
+
+    def put(self, drawable: int, width: int, image: memoryview) -> list[bytes]:
+        """Put rows of ``width`` pixels, 4 bytes each, at the top left of a pixmap."""
+        requests = []
         rows = max(1, PUT_IMAGE_BYTES // (4 * width))
         context = self.context(0)
-        for top in range(0, height if image else 0, rows):
+        for top in range(0, len(image) // (4 * width), rows):
             part = image[4 * width * top : 4 * width * (top + rows)]
-            head = (identity, context, width, len(part) // (4 * width), 0, top, 0, 24)
+            head = (drawable, context, width, len(part) // (4 * width), 0, top, 0, 24)
             requests.append(request(PUT_IMAGE, 2, struct.pack("<IIHHhhBB2x", *head) + part))
-        self.connection.send(requests)
-        return identity
+        return requests
 
     def fill(self, drawable: int, context: int, rects: list[Rect]) -> bytes:
         """Fill rectangles of a window or pixmap."""
@@ -582,7 +589,11 @@ class Workload:
 
     ``paint`` draws everything anew for the canvas as it is now; ``step`` advances to a time in seconds
     since the start. Both return requests and draw inside ``canvas.area`` only.
+
+    :ivar label: what draws it, where that is not the X server.
     """
+
+    label = ""
 
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
@@ -782,7 +793,315 @@ class Video(Workload):
         ]
 
 
-WORKLOADS = {"idle": Workload, "text": Text, "window": Window, "video": Video}
+# ---------------------------------------------------------------------------------------------------
+# Workload 3d: OpenGL ES 2 by EGL, beside the screen; its picture then goes to the X server as an image
+# ---------------------------------------------------------------------------------------------------
+
+GRAPHICS_REMEDY = "install libegl1 and libgl1-mesa-dri, or the GPU's driver with graphics, or choose another workload"
+SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software", "swiftshader")  # in names of renderers that are no GPU
+
+EGL_NONE, EGL_EXTENSIONS, EGL_WIDTH, EGL_HEIGHT, EGL_ES = 0x3038, 0x3055, 0x3057, 0x3056, 0x30A0
+EGL_DEVICES, EGL_SURFACELESS, DEVICES_AT_MOST = 0x313F, 0x31DD, 16
+# A surface beside the screen, OpenGL ES 2, eight bits a colour and a depth buffer; the context: version 2.
+EGL_CONFIG = (0x3033, 1, 0x3040, 4, 0x3024, 8, 0x3023, 8, 0x3022, 8, 0x3025, 16, EGL_NONE)
+EGL_CONTEXT = (0x3098, 2, EGL_NONE)
+GL_RENDERER, GL_RGBA, GL_BYTE, GL_FLOAT, GL_SHORT, GL_TRIANGLES = 0x1F01, 0x1908, 0x1401, 0x1406, 0x1403, 4
+GL_ARRAY, GL_ELEMENTS, GL_STATIC, GL_DEPTH_TEST, GL_CLEAR = 0x8892, 0x8893, 0x88E4, 0x0B71, 0x4100
+GL_VERTEX, GL_FRAGMENT, GL_LINKED = 0x8B31, 0x8B30, 0x8B82
+
+# Result, then arguments: v nothing, i number, f float, p pointer, s text.
+EGL_FUNCTIONS = """eglGetProcAddress ps, eglGetDisplay pp, eglInitialize ippp, eglBindAPI ii, eglQueryString spi,
+    eglChooseConfig ipppip, eglCreateContext ppppp, eglCreatePbufferSurface pppp, eglDestroySurface ipp,
+    eglMakeCurrent ipppp, eglTerminate ip, eglGetError i"""
+EGL_EXTRAS = "eglQueryDevicesEXT iipp, eglQueryDeviceStringEXT spi, eglGetPlatformDisplayEXT pipp"
+GL_FUNCTIONS = """glGetString si, glGetError i, glCreateShader ii, glShaderSource viipp, glCompileShader vi,
+    glCreateProgram i, glAttachShader vii, glBindAttribLocation viis, glLinkProgram vi, glGetProgramiv viip,
+    glUseProgram vi, glGetUniformLocation iis, glUniform2f viff, glUniform3f vifff, glUniformMatrix3fv viiip,
+    glGenBuffers vip, glBindBuffer vii, glBufferData vippi, glEnableVertexAttribArray vi,
+    glVertexAttribPointer viiiiip, glEnable vi, glViewport viiii, glClearColor vffff, glClear vi,
+    glDrawElements viiip, glReadPixels viiiiiip"""
+
+VERTEX_SHADER = b"""
+attribute vec3 position; attribute vec3 normal;
+uniform mat3 turn; uniform vec3 place; uniform vec2 focal;
+varying vec3 at; varying vec3 up; varying vec3 own;
+void main() {
+    own = position; at = turn * position + place; up = turn * normal;
+    // Rows are read from below, and an X server wants them from above: so the picture is drawn upside down.
+    gl_Position = vec4(at.x * focal.x, -at.y * focal.y, -1.02 * at.z - 2.02, -at.z);
+}
+"""
+FRAGMENT_SHADER = b"""
+precision mediump float;
+uniform vec3 colour;
+varying vec3 at; varying vec3 up; varying vec3 own;
+vec3 lit(vec3 lamp, vec3 shine, vec3 base) {
+    vec3 to = normalize(lamp - at); vec3 n = normalize(up);
+    float glance = max(dot(reflect(-to, n), normalize(-at)), 0.0);
+    return shine * (base * max(dot(n, to), 0.0) + 0.6 * pow(glance, 24.0));
+}
+void main() {
+    vec3 base = colour * (0.75 + 0.25 * sin(9.0 * own.x) * sin(9.0 * own.y) * sin(9.0 * own.z));
+    vec3 sum = 0.12 * base + lit(vec3(3.0, 4.0, 2.0), vec3(1.0, 0.95, 0.85), base)
+        + lit(vec3(-5.0, 1.0, -3.0), vec3(0.25, 0.35, 0.6), base);
+    gl_FragColor = vec4(sum.bgr, 1.0);  // the order of bytes that an X server wants
+}
+"""
+
+
+def functions(table: str, address: Callable[[str], int]) -> Any:
+    """Return an object with the functions of a table, each at its address.
+
+    :raises DeskError: one of them is nowhere.
+    """
+    kinds: dict[str, Any] = {
+        "v": None,
+        "i": ctypes.c_int,
+        "f": ctypes.c_float,
+        "p": ctypes.c_void_p,
+        "s": ctypes.c_char_p,
+    }
+    found = {}
+    for entry in table.split(","):
+        name, signature = entry.split()
+        where = address(name)
+        if not where:
+            raise no_graphics(f"{name} is missing")
+        found[name] = ctypes.CFUNCTYPE(*(kinds[letter] for letter in signature))(where)
+    return types.SimpleNamespace(**found)
+
+
+def no_graphics(cause: str) -> DeskError:
+    """Return what to say when there is no OpenGL: another picture in its place would be another workload."""
+    return DeskError(f"no OpenGL for workload 3d ({cause})", GRAPHICS_REMEDY, BAD_GRAPHICS)
+
+
+def numbers(*values: int) -> ctypes.Array[ctypes.c_int]:
+    """Return an array as EGL and OpenGL take it."""
+    return (ctypes.c_int * len(values))(*values)
+
+
+class Graphics:
+    """A current OpenGL ES 2 context with a surface beside the screen: on a GPU where EGL has one, else in software.
+
+    :raises DeskError: status 2 when there is no OpenGL, or it does not do what is asked.
+    """
+
+    def __init__(self) -> None:
+        os.environ.setdefault("EGL_LOG_LEVEL", "fatal")  # what a driver tried in vain is not the desk's to tell
+        try:
+            library = ctypes.CDLL("libEGL.so.1")
+            self._egl = functions(EGL_FUNCTIONS, lambda name: address_of(getattr(library, name)))
+        except (OSError, AttributeError) as error:
+            raise no_graphics(str(error)) from error
+        self.gl = functions(GL_FUNCTIONS, lambda name: int(self._egl.eglGetProcAddress(name.encode()) or 0))
+        self.renderer = ""
+        self._display = self._config = self._context = self._surface = 0
+        for display in self._displays():
+            if self._open(display):
+                break
+        if not self.renderer:
+            raise no_graphics("EGL offers no device that draws")
+
+    def resize(self, width: int, height: int) -> None:
+        """Draw at another size from now on, in pixels."""
+        egl, old = self._egl, self._surface
+        shape = numbers(EGL_WIDTH, width, EGL_HEIGHT, height, EGL_NONE)
+        self._surface = egl.eglCreatePbufferSurface(self._display, self._config, shape) or 0
+        if not self._surface or not egl.eglMakeCurrent(self._display, self._surface, self._surface, self._context):
+            raise no_graphics(f"no surface of {width}x{height}, EGL error {egl.eglGetError():#x}")
+        if old:
+            egl.eglDestroySurface(self._display, old)
+
+    def _displays(self) -> Iterator[int]:
+        """Every display that EGL has: GPUs and software by device, Mesa without a device, and the default."""
+        egl = self._egl
+        known = (egl.eglQueryString(None, EGL_EXTENSIONS) or b"").split()
+        if b"EGL_EXT_platform_base" in known:
+            more = functions(EGL_EXTRAS, lambda name: int(egl.eglGetProcAddress(name.encode()) or 0))
+            if b"EGL_EXT_platform_device" in known:
+                devices, count = (ctypes.c_void_p * DEVICES_AT_MOST)(), ctypes.c_int()
+                more.eglQueryDevicesEXT(DEVICES_AT_MOST, devices, ctypes.byref(count))
+                for device in devices[: count.value]:
+                    yield more.eglGetPlatformDisplayEXT(EGL_DEVICES, device, None) or 0
+            if b"EGL_MESA_platform_surfaceless" in known:
+                yield more.eglGetPlatformDisplayEXT(EGL_SURFACELESS, None, None) or 0
+        yield egl.eglGetDisplay(None) or 0
+
+    def _open(self, display: int) -> bool:
+        """Try a display, and keep it when it is a GPU's (then True) or the first that draws at all."""
+        egl, config, count = self._egl, ctypes.c_void_p(), ctypes.c_int()
+        if not display or not egl.eglInitialize(display, None, None):
+            return False
+        before = self._display, self._config, self._context, self._surface
+        egl.eglBindAPI(EGL_ES)
+        if egl.eglChooseConfig(display, numbers(*EGL_CONFIG), ctypes.byref(config), 1, ctypes.byref(count)):
+            context = egl.eglCreateContext(display, config, None, numbers(*EGL_CONTEXT)) if count.value else None
+            if context:
+                self._display, self._config, self._context, self._surface = display, config.value or 0, context, 0
+                try:
+                    self.resize(16, 16)
+                except DeskError:
+                    self._display, self._config, self._context, self._surface = before
+                    return False
+                found = (self.gl.glGetString(GL_RENDERER) or b"unknown").decode("ascii", "replace")
+                hardware = not any(word in found.lower() for word in SOFTWARE)
+                if hardware or not self.renderer:
+                    self.renderer = " ".join(found.split())
+                    return hardware
+                self._display, self._config, self._context, self._surface = before
+                egl.eglMakeCurrent(self._display, self._surface, self._surface, self._context)
+        return False
+
+
+def address_of(function: Any) -> int:
+    """Return where a library's function is."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+Vector = tuple[float, float, float]  # x to the right, y up, z towards the eye
+
+
+def torus_knot(around: int, across: int) -> tuple[array.array[float], array.array[int]]:
+    """Return the points (position and normal, six numbers) and triangles of a tube along a (2, 3) torus knot."""
+    points, triangles = array.array("f"), array.array("H")
+    for i in range(around):
+        here, ahead = knot(2 * math.pi * i / around), knot(2 * math.pi * i / around + 1e-3)
+        along = unit((ahead[0] - here[0], ahead[1] - here[1], ahead[2] - here[2]))
+        side = unit(cross(along, (0.0, 0.0, 1.0)))
+        top = cross(side, along)
+        for j in range(across):
+            angle = 2 * math.pi * j / across
+            normal = [math.cos(angle) * side[axis] + math.sin(angle) * top[axis] for axis in range(3)]
+            points.extend([here[axis] + 0.24 * normal[axis] for axis in range(3)] + normal)
+            right, ring = (j + 1) % across, (i + 1) % around * across
+            corners = (i * across + j, ring + j, i * across + right, ring + right)
+            triangles.extend(corners[k] for k in (0, 1, 2, 2, 1, 3))
+    return points, triangles
+
+
+def knot(turn: float) -> Vector:
+    """Return a point of the knot."""
+    reach = 1 + 0.45 * math.cos(3 * turn)
+    return reach * math.cos(2 * turn), reach * math.sin(2 * turn), 0.45 * math.sin(3 * turn)
+
+
+def cross(a: Vector, b: Vector) -> Vector:
+    """Return the vector that is perpendicular to both."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+def unit(a: Vector) -> Vector:
+    """Return the vector of length one in the same direction."""
+    length = math.hypot(*a)
+    return a[0] / length, a[1] / length, a[2] / length
+
+
+class Scene(Workload):
+    """Three knots that turn under two lamps: 9,216 triangles a frame, lit for each pixel.
+
+    Drawn by OpenGL, read back and put on the screen as an image: what a desktop without a screen of its own does with
+    a program's picture. ``label`` says what drew it.
+    """
+
+    AROUND, ACROSS = 128, 12
+    # Where, its colour, and how fast it turns in radians a second.
+    KNOTS = (
+        ((0.0, 0.0, -4.6), (0.9, 0.45, 0.15), (0.9, 0.5)),
+        ((-3.4, 0.3, -6.5), (0.2, 0.6, 0.9), (-0.7, 0.8)),
+        ((3.4, -0.3, -6.5), (0.35, 0.8, 0.35), (0.6, -1.1)),
+    )
+
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(canvas)
+        self._graphics = Graphics()
+        self.label = self._graphics.renderer
+        self._gl = self._graphics.gl
+        self._uniforms = self._build()
+        self._count = self._upload()
+        self._size = (0, 0)
+        self._pixmap = 0
+        self._image = bytearray()
+
+    def paint(self) -> list[bytes]:
+        """Draw the picture at the size that the canvas has now."""
+        return self.step(0.0)
+
+    def step(self, now: float) -> list[bytes]:
+        """Draw the picture of a time."""
+        area, canvas, gl = self.canvas.area, self.canvas, self._gl
+        width, height = area.width, area.height
+        if not height:
+            return []
+        freed = self._fit(width, height)
+        gl.glClear(GL_CLEAR)
+        gl.glUniform2f(self._uniforms["focal"], 2.2 * height / width, 2.2)
+        for place, colour, (yaw, pitch) in self.KNOTS:
+            a, b, c, d = math.cos(yaw * now), math.sin(yaw * now), math.cos(pitch * now), math.sin(pitch * now)
+            turn = array.array("f", (a, b * d, -b * c, 0.0, c, d, b, -a * d, a * c))
+            gl.glUniformMatrix3fv(self._uniforms["turn"], 1, 0, turn.buffer_info()[0])
+            gl.glUniform3f(self._uniforms["place"], *place)
+            gl.glUniform3f(self._uniforms["colour"], *colour)
+            gl.glDrawElements(GL_TRIANGLES, self._count, GL_SHORT, None)
+        pixels = (ctypes.c_char * len(self._image)).from_buffer(self._image)
+        gl.glReadPixels(0, 0, width, height, GL_RGBA, GL_BYTE, ctypes.addressof(pixels))
+        error = gl.glGetError()
+        if error:
+            raise no_graphics(f"{self.label} fails with error {error:#x}")
+        return [
+            *freed,
+            *canvas.put(self._pixmap, width, memoryview(self._image)),
+            canvas.copy(self._pixmap, canvas.window, (0, 0), area),
+        ]
+
+    def _fit(self, width: int, height: int) -> list[bytes]:
+        """Take on a size; return the request that gives back what the size before needed."""
+        if (width, height) == self._size:
+            return []
+        old, self._size = self._pixmap, (width, height)
+        self._graphics.resize(width, height)
+        self._gl.glViewport(0, 0, width, height)
+        self._image = bytearray(4 * width * height)
+        self._pixmap = self.canvas.pixmap(width, height)
+        return [request(FREE_PIXMAP, 0, struct.pack("<I", old))] if old else []
+
+    def _build(self) -> dict[str, int]:
+        """Make the program of both shaders the current one; return where its inputs are."""
+        gl, linked = self._gl, ctypes.c_int()
+        program = gl.glCreateProgram()
+        for kind, source in ((GL_VERTEX, VERTEX_SHADER), (GL_FRAGMENT, FRAGMENT_SHADER)):
+            shader = gl.glCreateShader(kind)
+            gl.glShaderSource(shader, 1, ctypes.byref(ctypes.c_char_p(source)), None)
+            gl.glCompileShader(shader)
+            gl.glAttachShader(program, shader)
+        for index, name in enumerate((b"position", b"normal")):
+            gl.glBindAttribLocation(program, index, name)
+        gl.glLinkProgram(program)
+        gl.glGetProgramiv(program, GL_LINKED, ctypes.byref(linked))
+        if not linked.value:
+            raise no_graphics(f"{self.label} refuses the shaders")
+        gl.glUseProgram(program)
+        gl.glEnable(GL_DEPTH_TEST)
+        gl.glClearColor(0.16, 0.13, 0.11, 1.0)  # blue, green, red
+        names = ("turn", "place", "focal", "colour")
+        return {name: int(gl.glGetUniformLocation(program, name.encode())) for name in names}
+
+    def _upload(self) -> int:
+        """Hand the knot over once; return how many corners its triangles have."""
+        gl, buffers = self._gl, numbers(0, 0)
+        points, triangles = torus_knot(self.AROUND, self.ACROSS)
+        gl.glGenBuffers(2, buffers)
+        gl.glBindBuffer(GL_ARRAY, buffers[0])
+        gl.glBufferData(GL_ARRAY, len(points) * points.itemsize, points.buffer_info()[0], GL_STATIC)
+        gl.glBindBuffer(GL_ELEMENTS, buffers[1])
+        gl.glBufferData(GL_ELEMENTS, len(triangles) * triangles.itemsize, triangles.buffer_info()[0], GL_STATIC)
+        for index in (0, 1):
+            gl.glEnableVertexAttribArray(index)
+            gl.glVertexAttribPointer(index, 3, GL_FLOAT, 0, 24, 12 * index)
+        return len(triangles)
+
+
+WORKLOADS = {"idle": Workload, "text": Text, "window": Window, "video": Video, "3d": Scene}
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -1252,7 +1571,7 @@ class Desk:
         if self._options.ready_fd is None:
             return
         with contextlib.suppress(BrokenPipeError):  # whoever waited has gone; the desktop stays
-            os.write(self._options.ready_fd, b"ready\n")
+            os.write(self._options.ready_fd, f"ready {self._workload.label}".strip().encode() + b"\n")
         os.close(self._options.ready_fd)
 
 
@@ -1317,7 +1636,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="DELAY",
         help="click from the start, the sound this many seconds after the picture (default: 0)",
     )
-    add("--ready-fd", type=descriptor, help="write 'ready' here when the first frame is on the screen")
+    add(
+        "--ready-fd",
+        type=descriptor,
+        help="write 'ready' here when the first frame is on the screen, and what draws workload 3d",
+    )
     add("--version", action="version", version=f"desk {VERSION} (marker {MARKER_VERSION})")
     return line
 

@@ -6,7 +6,7 @@ nothing of them stays when the lab goes down, however that happens. See ``docs/h
 
 from vdibench.lab.lab import DEFAULT_NAME, Lab
 from vdibench.lab.requirements import APT_PACKAGES, MissingPart, missing
-from vdibench.lab.spec import Access, DesktopSpec, LabSpec
+from vdibench.lab.spec import Access, DesktopSpec, LabSpec, workloads
 from vdibench.lab.status import DesktopStatus, LabStatus, PartStatus
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "MissingPart",
     "PartStatus",
     "missing",
+    "workloads",
 ]

@@ -35,6 +35,7 @@ class DesktopRun:
         self.spec = spec
         self.marker_id = marker_id
         self.screen = ""
+        self.renderer = ""
         self.server = SelkiesServer(id_, lab / id_, spec, port=port)
         self.ready = False
         self._lab = lab
@@ -173,7 +174,8 @@ class DesktopRun:
             children.start(self.desk, command, environment, pass_fds=(writer,))
         finally:
             os.close(writer)
-        await self.desk.ready("its first frame", _line(reader))
+        said = await self.desk.ready("its first frame", _line(reader))
+        self.renderer = said.partition(" ")[2]
         self.desk.state = "running"
 
     def to_json(self, describe: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:
@@ -193,6 +195,7 @@ class DesktopRun:
             "probes": str(self._directory / "probes"),
             "display": {"width": display.width, "height": display.height, "framerate": display.framerate},
             "workload": str(self.spec.workload),
+            "renderer": self.renderer,
             "encoder": ENCODER,
             "marker_id": self.marker_id,
             "parts": [describe(part) for part in self.parts],

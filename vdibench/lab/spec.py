@@ -13,7 +13,7 @@ from vdibench.errors import ParameterError
 from vdibench.records import Display, Workload
 from vdibench.selkies import Dialect
 
-__all__ = ["Access", "DesktopSpec", "LabSpec", "checked_name"]
+__all__ = ["Access", "DesktopSpec", "LabSpec", "checked_name", "workloads"]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _SUBFOLDER = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
@@ -149,6 +149,18 @@ def checked_name(name: str) -> str:
             "use 1 to 32 lower-case letters, digits and inner hyphens",
         )
     return name
+
+
+def workloads(text: str) -> tuple[Workload, ...]:
+    """The workloads that a text such as ``text,3d,idle`` names.
+
+    :raises ParameterError: it names one that there is not, or none.
+    """
+    known = {str(item): item for item in Workload}
+    names = [name.strip() for name in text.split(",")]
+    if not all(name in known for name in names):
+        raise ParameterError(f"{text!r} names no workloads", f"choose from {', '.join(known)}, with commas between")
+    return tuple(known[name] for name in names)
 
 
 def _within(what: str, value: float, bounds: tuple[float, float]) -> None:

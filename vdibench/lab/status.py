@@ -123,6 +123,7 @@ def desktop_record(entry: dict[str, Any]) -> Desktop:
         pids=tuple(part["pid"] for part in entry["parts"] if part["pid"] is not None),
         dialect=entry["dialect"],
         probes=entry["probes"],
+        renderer=entry["renderer"],
     )
 
 

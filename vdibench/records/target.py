@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -15,6 +16,7 @@ class Workload(StrEnum):
     TEXT = "text"
     WINDOW = "window"
     VIDEO = "video"
+    SCENE = "3d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Desktop:
     :param cgroup: path of the desktop's cgroup on this host; empty when there is none.
     :param gpu: the desktop should have a GPU: absent figures are then no data, not "not applicable".
     :param dialect: how it speaks (``selkies-2-webrtc``), where that is known beforehand; empty to find out.
+    :param renderer: what draws the desk's workload where that is not the X server (OpenGL's name for it); else empty.
     :param probes: folder on this host through which its desk takes requests for screenshots and clicks (the desk's
         ``--probes``); empty where there is none.
     """
@@ -86,3 +89,11 @@ class Desktop:
     gpu: bool = False
     dialect: str = ""
     probes: str = ""
+    renderer: str = ""
+
+    @property
+    def shows(self) -> str:
+        """Its workload with what draws it, ``3d (llvmpipe)``: software is never taken for a GPU. Empty: unknown."""
+        if self.workload is None or not self.renderer:
+            return str(self.workload or "")
+        return f"{self.workload} ({re.split(r' [(]|/', self.renderer)[0]})"

@@ -20,6 +20,7 @@ from vdibench.analysis import Knee
 from vdibench.client import DesktopSession, SessionOptions, open_http
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.metrics import Statistic, values
+from vdibench.recorder import Place, Recorder
 from vdibench.records import Check, Desktop, ObjectiveResult, Outcome, Phase, Run, RunState, SuiteVerdict
 from vdibench.report import formats
 from vdibench.selkies import Dialect, Role
@@ -32,7 +33,6 @@ from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
 from vdibench.suites.provenance import git_commit
-from vdibench.recorder import Place, Recorder
 from vdibench.suites.time_limit import TimeLimit
 from vdibench.targets import (
     UNKNOWN_CLOCK_SECONDS,
@@ -142,6 +142,9 @@ class Measurement:
                 self._stack.enter_context(Sampler(self.target.desktops, emit=self.recorder.resources))
             self.loop = BackgroundLoop()
             self._stack.callback(self.loop.close)
+            for desktop in self.desktops:
+                if desktop.shows:
+                    self.recorder.fact(desktop.id, "workload", desktop.shows)
             if self.target is not None:
                 self._note_dialect(self.target.desktops[0])
         except BaseException as error:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from vdibench.errors import ParameterError
-from vdibench.records import Display, Workload
+from vdibench.lab import workloads
+from vdibench.records import Display
 from vdibench.selkies import Dialect
 from vdibench.targets import Wanted, credentials, parse_target, session_token
 
@@ -51,7 +52,7 @@ class DesktopParameters(RunParameters):
     height: int = parameter(1080, "picture height of lab desktops in pixels", minimum=256)
     framerate: int = parameter(60, "nominal frames per second", minimum=8)
     bitrate_bps: int = parameter(8_000_000, "video bit rate of lab desktops in bits per second", minimum=100_000)
-    workload: str = parameter("text", "what lab desktops show", choices=tuple(Workload))
+    workload: str = parameter("text", "what lab desktops show; several, commas between, are dealt out in turn")
     dialect: str = parameter(
         "", "wanted dialect; empty: selkies-2-webrtc in a lab, any at a URL", choices=("", *Dialect)
     )
@@ -61,12 +62,16 @@ class DesktopParameters(RunParameters):
     insecure: bool = parameter(False, "accept any TLS certificate")
     gpu: bool = parameter(False, "the desktops should have a GPU")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        workloads(self.workload)
+
     def wanted(self, desktops: int = 1) -> Wanted:
         """What is asked of the target."""
         return Wanted(
             desktops=desktops,
             display=Display(self.width, self.height, self.framerate),
-            workload=Workload(self.workload),
+            workloads=workloads(self.workload),
             bitrate_bps=self.bitrate_bps,
             credentials=credentials(self.user) if self.target.startswith("url:") else None,
             take_control=self.take_control,

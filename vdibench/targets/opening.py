@@ -20,6 +20,7 @@ class Wanted:
     """What a suite wants from a target. A URL's desktop is as it is; a lab makes what is wanted.
 
     :param desktops: how many at once.
+    :param workloads: what they show, one after the other and from the first again when there are more desktops.
     :param take_control: of a URL's desktop: evicts its user, sends input and leaves settings behind.
     :param gpu: the desktops should have a GPU.
     :param token: session token of a URL's desktop in secure mode.
@@ -29,7 +30,7 @@ class Wanted:
 
     desktops: int = 1
     display: Display = field(default_factory=lambda: Display(1920, 1080, 60))
-    workload: Workload = Workload.TEXT
+    workloads: tuple[Workload, ...] = (Workload.TEXT,)
     bitrate_bps: int = 8_000_000
     credentials: Credentials | None = None
     take_control: bool = False
@@ -38,6 +39,10 @@ class Wanted:
     gpu: bool = False
     token: str = field(default="", repr=False)
     dialect: Dialect | None = None
+
+    def workload(self, index: int) -> Workload:
+        """What the desktop of that index should show."""
+        return self.workloads[index % len(self.workloads)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +88,30 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
                 f"lab {address.name!r} has {len(lab.desktops)} desktops, and {wanted.desktops} are wanted",
                 f"start it with vdibench lab up --name {address.name} --desktops {wanted.desktops}",
             )
-        for desktop in lab.desktops[: wanted.desktops]:
+        for index, desktop in enumerate(lab.desktops[: wanted.desktops]):
             if wanted.dialect is not None and desktop.dialect != wanted.dialect:
                 raise UsageError(
                     f"lab {address.name!r} speaks {desktop.dialect}, and {wanted.dialect} is asked for",
                     f"start one with vdibench lab up --dialect {wanted.dialect}",
                 )
-            if (desktop.display, desktop.workload) != (wanted.display, wanted.workload):
+            if (desktop.display, desktop.workload) != (wanted.display, wanted.workload(index)):
                 raise UsageError(
-                    f"lab {address.name!r} shows {desktop.workload} at {desktop.display}, and "
-                    f"{wanted.workload} at {wanted.display} is asked for",
+                    f"{desktop.id} of lab {address.name!r} shows {desktop.workload} at {desktop.display}, and "
+                    f"{wanted.workload(index)} at {wanted.display} is asked for",
                     "set the parameters width, height, framerate and workload to what it shows",
                 )
         yield _of_lab(address, lab, wanted.desktops)
         return
-    spec = DesktopSpec(
-        display=wanted.display,
-        workload=wanted.workload,
-        bitrate_bps=wanted.bitrate_bps,
-        dialect=wanted.dialect or Dialect.SELKIES_2_WEBRTC,
+    specs = tuple(
+        DesktopSpec(
+            display=wanted.display,
+            workload=wanted.workload(index),
+            bitrate_bps=wanted.bitrate_bps,
+            dialect=wanted.dialect or Dialect.SELKIES_2_WEBRTC,
+        )
+        for index in range(wanted.desktops)
     )
-    with Lab.up(LabSpec(desktops=(spec,) * wanted.desktops), owned=True, on_progress=on_progress) as lab:
+    with Lab.up(LabSpec(desktops=specs), owned=True, on_progress=on_progress) as lab:
         yield _of_lab(address, lab, wanted.desktops)
 
 
