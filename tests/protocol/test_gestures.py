@@ -49,8 +49,8 @@ async def test_the_wheel_and_the_pointer(
 ) -> None:
     server = stand_in()
     async with DesktopSession(desktop(server.url, display=DISPLAY), samples, CONTROLLER) as session:
-        await session.scroll(2)
-        await session.scroll(1, down=False)
+        await session.scroll(-2)
+        await session.scroll(1)
         await session.click((10, 20))
         await session.move([(20, 30), (30, 40), (40, 50)], 0.1, drag=True)
         await session.move([(1, 2)], 0.0)
@@ -99,7 +99,7 @@ async def test_over_the_websocket_as_well(
     server = stand_in_websocket()
     async with DesktopSession(desktop(server.url, display=DISPLAY), samples, CONTROLLER) as session:
         await session.type_text("ab", characters_per_second=20.0)
-        await session.scroll(1)
+        await session.scroll(-1)
         await wait_until(lambda: "m,320,180,8,1" in server.client.texts)
     assert [text for text in server.client.texts if text[:3] in {"kd,", "ku,"}] == ["kd,97", "ku,97", "kd,98", "ku,98"]
 

@@ -85,13 +85,13 @@ class Gestures:
             finally:
                 self._let_go_of_buttons()
 
-    async def scroll(self, notches: int, *, down: bool = True) -> None:
-        """Turn the wheel by so many notches where the pointer is.
+    async def scroll(self, steps: int) -> None:
+        """Turn the wheel by so many notches where the pointer is; negative ones turn it towards the user, down a page.
 
         :raises ConnectionError: the channel is closed.
         """
-        for _ in range(notches):
-            for verb in wheel(*self._position, down=down):
+        for _ in range(abs(steps)):
+            for verb in wheel(*self._position, down=steps < 0):
                 self._send(verb)
             await asyncio.sleep(NOTCH_SECONDS)
 

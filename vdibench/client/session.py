@@ -243,9 +243,9 @@ class DesktopSession:
         """Click, by default where the pointer is, and wait for no photon; errors as of :meth:`press`."""
         await self._controlled(lambda _, hands: hands.click(position))
 
-    async def scroll(self, notches: int, *, down: bool = True) -> None:
-        """Turn the wheel by so many notches; errors as of :meth:`press`."""
-        await self._controlled(lambda _, hands: hands.scroll(notches, down=down))
+    async def scroll(self, steps: int) -> None:
+        """Turn the wheel by so many notches, negative ones towards the user; errors as of :meth:`press`."""
+        await self._controlled(lambda _, hands: hands.scroll(steps))
 
     async def move(self, path: Sequence[Point], seconds: float, *, drag: bool = False) -> None:
         """Move the pointer along positions in pixels, with the left button held to ``drag``; errors as of `press`."""

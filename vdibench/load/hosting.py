@@ -217,6 +217,8 @@ VERBS: dict[str, _Verb] = {
     "press": SessionHost._press,
     "type_text": SessionHost._type_text,
     "scroll": SessionHost._scroll,
+    "click": SessionHost._click,
+    "move": SessionHost._move,
     "resize": SessionHost._resize,
     "reconnect": SessionHost._reconnect,
     "disconnect": SessionHost._disconnect,

@@ -18,6 +18,7 @@ the user stands still until it is stopped, unless :attr:`DesktopUser.reconnects`
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gevent
@@ -114,6 +115,17 @@ class DesktopUser(User):
     def click(self) -> float:
         """Click, and wait for the photon; as :meth:`press`."""
         return self.press("click")
+
+    def click_at(self, x: int, y: int) -> None:
+        """Click at a position in pixels, and wait for nothing: where no marker is read, there is no photon to see."""
+        self._step("click", "click", _MARGIN_SECONDS, position=(x, y))
+
+    def move(self, path: Sequence[tuple[int, int]], seconds: float, *, drag: bool = False) -> None:
+        """Move the pointer along positions in pixels for ``seconds``, with the button held to ``drag``."""
+        name = "drag" if drag else "move"
+        self._step(
+            name, "move", seconds + _MARGIN_SECONDS, path=[list(point) for point in path], seconds=seconds, drag=drag
+        )
 
     def type_text(self, text: str, **options: Any) -> None:
         """Type ``text``."""
