@@ -10,7 +10,10 @@ from vdibench.children import Child
 from vdibench.replay.departures import DepartureLog, FrameTimes
 from vdibench.selkies import Dialect
 
-__all__ = ["SPACING_SECONDS", "ReplayServer"]
+__all__ = ["DIALECTS", "SPACING_SECONDS", "ReplayServer"]
+
+DIALECTS = (Dialect.SELKIES_2_WEBRTC, Dialect.SELKIES_2_WEBSOCKET)
+"""What a replay can speak."""
 
 SPACING_SECONDS = 0.5
 """What Selkies wants between two WebSockets from one address."""

@@ -21,6 +21,7 @@ from typing import Any
 from vdibench.errors import StoreError, UsageError
 from vdibench.records import Display
 from vdibench.replay.payloads import payloads
+from vdibench.store.files import replace
 
 __all__ = ["TRACE_VERSION", "Provenance", "Trace", "TraceFrame", "load_trace", "save_trace"]
 
@@ -170,14 +171,11 @@ def save_trace(trace: Trace, path: Path) -> None:
         "seconds": round(trace.seconds, 6),
     }
     text = json.dumps(head, ensure_ascii=False).encode()
-    beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(_MAGIC + _HEAD.pack(TRACE_VERSION, len(text)) + text + body)
-        beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}", "choose another place with --output") from error
+        raise StoreError(f"cannot make {path.parent}: {error.strerror}", "choose another place") from error
+    replace(path, _MAGIC + _HEAD.pack(TRACE_VERSION, len(text)) + text + body)
 
 
 def load_trace(path: Path) -> Trace:

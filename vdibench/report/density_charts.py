@@ -37,6 +37,7 @@ def density_curve(source: Source, suite: str = "gpu_density") -> Chart | None:
         f"n = {count} trials, {formats.count(frames)} frames; per cent and milliseconds. "
         f"{knee_text(found).capitalize()}.",
         height=470 if shown else 320,
+        synthetic=evidence.synthetic,
         ratios=(1.0, 1.0) if shown else (1.0,),
     )
     _good(panels[0], tried)

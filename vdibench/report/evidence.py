@@ -67,6 +67,11 @@ class Evidence:
         return source if isinstance(source, Evidence) else cls(source)
 
     @property
+    def synthetic(self) -> bool:
+        """Whether a replay took the place of desktops."""
+        return self.run is not None and bool(self.run.context.get("synthetic"))
+
+    @property
     def suites(self) -> list[str]:
         """Suites that ran, in the order of the house: those with a verdict, parameters or samples."""
         found = set() if self.run is None else set(self.run.parameters) | {self.run.suite}

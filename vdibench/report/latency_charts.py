@@ -47,6 +47,7 @@ def glass_to_glass_distribution(source: Source, suite: str, *, level: int | None
         f"{_SHORT} · n = {formats.count(len(found))} frames · {unit}",
         _caption(len(found), "frames", unit, _G2G),
         height=430,
+        synthetic=evidence.synthetic,
         ratios=(1.0, 1.5),
     )
     wide = wide_range(ordered) and ordered[0] > 0
@@ -93,6 +94,7 @@ def glass_to_glass_over_time(source: Source, suite: str) -> Chart | None:
         _caption(len(found), "frames", unit, _G2G)
         + f" A freeze: {REGISTRY['freezes_per_minute'].boundary.partition(': ')[2]}",
         height=400,
+        synthetic=evidence.synthetic,
     )
     origin = min([float(found.index.min()), *warm.index[:1]])
     for begin, end in sorted(spans, key=lambda span: span[0] - span[1])[:_MOST_SPANS]:
@@ -136,6 +138,7 @@ def latency_by_level(source: Source, suite: str) -> Chart | None:
         "bars: 95\u00a0% bounds of p95",
         _caption(total, "frames", unit, _G2G) + " The bars are distribution-free 95 % bounds of p95.",
         height=380,
+        synthetic=evidence.synthetic,
     )
     for (percent, colour, dash), marker in zip(_MARKS, MARKERS, strict=False):
         points = [factor * (evidence.percentile(percent, _G2G, suite, level=k) or 0.0) for k in ks]
@@ -177,6 +180,7 @@ def input_to_photon(source: Source, suite: str) -> Chart | None:
         f"n = {formats.count(len(every))} events{unseen} · {unit}",
         _caption(len(every), "events", unit, "input_to_photon_seconds"),
         height=340,
+        synthetic=evidence.synthetic,
     )
     for (kind, found), colour, dash, marker in zip(kinds.items(), PALETTE, ("-", "--"), MARKERS, strict=False):
         ordered = np.sort(found.to_numpy()) * factor

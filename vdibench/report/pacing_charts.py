@@ -35,6 +35,7 @@ def frame_intervals(source: Source, suite: str, *, level: int | None = None) -> 
         f"{REGISTRY['frame_interval_seconds'].boundary} n = {formats.count(len(every))} intervals, in {unit}. "
         f"Freezes: {REGISTRY['freezes_per_minute'].boundary.partition(': ')[2]}",
         height=340,
+        synthetic=evidence.synthetic,
     )
     low, high = float(every.min()) * factor, float(every.max()) * factor
     wide = wide_range(every) and low > 0
@@ -95,6 +96,7 @@ def frame_rate(source: Source, suite: str) -> Chart | None:
         f"n = {formats.count(len(found))} seconds of sessions · frames/s",
         f"{REGISTRY['frames_per_second'].boundary} n = {formats.count(len(found))} seconds, in frames per second.",
         height=320,
+        synthetic=evidence.synthetic,
     )
     names = evidence.sessions(suite)
     if len(names) <= _MOST_LINES:

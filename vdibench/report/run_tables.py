@@ -58,6 +58,8 @@ def measured_table(source: Source) -> pd.DataFrame:
     ]
     if encoder := _known(run.context.get("encoder")):
         rows.insert(3, ["encoder asked for", encoder])
+    if evidence.synthetic:
+        rows.insert(1, ["load", "synthetic: a recorded trace was replayed, no desktop was measured"])
     if any(values.get("insecure") for values in run.parameters.values() if isinstance(values, Mapping)):
         rows.insert(2, ["certificates", "not checked: any was accepted (insecure)"])
     return pd.DataFrame(rows, columns=_PAIR)

@@ -50,6 +50,7 @@ def session_ready_phases(source: Source, suite: str) -> Chart | None:
         f"n = {formats.counted(len(every), 'start')}{some}, {formats.count(failed)} never ready · s",
         f"{REGISTRY['session_phase_seconds'].boundary} n = {formats.counted(len(every), 'start')}, in seconds.",
         height=158 + 26 * len(shown),
+        synthetic=evidence.synthetic,
     )
     places = len({(start.level, start.trial) for start in every}) > 1
     for row, start in enumerate(shown):
@@ -92,6 +93,7 @@ def resources_over_time(source: Source, suite: str) -> Chart | None:
         f"{REGISTRY['desktop_cpu_cores'].boundary} {REGISTRY['desktop_memory_bytes'].boundary} "
         f"n = {formats.count(readings)} readings; desktops are summed; what was not read is left out, never zero.",
         height=100 + 150 * len(panels) + 60,
+        synthetic=evidence.synthetic,
         ratios=[1.0] * len(panels),
     )
     for one, panel in zip(axes, panels, strict=True):

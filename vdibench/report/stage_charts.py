@@ -56,6 +56,7 @@ def latency_stages(source: Source, suite: str, *, level: int | None = None) -> C
         way.whole,
         absent=lacking(evidence, suite, way.parts),
         note=_told(evidence, suite, level, way),
+        synthetic=evidence.synthetic,
     )
 
 
@@ -72,6 +73,7 @@ def input_stages(source: Source, suite: str, *, level: int | None = None) -> Cha
         "event",
         parts,
         Part("input_to_photon_seconds", "sent → decoded (whole)", whole),
+        synthetic=evidence.synthetic,
     )
 
 
@@ -96,6 +98,7 @@ def _waterfall(
     *,
     absent: Sequence[tuple[str, str]] = (),
     note: str = "",
+    synthetic: bool = False,
 ) -> Chart:
     """One row a stage: a bar of its median that begins where the medians before it end, and a whisker to its p95."""
     rows = [*parts, *([whole] if whole is not None else [])]
@@ -107,6 +110,7 @@ def _waterfall(
         f"{short} · n = {samples} · bar: median, whisker: p95 · {unit}",
         _caption(parts, whole, samples, unit) + note,
         height=150 + _ROW * lines,
+        synthetic=synthetic,
     )
     left, rightmost = 0.0, 0.0
     for row, part in enumerate(rows):

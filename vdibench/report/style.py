@@ -50,6 +50,10 @@ _DPI = 100
 _DENSITY = 1.6
 _COLOURS = 256
 _SUBTITLE_WIDTH = 136
+_SYNTHETIC, _SYNTHETIC_SENTENCE = (
+    "synthetic load",
+    "Synthetic load: a recorded trace was replayed, no desktop was measured.",
+)
 _INK, _EDGE, _GRID, _SOFT = "#444c56", "#8b949e", "#e1e4e8", "#57606a"
 
 
@@ -82,13 +86,22 @@ class Chart(Figure):
 
 
 def chart(
-    heading: str, subtitle: str, caption: str, *, height: int = 380, ratios: Sequence[float] = (1.0,)
+    heading: str,
+    subtitle: str,
+    caption: str,
+    *,
+    height: int = 380,
+    ratios: Sequence[float] = (1.0,),
+    synthetic: bool = False,
 ) -> tuple[Chart, list[Axes]]:
     """A :class:`Chart` with its heading, and one axes a ratio, from top to bottom, sharing the x axis.
 
     :param subtitle: boundary, sample count and what is not included, short.
     :param height: CSS pixels.
+    :param synthetic: no desktop sent what is shown, but a replay of one.
     """
+    if synthetic:
+        subtitle, caption = f"{_SYNTHETIC} · {subtitle}", f"{caption} {_SYNTHETIC_SENTENCE}"
     lines = _wrapped(subtitle)
     # The heading is text of the figure, not of the axes: it starts at the left edge whatever the tick labels take.
     top = 1 - (47 + 15 * (len(lines) - 1)) / height

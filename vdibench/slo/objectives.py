@@ -18,7 +18,7 @@ OBJECTIVES_SCHEMA = 1
 
 # What ``where`` may ask of Run.context, and the values it knows (None: any).
 CONTEXT_KEYS: Mapping[str, tuple[object, ...] | None] = {
-    "target": ("lab", "url", "manifests", "operator"),
+    "target": ("lab", "url", "replay", "manifests", "operator"),
     "gpu": (True, False),
     "dialect": DIALECTS,
     "profile": None,

@@ -67,6 +67,8 @@ def create_run(suite: str, parameters: RunParameters, objectives: Objectives) ->
         "profile": parameters.profile,
         "clock_bound_seconds": clock_bound_seconds(address),
     }
+    if address.synthetic:
+        context["synthetic"] = True
     run = Run(
         name="",
         suite=suite,

@@ -1,4 +1,4 @@
-"""The text that names a target: ``lab``, ``lab:NAME`` or ``url:URL``. Pure."""
+"""The text that names a target: ``lab``, ``lab:NAME``, ``url:URL``, ``replay`` or ``replay:FILE``. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from vdibench.errors import UsageError
 
 __all__ = ["TargetAddress", "desktop_url", "parse_target"]
 
-_FORMS = "lab, lab:NAME or url:http(s)://..."
+_FORMS = "lab, lab:NAME, url:http(s)://..., replay or replay:FILE"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetAddress:
     """A parsed target.
 
-    :param kind: ``lab`` (its own lab for the run, or the named one) or ``url``.
-    :param name: the lab's name, empty for one of its own; the URL.
+    :param kind: ``lab`` (its own lab for the run, or the named one), ``url``, or ``replay`` of a recorded trace.
+    :param name: the lab's name, empty for one of its own; the URL; the trace's file, empty for one of a lab desktop.
     """
 
-    kind: Literal["lab", "url"]
+    kind: Literal["lab", "url", "replay"]
     name: str = ""
+
+    @property
+    def synthetic(self) -> bool:
+        """No desktop is there, but a replay of one."""
+        return self.kind == "replay"
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
@@ -38,6 +43,8 @@ def parse_target(text: str) -> TargetAddress:
         return TargetAddress("lab", name)
     if kind == "url" and name:
         return TargetAddress("url", desktop_url(name))
+    if text == "replay" or (kind == "replay" and name):
+        return TargetAddress("replay", name)
     if kind in {"manifests", "operator"}:
         raise UsageError(f"target {kind!r} needs a cluster, which this version does not drive yet", f"use {_FORMS}")
     if kind in {"http", "https"}:

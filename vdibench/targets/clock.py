@@ -25,8 +25,9 @@ def clock_bound_seconds(address: TargetAddress, measured: float | None = None, *
     :return: zero on this host, by construction; the measured bound elsewhere; else what makes every one-way figure
         unfit for an objective.
     """
-    here = address.kind == "lab" or is_here(urlsplit(address.name).hostname or "")
-    if here and (not peer or address.kind == "lab" or peer_is_here(peer)):
+    ours = address.kind != "url"
+    here = ours or is_here(urlsplit(address.name).hostname or "")
+    if here and (not peer or ours or peer_is_here(peer)):
         return 0.0
     return UNKNOWN_CLOCK_SECONDS if measured is None or not math.isfinite(measured) else measured
 

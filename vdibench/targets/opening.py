@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vdibench.errors import UsageError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
+from vdibench.replay.process import DIALECTS, SPACING_SECONDS, ReplayServer
+from vdibench.replay.trace import load_trace
+from vdibench.replay.traces import LabTrace, cached_trace
 from vdibench.selkies import Dialect
 from vdibench.targets.address import TargetAddress
 
@@ -50,12 +54,14 @@ class OpenTarget:
     """Desktops to measure.
 
     :param secrets: what must not reach any file.
+    :param replay: what stands for the desktops, where there are none.
     """
 
     address: TargetAddress
     desktops: tuple[Desktop, ...]
     secrets: tuple[str, ...]
     lab: Lab | None = None
+    replay: ReplayServer | None = None
 
 
 @contextmanager
@@ -64,7 +70,12 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
 
     :raises UsageError: more desktops than the target has.
     :raises LabError: the lab does not come up.
+    :raises VdibenchError: there is no trace, and none can be recorded.
     """
+    if address.kind == "replay":
+        with _replayed(address, wanted, on_progress) as replay:
+            yield replay
+        return
     if address.kind == "url":
         if wanted.desktops > 1:
             raise UsageError(
@@ -117,3 +128,32 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
 
 def _of_lab(address: TargetAddress, lab: Lab, count: int) -> OpenTarget:
     return OpenTarget(address, lab.desktops[:count], lab.secrets, lab)
+
+
+@contextmanager
+def _replayed(address: TargetAddress, wanted: Wanted, on_progress: Callable[[str], None]) -> Iterator[OpenTarget]:
+    """Any number of desktops at one address: as many sessions as are wanted of one trace, which is as it is."""
+    if address.name:
+        path = Path(address.name)
+    else:
+        path = cached_trace(LabTrace(wanted.display, wanted.bitrate_bps, wanted.workloads[0]), on_progress)
+    came = load_trace(path).provenance
+    dialect = wanted.dialect or Dialect.SELKIES_2_WEBRTC
+    if dialect not in DIALECTS:
+        raise UsageError(f"a replay cannot speak {dialect}", f"choose {' or '.join(DIALECTS)}")
+    # All of them are one address to Selkies' limit on new connections, as users behind one proxy are.
+    spacing = SPACING_SECONDS if dialect is Dialect.SELKIES_2_WEBSOCKET else 0.0
+    on_progress(f"replaying {came.describe()}")
+    with ReplayServer(path, dialect=dialect, spacing_seconds=spacing) as replay:
+        desktops = tuple(
+            Desktop(
+                f"desktop-{number}",
+                Endpoint(replay.url),
+                owned=True,
+                display=came.display,
+                encoder="h264enc",
+                dialect=str(dialect),
+            )
+            for number in range(wanted.desktops)
+        )
+        yield OpenTarget(address, desktops, (), replay=replay)

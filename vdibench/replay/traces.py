@@ -1,0 +1,105 @@
+"""Traces of lab desktops, recorded once and kept: ``$XDG_CACHE_HOME/vdibench/traces``. I/O; blocking.
+
+A trace belongs to a version of Selkies, a display, a bit rate and a workload. It is a cache: a file that is damaged or
+of an older version is recorded anew, and whoever removes the folder loses ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from vdibench.errors import StoreError, UsageError
+from vdibench.lab import DesktopSpec, Lab, LabSpec
+from vdibench.records import Display, Workload
+from vdibench.replay.recording import RecordingNote, record
+from vdibench.replay.trace import TRACE_VERSION, Trace, load_trace, save_trace
+from vdibench.selkies import Dialect
+from vdibench.store.files import exclusive
+
+__all__ = ["LabTrace", "cached_trace", "record_lab", "trace_folder"]
+
+RECORD_SECONDS = 10.0
+# The encoder's rate control and the desk's first frames are not what goes on for an hour.
+_SETTLE_SECONDS = 2.0
+
+_DISPLAY = Display(1920, 1080, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class LabTrace:
+    """Which desktop to record."""
+
+    display: Display = _DISPLAY
+    bitrate_bps: int = 8_000_000
+    workload: Workload = Workload.TEXT
+
+    @property
+    def file_name(self) -> str:
+        """Of its trace in the cache."""
+        shown = f"{self.display.width}x{self.display.height}-{self.display.framerate}fps-{self.bitrate_bps}bps"
+        return f"selkies-{_selkies()}-{shown}-{self.workload}.v{TRACE_VERSION}.trace"
+
+
+def trace_folder() -> Path:
+    """Where traces are kept; nothing is made by asking."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification has relative paths ignored.
+    root = Path(given) if Path(given).is_absolute() else Path.home() / ".cache"
+    return root / "vdibench" / "traces"
+
+
+def record_lab(
+    wanted: LabTrace, seconds: float = RECORD_SECONDS, say: Callable[[str], None] = lambda line: None
+) -> Trace:
+    """Bring a lab desktop up, record it over WebRTC, and take it down.
+
+    Call it outside of an event loop.
+
+    :raises LabError: it does not come up.
+    :raises TargetUnavailable: it cannot be recorded.
+    """
+    say(f"starting a desktop to record: {wanted.display}, {wanted.bitrate_bps / 1e6:g} Mbit/s, {wanted.workload}")
+    spec = DesktopSpec(display=wanted.display, workload=wanted.workload, bitrate_bps=wanted.bitrate_bps, audible=False)
+    note = RecordingNote("a lab desktop of vdibench", f"selkies {_selkies()}", wanted.bitrate_bps)
+    with Lab.up(LabSpec((spec,), turn=False), owned=True) as lab:
+        desktop = lab.desktops[0]
+        say(f"recording it for {seconds:g} s")
+
+        async def work() -> Trace:
+            await asyncio.sleep(_SETTLE_SECONDS)  # nothing says when a rate control has settled
+            return await record(desktop, seconds, note, Dialect.SELKIES_2_WEBRTC)
+
+        return asyncio.run(work())
+
+
+def cached_trace(wanted: LabTrace, say: Callable[[str], None] = lambda line: None) -> Path:
+    """The file with that trace; recorded now if there is none. Two who ask at once record once.
+
+    :raises StoreError: the cache cannot be written.
+    :raises VdibenchError: there is none, and none can be recorded.
+    """
+    path = trace_folder() / wanted.file_name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make {path.parent}: {error.strerror}", "point XDG_CACHE_HOME at a folder that you may write to"
+        ) from error
+    with exclusive(path.with_suffix(".lock")):
+        try:
+            load_trace(path)
+        except UsageError:
+            save_trace(record_lab(wanted, say=say), path)
+    return path
+
+
+def _selkies() -> str:
+    try:
+        return metadata.version("selkies")
+    except metadata.PackageNotFoundError:
+        return "none"
