@@ -18,6 +18,7 @@
     │   ├── EngineLost                         the process that hosts a worker's sessions is gone
     │   ├── WorkerLost                         a Locust worker is gone
     │   └── MasterLost                         the Locust master is gone
+    ├── NoData                        exit 98  stored runs do not hold what was asked of them
     ├── StoreError                    exit 1   the results folder cannot be read or written
     └── RunInvalid                    exit 97  the numbers exist but must not be trusted
 """
@@ -31,6 +32,7 @@ __all__ = [
     "LabError",
     "LoadError",
     "MasterLost",
+    "NoData",
     "NotADesktop",
     "ObjectiveError",
     "ParameterError",
@@ -132,6 +134,12 @@ class WorkerLost(LoadError):
 
 class MasterLost(LoadError):
     """The Locust master is gone."""
+
+
+class NoData(VdibenchError):
+    """Stored runs do not hold what was asked of them."""
+
+    exit_code = 98
 
 
 class StoreError(VdibenchError):
