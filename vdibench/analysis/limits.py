@@ -240,8 +240,8 @@ def _rank(usage: Usage) -> tuple[bool, float, float]:
 
 def _frame_buffer(host: Mapping[str, Any], name: str) -> float | None:
     gpus = host.get("gpus")
-    for gpu in gpus if isinstance(gpus, list) else []:
-        if isinstance(gpu, Mapping) and f"gpu-{gpu.get('index')}" == name:
+    for index, gpu in enumerate(gpus if isinstance(gpus, list) else []):
+        if name == f"gpu-{index}" and isinstance(gpu, Mapping):
             return _number(gpu.get("memory_bytes"))
     return None
 
