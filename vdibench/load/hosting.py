@@ -125,6 +125,14 @@ class SessionHost:
     async def _scroll(self, user: int, arguments: dict[str, Any]) -> None:
         await self._find(user).session.scroll(**arguments)
 
+    async def _click(self, user: int, arguments: dict[str, Any]) -> None:
+        x, y = arguments["position"]
+        await self._find(user).session.click((int(x), int(y)))
+
+    async def _move(self, user: int, arguments: dict[str, Any]) -> None:
+        path = [(int(x), int(y)) for x, y in arguments["path"]]
+        await self._find(user).session.move(path, float(arguments["seconds"]), drag=bool(arguments["drag"]))
+
     async def _resize(self, user: int, arguments: dict[str, Any]) -> list[int]:
         return list(await self._find(user).session.resize(int(arguments["width"]), int(arguments["height"])))
 
