@@ -27,8 +27,9 @@ __all__ = ["RecordingNote", "record"]
 # Frame rates that encoders are asked for; a measured rate is one of them, or itself.
 _USUAL_RATES = (8, 10, 15, 20, 24, 25, 30, 48, 50, 60, 72, 75, 90, 100, 120, 144, 165, 240)
 _RATE_TOLERANCE = 0.1
-# What a session may miss before the frames that follow show it.
-_KEY_PATIENCE_SECONDS = 5.0
+# Until the encoder's rate control has got over the session's beginning.
+_SETTLE_SECONDS = 2.0
+_KEY_TRIES, _KEY_STEP_SECONDS = 5, 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class _RecordingSession(DesktopSession):
 async def record(desktop: Desktop, seconds: float, note: RecordingNote, dialect: Dialect | None = None) -> Trace:
     """Watch ``desktop`` and give its video as a trace, from a key frame on, so many seconds long.
 
-    A desktop that is ours is taken under control; of others nothing is changed, but a key frame is asked for.
+    A desktop that is ours is taken under control; of others nothing is changed, but a key frame is asked for: one in
+    mid-stream goes out in the rhythm of all others, while the first of a session has waited for it to begin.
 
     :raises UsageError: another codec than H.264, or one that sends the picture in stripes.
     :raises TargetUnavailable: no video, or frames of it were lost.
@@ -101,9 +103,15 @@ async def record(desktop: Desktop, seconds: float, note: RecordingNote, dialect:
     session = _RecordingSession(desktop, sink, SessionOptions(mode=Mode.DEPACKETISE, role=role, dialect=dialect))
     async with session:
         await session.first_frame()
-        if not _usable(session.frames):
+        await session.watch(_SETTLE_SECONDS)
+        session.frames.clear()
+        await session.connection.request_key_frame()
+        for _ in range(_KEY_TRIES):
+            await session.watch(_KEY_STEP_SECONDS)
+            if _usable(session.frames):
+                break
             await session.connection.request_key_frame()
-        await session.watch(seconds + _KEY_PATIENCE_SECONDS * (not _usable(session.frames)))
+        await session.watch(seconds)
         frames = _usable(session.frames)
         info = stream_info(session.messages)
         said = session.dialect

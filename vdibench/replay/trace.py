@@ -20,7 +20,7 @@ from typing import Any
 
 from vdibench.errors import StoreError, UsageError
 from vdibench.records import Display
-from vdibench.replay.payloads import payloads
+from vdibench.replay.payloads import PAYLOAD_BYTES, payloads
 from vdibench.store.files import replace
 
 __all__ = ["TRACE_VERSION", "Provenance", "Trace", "TraceFrame", "load_trace", "save_trace"]
@@ -150,13 +150,14 @@ class Trace:
 
 
 def _like(frame: TraceFrame) -> tuple[bytes, ...]:
-    """Cut as it was cut: Selkies makes fragments of equal size, and fewer of a larger size."""
+    """Cut as it was cut: Selkies makes fragments of equal size. It puts parameter sets into one packet; we do not.
+
+    None is larger than a packet carries, if that takes one or two more.
+    """
     size = max(3, -(-len(frame.access_unit) // max(1, frame.packets)))
-    while True:
-        found = payloads(frame.access_unit, size)
-        if len(found) <= frame.packets or size >= len(frame.access_unit):
-            return found
+    while size < PAYLOAD_BYTES and len(found := payloads(frame.access_unit, size)) > frame.packets:
         size += 2
+    return found if size < PAYLOAD_BYTES else payloads(frame.access_unit, PAYLOAD_BYTES)
 
 
 def save_trace(trace: Trace, path: Path) -> None:

@@ -24,8 +24,6 @@ from vdibench.store.files import exclusive
 __all__ = ["LabTrace", "cached_trace", "record_lab", "trace_folder"]
 
 RECORD_SECONDS = 10.0
-# The encoder's rate control and the desk's first frames are not what goes on for an hour.
-_SETTLE_SECONDS = 2.0
 
 _DISPLAY = Display(1920, 1080, 60)
 
@@ -67,14 +65,8 @@ def record_lab(
     spec = DesktopSpec(display=wanted.display, workload=wanted.workload, bitrate_bps=wanted.bitrate_bps, audible=False)
     note = RecordingNote("a lab desktop of vdibench", f"selkies {_selkies()}", wanted.bitrate_bps)
     with Lab.up(LabSpec((spec,), turn=False), owned=True) as lab:
-        desktop = lab.desktops[0]
         say(f"recording it for {seconds:g} s")
-
-        async def work() -> Trace:
-            await asyncio.sleep(_SETTLE_SECONDS)  # nothing says when a rate control has settled
-            return await record(desktop, seconds, note, Dialect.SELKIES_2_WEBRTC)
-
-        return asyncio.run(work())
+        return asyncio.run(record(lab.desktops[0], seconds, note, Dialect.SELKIES_2_WEBRTC))
 
 
 def cached_trace(wanted: LabTrace, say: Callable[[str], None] = lambda line: None) -> Path:

@@ -39,7 +39,8 @@ class WebSocketReplay:
 
     :param phase: where in a frame's interval this session's frames begin, 0 to 1.
     :param greeting: what the desktop says once the client has said its settings: kinds and data of messages.
-    :ivar packets: messages with video that were sent, ``bytes`` what was in them, ``refused`` those that were left out.
+    :ivar packets: messages with video that were sent, ``bytes`` what was in them, ``refused`` those that were left
+        out, ``frames`` both together.
     :ivar due: when it has something to send, on the loop's clock; infinite before and after its time.
     """
 
@@ -56,7 +57,7 @@ class WebSocketReplay:
         greeting: dict[str, Any],
         log: bool = False,
     ) -> None:
-        self.packets = self.bytes = self.refused = 0
+        self.packets = self.bytes = self.refused = self.frames = 0
         self.due = float("inf")
         self.late = 0.0
         self.departures = DepartureLog() if log else None
@@ -74,11 +75,6 @@ class WebSocketReplay:
     def connected(self) -> bool:
         """Whether video is sent."""
         return self._playback is not None and not self._socket.closed
-
-    @property
-    def frames(self) -> int:
-        """Frames that were due until now."""
-        return self._playback.frames if self._playback is not None else 0
 
     async def converse(self) -> None:
         """Greet, obey, until the client leaves."""
@@ -150,6 +146,7 @@ class WebSocketReplay:
         frame, came = self._trace.frames[number], self._trace.provenance
         identifier = self._identifier & _MASK
         self._identifier += 1
+        self.frames += 1
         # A key frame refers to itself. One after a frame that was left out would refer to what never came.
         refers = identifier if frame.key else (identifier - 1) & _MASK
         header = _HEADER.pack(_VIDEO, _H264 | frame.key, identifier, 0, came.width & _MASK, came.height & _MASK, refers)
