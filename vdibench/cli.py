@@ -31,7 +31,9 @@ _COMMANDS = {
     "report": "report",
     "verdict": "report",
     "runs": "report",
+    "plan": "plan",
     "selftest": "selftest",
+    "record": "record",
 }
 
 

@@ -63,6 +63,7 @@ class Measured:
     :param trials: repetitions that the knee rests on.
     :param burst: how fast sessions were seen to start; None when nothing was measured of it.
     :param limited_by: the resource that limits, in words; empty when it is not known.
+    :param limit_sentence: what is known of that.
     :param synthetic: the desktops were a replayed trace.
     :param facts: what a session was, in words: picture, workload, encoder, host.
     """
@@ -77,6 +78,7 @@ class Measured:
     trials: int = 0
     burst: Burst | None = None
     limited_by: str = ""
+    limit_sentence: str = ""
     synthetic: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
