@@ -23,7 +23,7 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
-@click.option("--target", default="lab", show_default=True, help="lab, lab:NAME or url:URL.")
+@click.option("--target", default="lab", show_default=True, help="lab, lab:NAME, url:URL, replay or replay:FILE.")
 @click.option("--profile", default="smoke", show_default=True, help="Parameter profile: a name or a YAML file.")
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (repeatable).")
 @click.option("-f", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file.")

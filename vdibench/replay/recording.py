@@ -112,7 +112,7 @@ async def record(desktop: Desktop, seconds: float, note: RecordingNote, dialect:
                 break
             await session.connection.request_key_frame()
         await session.watch(seconds)
-        frames = _usable(session.frames)
+        frames = _cut(_usable(session.frames), seconds)
         info = stream_info(session.messages)
         said = session.dialect
     if sink.facts.get("synthetic"):
@@ -135,6 +135,10 @@ def _usable(frames: Sequence[AssembledFrame]) -> list[AssembledFrame]:
     if not all(frame.decodable and frame.data for frame in kept):
         raise TargetUnavailable("frames were lost while the desktop was recorded", "record it again, on its own host")
     return kept
+
+
+def _cut(frames: list[AssembledFrame], seconds: float) -> list[AssembledFrame]:
+    return [frame for frame in frames if _first(frame) - _first(frames[0]) < seconds]
 
 
 def _trace_frames(frames: Sequence[AssembledFrame]) -> list[TraceFrame]:
