@@ -1,28 +1,31 @@
 """When the trials of a level say that it is good, that it is bad, or not yet. Pure.
 
-Let q be the share of trials at a level that would pass. The level is *good* when q is at least ``when_good`` (95 %)
-and *bad* when q is at most ``when_bad`` (half). :class:`SequentialTest` multiplies up evidence, one factor a trial::
+A level is *good* when at least ``holds`` (80 %) of all trials that could be made of it would pass, else it is bad.
+:class:`SequentialTest` weighs two claims against each other, "it is bad" and "it is good", and gives up the one that
+the trials refute. The evidence against a claim starts at 1 and is multiplied by a factor a trial; each factor has an
+expected value of at most 1 while the claim is true, whatever came before. Such a product is an e-process: by Ville's
+inequality the evidence against a true claim *ever* reaches 1 / alpha with a probability of at most alpha, however often
+one looks and whenever one stops. So a bad level is called good in at most ``alpha`` of cases, and a good one bad in at
+most ``beta``; one that is too close to call stays undecided after ``most_trials``.
 
-    trial                                   for good        for bad
-    clear: passed with margin to spare      1 / alpha       when_bad / when_good
-    passed                                  see below       when_bad / when_good
-    failed                                  (1 - when_good) / (1 - when_bad)   and the inverse
+The factors. A trial's margin says how far it passed or failed. Margins of one level's trials are taken as normal, with
+a median m and a standard deviation s; the level is good exactly when m >= z * s, where z is the normal quantile of
+``holds`` (0.84). With y = margin / s - z:
 
-and decides as soon as the evidence for good reaches 1 / alpha, or that for bad 1 / beta. Every factor has an expected
-value of at most 1 while the level is what the evidence speaks against, given what came before. Such a product is a
-non-negative supermartingale (an e-process), and by Ville's inequality it *ever* reaches 1 / alpha with a probability of
-at most alpha, however often one looks and whenever one stops: alpha is the chance that a bad level is called good, beta
-that a good one is called bad.
+- against "bad": exp(t * max(y, -2)), divided by its expected value at m = z * s, where it is largest;
+- against "good": exp(-t * max(y, -2)), divided likewise and by what a share ``outliers`` of trials that are ruined from
+  outside can add to it. The bound makes a trial that failed by far count as one that failed: no single one decides.
 
-The factor of a trial that just passed follows from that: (1 - c / alpha - (1 - when_good)) / (when_bad - c), with c the
-chance that a trial of a bad level is clear. A trial is clear when its margin is 2.5 standard deviations of the margins
-of one level's trials; a level that is bad has its median margin at or below 0, so c is 0.6 % under the normal
-distribution. The standard deviation is taken as ``clear_margin`` / 2.5, or as what the search itself sees among passed
-trials of the same level where that is larger. Without a margin no trial is clear, and six must pass.
+t is how far from the edge a level is expected to lie. Nobody knows, so the evidence is the mean of those for several t,
+which is an e-process too. One more is among them that looks only at pass and fail and so assumes nothing of margins:
+``_FIT`` / ``holds`` for a passed trial and (1 - ``_FIT``) / (1 - ``holds``) for a failed one, and for "good" likewise.
 
-With the defaults: a clear trial decides good; else six passed ones. Two failed ones of two decide bad, and so do two of
-four. One failed trial never does: an outlier is not a limit. After ``most_trials`` without a decision the level stays
-undecided.
+s is ``deviation`` as long as nothing is known; what the passed trials of the same levels show of each other is mixed
+in, with ``deviation`` weighing as much as two trials. It is one number for all levels of a search.
+
+With the defaults, one trial that keeps 0.45 of the objective in hand decides that a level is good, and two that fail
+clearly decide that it is bad. Without margins only pass and fail are left: at 80 % that takes 16 passed trials, so a
+caller without margins sets ``holds`` to 0.5, where five do.
 """
 
 from __future__ import annotations
@@ -32,15 +35,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from vdibench.analysis.trials import Decision, Rule, Trial
 
 __all__ = ["EveryTrial", "SequentialTest", "rule_of"]
 
-_CLEAR_DEVIATIONS = 2.5
-_CLEAR_CHANCE = float(ndtr(-_CLEAR_DEVIATIONS))
-_ENOUGH_DEGREES = 2  # of freedom, before a standard deviation of the search's own is believed
+_FIT, _UNFIT = 0.97, 0.05  # share of trials that pass at a level that is plainly good or plainly bad
+_GOOD_TILTS, _BAD_TILTS = (1.0, 3.0), (1.0, 2.0)
+_WORST = -2.0  # standard deviations below the edge; worse than that counts as that
+_PRIOR_DEGREES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,46 +72,42 @@ class EveryTrial:
 class SequentialTest:
     """Decides each level with stated error rates, from as few trials as it takes.
 
-    :param alpha: chance of calling a level good at which at most ``when_bad`` of the trials pass.
-    :param beta: chance of calling a level bad at which at least ``when_good`` of the trials pass.
-    :param clear_margin: a trial with this margin is clear; 0.25 allows trials of one level to differ by a tenth of the
-        objective (one standard deviation).
+    :param holds: share of its trials that pass at a level that is good.
+    :param alpha: chance of calling a bad level good.
+    :param beta: chance of calling a good level bad.
+    :param deviation: standard deviation of the margins of one level's trials, as far as nothing is known.
+    :param outliers: share of trials that something else on the host may ruin.
     :param most_trials: of one level; then it stays undecided.
-    :raises ValueError: rates that no trial can satisfy.
+    :raises ValueError: a share or rate that is not between 0 and 1, or nothing to decide with.
     """
 
-    when_good: float = 0.95
-    when_bad: float = 0.5
+    holds: float = 0.8
     alpha: float = 0.05
     beta: float = 0.05
-    clear_margin: float = 0.25
+    deviation: float = 0.12
+    outliers: float = 0.03
     most_trials: int = 6
 
     def __post_init__(self) -> None:
-        if not 0 < self.when_bad < self.when_good < 1:
-            raise ValueError("a good level passes more often than a bad one: 0 < when_bad < when_good < 1")
-        if not (2 * _CLEAR_CHANCE < self.alpha < 1 and 0 < self.beta < 1):
-            raise ValueError(f"alpha must lie between {2 * _CLEAR_CHANCE:.4f} and 1, beta between 0 and 1")
-        if self.clear_margin <= 0 or self.most_trials < 1:
-            raise ValueError("clear_margin must be positive and most_trials at least 1")
-        if self._just_passed <= 1:
-            raise ValueError("with these rates a passed trial would speak for nothing: raise alpha or lower when_bad")
+        if not (_UNFIT < self.holds < _FIT and 0 < self.alpha < 1 and 0 < self.beta < 1 and 0 <= self.outliers < 1):
+            raise ValueError(f"holds must lie between {_UNFIT} and {_FIT}, error rates and outliers between 0 and 1")
+        if self.deviation <= 0 or self.most_trials < 1:
+            raise ValueError("deviation must be positive and most_trials at least 1")
 
     def __str__(self) -> str:
         return (
-            f"good when at least {self.when_good:.0%} of trials pass, bad when at most {self.when_bad:.0%} do, "
-            f"each wrong in at most {self.alpha:.0%} and {self.beta:.0%} of such levels; "
-            f"at most {self.most_trials} trials a level"
+            f"good when at least {self.holds:.0%} of trials would pass; wrong in at most {self.alpha:.0%} of bad and "
+            f"{self.beta:.0%} of good levels; at most {self.most_trials} trials a level"
         )
 
     def judge(self, trials: Mapping[int, Sequence[Trial]]) -> dict[int, Decision]:
         """The decision on each level; trials count in the order in which they are given."""
-        clear = self.clear(trials.values())
-        return {level: self._decide(of_level, clear) for level, of_level in trials.items()}
+        deviation = self.deviation_seen(trials.values())
+        return {level: self._decide(of_level, deviation) for level, of_level in trials.items()}
 
-    def clear(self, levels: Iterable[Sequence[Trial]]) -> float:
-        """The margin from which on a trial is clear, by what the trials of all levels show of each other."""
-        squares, degrees = 0.0, 0
+    def deviation_seen(self, levels: Iterable[Sequence[Trial]]) -> float:
+        """The standard deviation of a level's margins: the assumed one, and what trials show of each other."""
+        squares, degrees = _PRIOR_DEGREES * self.deviation**2, _PRIOR_DEGREES
         for trials in levels:
             # Failed ones are left out: an outlier would hide how alike the others are.
             margins = [trial.margin for trial in trials if trial.passed and trial.margin is not None]
@@ -115,47 +115,75 @@ class SequentialTest:
                 mean = sum(margins) / len(margins)
                 squares += sum((margin - mean) ** 2 for margin in margins)
                 degrees += len(margins) - 1
-        if degrees < _ENOUGH_DEGREES:
-            return self.clear_margin
-        return max(self.clear_margin, _CLEAR_DEVIATIONS * math.sqrt(squares / degrees))
+        return math.sqrt(squares / degrees)
 
-    @property
-    def _failed(self) -> float:
-        return (1 - self.when_good) / (1 - self.when_bad)
-
-    @property
-    def _just_passed(self) -> float:
-        return (1 - _CLEAR_CHANCE / self.alpha - (1 - self.when_good)) / (self.when_bad - _CLEAR_CHANCE)
-
-    def _decide(self, trials: Sequence[Trial], clear: float) -> Decision:
-        good = bad = 1.0
+    def _decide(self, trials: Sequence[Trial], deviation: float) -> Decision:
+        against_bad = [0.0] * (1 + len(_GOOD_TILTS))
+        against_good = [0.0] * (1 + len(_BAD_TILTS))
+        leaning = 0.0
         for number, trial in enumerate(trials, start=1):
             if not trial.measured:
                 continue
-            is_clear = trial.passed and trial.margin is not None and trial.margin >= clear
-            good *= 1 / self.alpha if is_clear else self._just_passed if trial.passed else self._failed
-            bad *= self.when_bad / self.when_good if trial.passed else 1 / self._failed
+            against_bad = [sum(pair) for pair in zip(against_bad, self._against_bad(trial, deviation), strict=True)]
+            against_good = [sum(pair) for pair in zip(against_good, self._against_good(trial, deviation), strict=True)]
+            good, bad = _log_mean(against_bad), _log_mean(against_good)
+            leaning = good - bad
             said = _count(trials[:number])
-            if good >= (1 / self.alpha) * (1 - 1e-9):
-                margin = f", the last clearly: {trial.margin:.0%} inside" if is_clear else ""
-                return Decision(True, said + margin, math.log(good / bad))
-            if bad >= (1 / self.beta) * (1 - 1e-9):
-                return Decision(False, said, math.log(good / bad))
-        leaning = math.log(good / bad)
+            inside = f", the last one {trial.margin:.0%} inside" if trial.passed and trial.margin is not None else ""
+            if good >= -math.log(self.alpha):
+                return Decision(True, said + inside, leaning)
+            if bad >= -math.log(self.beta):
+                return Decision(False, said, leaning)
         if len(trials) >= self.most_trials:
             return Decision(None, f"{_count(trials)}: too close to call", leaning)
         return Decision(None, f"{_count(trials)}: more would decide", leaning, open=True)
+
+    def _against_bad(self, trial: Trial, deviation: float) -> list[float]:
+        plain = math.log(_FIT / self.holds if trial.passed else (1 - _FIT) / (1 - self.holds))
+        if trial.margin is None:
+            return [plain] * (1 + len(_GOOD_TILTS))
+        y = max(self._standing(trial.margin, deviation), _WORST)
+        return [plain, *(tilt * y - math.log(_expected(tilt)) for tilt in _GOOD_TILTS)]
+
+    def _against_good(self, trial: Trial, deviation: float) -> list[float]:
+        plain = math.log(_UNFIT / self.holds if trial.passed else (1 - _UNFIT) / (1 - self.holds))
+        if trial.margin is None:
+            return [plain] * (1 + len(_BAD_TILTS))
+        y = max(self._standing(trial.margin, deviation), _WORST)
+        factors = [plain]
+        for tilt in _BAD_TILTS:
+            usual, ruined = _expected(-tilt), math.exp(-tilt * _WORST)
+            factors.append(-tilt * y - math.log((1 - self.outliers) * usual + self.outliers * ruined))
+        return factors
+
+    def _standing(self, margin: float, deviation: float) -> float:
+        return margin / deviation - float(ndtri(self.holds))
 
 
 def rule_of(parameters: Mapping[str, Any]) -> Rule:
     """The rule that a suite's parameters name: ``search`` is ``sequential`` or ``sweep`` (also when it is absent).
 
-    :param parameters: of the suite; ``most_trials`` bounds the trials of a level of a sequential search.
+    :param parameters: of the suite; ``trials`` bounds the trials of a level of a sequential search, ``error_rate`` the
+        chance of a wrong decision on one, either way.
     """
     if parameters.get("search") != "sequential":
         return EveryTrial()
-    most = parameters.get("most_trials")
-    return SequentialTest(most_trials=most) if isinstance(most, int) and most > 0 else SequentialTest()
+    known: dict[str, Any] = {}
+    if "error_rate" in parameters:
+        known |= {"alpha": float(parameters["error_rate"]), "beta": float(parameters["error_rate"])}
+    if "trials" in parameters:
+        known["most_trials"] = int(parameters["trials"])
+    return SequentialTest(**known)
+
+
+def _expected(tilt: float) -> float:
+    """The mean of exp(tilt * max(y, worst)) for a standard normal y."""
+    return math.exp(tilt * _WORST) * float(ndtr(_WORST)) + math.exp(tilt**2 / 2) * float(ndtr(tilt - _WORST))
+
+
+def _log_mean(logarithms: Sequence[float]) -> float:
+    largest = max(logarithms)
+    return largest + math.log(sum(math.exp(one - largest) for one in logarithms) / len(logarithms))
 
 
 def _count(trials: Sequence[Trial]) -> str:
