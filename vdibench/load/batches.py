@@ -6,6 +6,7 @@ Each row keeps the place of the moment it was taken at.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -43,6 +44,11 @@ class BatchRecorder(Recorder):
 
     def _append(self, table: str, session: str, values: Mapping[str, Any]) -> None:
         self._others.append((table, {**self.place.columns(session), **values}))
+
+    def row(self, session: str, table: str, values: Mapping[str, Any], *, phase: str | None = None) -> None:
+        """One row of a table that has no record of its own; what does not fit is heard of at :meth:`hand_over`."""
+        place = self.place if phase is None else dataclasses.replace(self.place, phase=phase)
+        self._others.append((table, {**place.columns(session), **values}))
 
     def hand_over(self) -> Sequence[SeenFrame]:
         """Give what has gathered to the run folder; returns its frames, for whoever counts them.

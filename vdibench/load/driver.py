@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from vdibench.client import Mode
 from vdibench.errors import LoadError, MasterLost, StoreError, UsageError, VdibenchError, WorkerLost
+from vdibench.load.health import this_host
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.processes import LineReader, LocustProcess, end_all
 from vdibench.load.roster import ROSTER_VARIABLE, Roster, write_roster
@@ -37,6 +38,7 @@ _PLACE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _QUIT_SECONDS = 5.0
 _ENGINE_SECONDS = 3.0
+_FAULT_SECONDS = 1.0
 # Beside what the options allow a session: a master that asks its workers once a second, and a host that is full.
 _USER_MARGIN_SECONDS = 20.0
 _LONGEST_CONNECT_SECONDS = 80.0
@@ -196,7 +198,8 @@ class LoadDriver:
             str(options.workers + options.remote_workers),
         ]
         if options.controlled:
-            arguments += ["--headless", "--only-summary"]
+            # A web page may look on; the number of users is still the driver's to say.
+            arguments += ["--autostart"] if "--web-port" in options.arguments else ["--headless", "--only-summary"]
         return [*arguments, *options.arguments]
 
     def _files(self) -> list[str]:
@@ -219,7 +222,8 @@ class LoadDriver:
         elif what == "worker":
             pid = int(message["engine_pid"])
             state.workers[int(message["index"])] = (int(message["pid"]), pid, str(message["host"]))
-            self._engines[pid] = identity(pid)
+            if message["host"] == this_host():
+                self._engines[pid] = identity(pid)
         elif what == "placed":
             state.placed = max(state.placed, int(message["number"]))
         elif what == "second":
@@ -271,13 +275,17 @@ class LoadDriver:
             raise self._state.fault
         assert self._master is not None
         if self._state.over or self._master.exit_code is not None:
+            self._master.wait(1.0)  # its line closes a moment before it ends
             if self._finished:
                 return
-            self._master.wait(1.0)  # its line closes a moment before it ends
             raise self._gone(MasterLost, self._master)
         for worker in self._workers:
             if worker.exit_code is not None:
-                raise self._gone(WorkerLost, worker)
+                if worker.exit_code >= 0 and not self._options.controlled:
+                    continue  # the master knows whether it was time to
+                if worker.exit_code >= 0:  # it ended by itself: why, is on its way to us
+                    self._changed.wait_for(lambda: self._state.fault is not None, _FAULT_SECONDS)
+                raise self._state.fault or self._gone(WorkerLost, worker)
 
     @property
     def _finished(self) -> bool:
@@ -286,7 +294,7 @@ class LoadDriver:
         return not self._options.controlled and self._state.port > 0 and self._master.exit_code in {0, 1}
 
     def _gone(self, kind: type[VdibenchError], process: LocustProcess) -> VdibenchError:
-        words = process.last_words().splitlines()
+        words = process.last_words().splitlines() if (process.exit_code or 0) > 0 else []
         said = f", its last words: {words[-1]}" if words else ""
         return kind(f"the {process.name} of Locust {process.how_it_ended}{said}", "look at its log in the run folder")
 
@@ -302,9 +310,10 @@ class LoadDriver:
         self._tell({"do": "place", "number": number, "level": level, "trial": trial, "phase": phase})
         self._until(lambda state: state.placed >= number, _PLACE_SECONDS, "an engine did not move on")
 
-    def scale(self, users: int) -> dict[str, VdibenchError]:
+    def scale(self, users: int, spawn_rate: float | None = None) -> dict[str, VdibenchError]:
         """Have so many users; returns when each shows video or has failed, with those that failed, by desktop id.
 
+        :param spawn_rate: users a second, where it is another than the options'.
         :raises UsageError: more users than desktops.
         :raises LoadError: a part of the load is gone, or users neither show video nor fail.
         """
@@ -315,10 +324,11 @@ class LoadDriver:
         with self._changed:
             self._state.failures.clear()
         self._target = users
-        self._tell({"do": "scale", "users": users, "spawn_rate": self._options.spawn_rate})
         options = self._options
+        rate = spawn_rate or options.spawn_rate
+        self._tell({"do": "scale", "users": users, "spawn_rate": rate})
         session = (options.connect_timeout_seconds or _LONGEST_CONNECT_SECONDS) + options.first_frame_timeout_seconds
-        seconds = users / options.spawn_rate + session + _USER_MARGIN_SECONDS
+        seconds = users / rate + session + _USER_MARGIN_SECONDS
         self._until(
             lambda state: len(state.users) == users and "leased" not in state.users.values(),
             seconds,
@@ -395,9 +405,11 @@ class LoadDriver:
         processes = [process for process in (self._master, *self._workers) if process is not None]
         killed = False
         try:
-            if self._master is not None:
+            # The master tells its workers. One that is gone cannot.
+            heads = processes[1:] if self._state.over else processes[:1]
+            for process in heads:
                 with suppress(LoadError):
-                    self._master.say({"do": "quit"})
+                    process.say({"do": "quit"})
             end_all(processes, _QUIT_SECONDS)
         except BaseException:  # a second Ctrl-C: no process stays
             end_all(processes, 0.0)

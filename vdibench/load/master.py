@@ -11,13 +11,14 @@ from typing import Any
 
 import gevent
 import gevent.queue
+from locust.runners import STATE_STOPPED, STATE_STOPPING
 
 from vdibench.errors import VdibenchError, WorkerLost
 from vdibench.load.control import ControlLine, open_control_line, watch_parent
+from vdibench.load.health import this_host
 from vdibench.load.leases import Leases
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import Roster
-from vdibench.load.worker import this_host
 from vdibench.store.processes import is_alive
 
 __all__ = ["KEPT_SECONDS", "MasterSide", "WorkerSeen"]
@@ -136,16 +137,24 @@ class MasterSide:
 
     def _watch_workers(self) -> None:
         here = this_host()
+        suspects: set[str] = set()
         while not self._ending:
             gevent.sleep(_LOOK_SECONDS)
             for worker in tuple(self.workers.values()):
                 silent = time.monotonic() - worker.heard
                 gone = not is_alive(worker.pid, worker.identity) if worker.host == here else silent > _SILENCE_SECONDS
-                if gone and not self._ending:
+                if not gone:
+                    suspects.discard(worker.node)
+                elif worker.node not in suspects:
+                    suspects.add(worker.node)  # its farewell may still be on its way
+                elif not self._ending:
                     self._lost(worker)
 
     def _lost(self, worker: WorkerSeen) -> None:
         del self.workers[worker.node]
+        over = self._runner.state in {STATE_STOPPING, STATE_STOPPED}
+        if over and worker.node not in self._runner.clients:
+            return  # it was told to quit, and said so
         for holder, ticket, desktop in self._leases.lost(worker.node):
             self._grant(str(holder), ticket, desktop)
         self.fail(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import socket
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -17,26 +15,17 @@ import gevent.event
 from vdibench.errors import LoadError, MasterLost, VdibenchError
 from vdibench.load.bridge import EngineBridge
 from vdibench.load.control import open_control_line, watch_parent
-from vdibench.load.health import ProcessUse
+from vdibench.load.health import ProcessUse, this_host
 from vdibench.load.messages import Failure
 from vdibench.load.roster import Roster
 from vdibench.store.processes import identity
 
-__all__ = ["WorkerSide", "this_host"]
+__all__ = ["WorkerSide"]
 
 _LOG = logging.getLogger(__name__)
 _PLACE_SECONDS = 10.0
 _LEASE_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 5.0
-
-
-def this_host() -> str:
-    """Where process ids mean the same as here: a host, or a container's own processes on it."""
-    try:
-        space = Path("/proc/self/ns/pid").readlink().name
-    except OSError:
-        space = ""
-    return f"{socket.gethostname()} {space}".strip()
 
 
 class WorkerSide:
@@ -62,12 +51,13 @@ class WorkerSide:
     def follow_master(self) -> None:
         """End when the master does: on this host its process or the driver's, elsewhere its silence."""
         # A driver starts workers itself, and its line tells; one of Locust's --processes is the master's child.
-        if (
-            open_control_line(lambda message: None, self._abandoned) is not None
-            or self._environment.parsed_options.processes
-        ):
+        if open_control_line(self._told, self._abandoned) is not None or self._environment.parsed_options.processes:
             watch_parent(self._abandoned)
         gevent.spawn(self._watch_heartbeat)
+
+    def _told(self, message: dict[str, Any]) -> None:
+        if message.get("do") == "quit":
+            self._end()
 
     def _watch_heartbeat(self) -> None:
         while True:
@@ -195,6 +185,10 @@ class WorkerSide:
         _LOG.error("%s: %s", type(error).__name__, error)
         self._environment.process_exit_code = error.exit_code
         self._runner.send_message("vdibench_fault", Failure.of(error).document())
+        self._end()
+
+    def _end(self) -> None:
+        self._ending = True
         gevent.spawn(self._runner.quit)
 
     def close(self) -> None:
