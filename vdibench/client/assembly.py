@@ -177,6 +177,60 @@ class FrameAssembler:
         )
         self._next = (self._next + packets) & _SEQUENCE_MASK
 
+    @property
+    def intact(self) -> bool:
+        """Whether nothing waits, no key frame is wanted, and the open frame, if any, has lost nothing."""
+        return not (self._pending or self._damaged or self._undecodable)
+
+    def stands(self, sequence: int) -> bool:
+        """Whether everything up to ``sequence`` is here and given out, and all is :attr:`intact`."""
+        return self.intact and not self._parts and self._next == (sequence + 1) & _SEQUENCE_MASK
+
+    def add_run(
+        self,
+        timestamp: int,
+        packets: int,
+        size_bytes: int,
+        first_size_bytes: int,
+        arrivals: tuple[float, float],
+        *,
+        begins: bool,
+        ends: bool,
+        key: bool = False,
+    ) -> None:
+        """Take so many more packets, in order and without a payload: of the open frame after :meth:`follows`, or, where
+        they begin one, after :meth:`stands`; they may end it only where all is :attr:`intact`.
+
+        :param arrivals: of the first and of the last of them.
+        """
+        assert self._next is not None
+        first, last = arrivals
+        begin, self._next = self._next, (self._next + packets) & _SEQUENCE_MASK
+        self._restart_at = None
+        if begins and ends:
+            self._emit(
+                AssembledFrame(
+                    timestamp,
+                    last,
+                    packets,
+                    size_bytes,
+                    key,
+                    True,
+                    False,
+                    b"",
+                    first,
+                    self.codec,
+                    timing=self._timing(timestamp),
+                )
+            )
+            return
+        if begins and packets > 1:  # a part has one arrival
+            self._parts.append(MediaPacket(begin, timestamp, False, first, b"", first_size_bytes, key, False))
+            packets, size_bytes = packets - 1, size_bytes - first_size_bytes
+        self._parts.append(MediaPacket(begin, timestamp, False, last, b"", size_bytes, key, False, packets))
+        if ends:
+            self._close(complete=True)
+
     def _restarted(self, packet: MediaPacket) -> bool:
         """Two packets in a row from far behind are a sender that started anew (RFC 3550 appendix A.1)."""
         behind = ((self._next or 0) - packet.sequence) & _SEQUENCE_MASK

@@ -48,6 +48,11 @@ class Retransmissions:
         """A packet was found to be missing since :meth:`due` was asked."""
 
     @property
+    def next(self) -> int:
+        """Sequence number of the packet that should come next; -1 before the first."""
+        return self._next
+
+    @property
     def round_trip_seconds(self) -> float:
         """From asking to the answer, smoothed; NaN before the first answer."""
         return self._round_trip

@@ -57,6 +57,8 @@ class SessionOptions:
     :param mode: how much of the stream is looked at.
     :param route: the way of the packets; None for the direct one.
     :param dialect: insist on one; None takes whichever answers.
+    :param native: whether the modes that decrypt nothing read by the native receiver: None for where it is installed.
+    :param authenticate: decrypt every packet in those modes too: forged ones count for nothing, key frames are known.
     :param compare_clocks: the desktop may be on another host: where its dialect has no exchange that compares the
         clocks, ask its web server, about once in five seconds.
     """
@@ -70,4 +72,6 @@ class SessionOptions:
     mode: Mode = Mode.DECODE
     route: Route | None = None
     dialect: Dialect | None = None
+    native: bool | None = None
+    authenticate: bool = False
     compare_clocks: bool = False

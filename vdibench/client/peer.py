@@ -29,6 +29,7 @@ from vdibench.client.assembly import AssembledFrame
 from vdibench.client.connection import CandidatePair, Counters
 from vdibench.client.meter import StreamMeter
 from vdibench.client.mode import Mode
+from vdibench.client.native import native_module, receiver_name
 from vdibench.client.payload import DECODERS
 from vdibench.client.reception import MediaReception
 from vdibench.client.route import Route
@@ -82,6 +83,9 @@ class MediaPeer:
     :param relay_only: use no path but a TURN relay.
     :param route: the way of the packets; None for the direct one.
     :param mode: how much of the video is looked at.
+    :param native: whether the native receiver reads; None for where it is there.
+    :param authenticate: decrypt every video packet in the modes that do not.
+    :raises UsageError: the native receiver is wanted and not there.
     """
 
     def __init__(
@@ -92,7 +96,14 @@ class MediaPeer:
         observer: PeerObserver,
         route: Route | None = None,
         mode: Mode = Mode.DECODE,
+        native: bool | None = None,
+        authenticate: bool = False,
     ) -> None:
+        module = native_module(native) if mode in {Mode.METER, Mode.SAMPLED} else None
+        if authenticate and module is not None and not module.HAS_SRTP:
+            module = None
+        self.receiver = receiver_name(module)
+        """What reads the sockets: ``native 0.1.0``, or ``python``."""
         self._observer = observer
         self._route = route
         self._pc = RTCPeerConnection(
@@ -108,7 +119,9 @@ class MediaPeer:
         )
         self._channels: dict[str, RTCDataChannel] = {}
         listener = observer.audio if mode in {Mode.DEPACKETISE, Mode.DECODE} else None
-        self.reception = MediaReception(mode, observer.frame, observer.first_packet, listener)
+        self.reception = MediaReception(
+            mode, observer.frame, observer.first_packet, listener, native=module, authenticate=authenticate
+        )
         self._patient = mode is Mode.METER
         if mode is Mode.SAMPLED:
             self.reception.hurry = self._hurry
@@ -185,7 +198,15 @@ class MediaPeer:
             self._ice = dtls.transport._connection
             self.reception.start(dtls, sections.get("video"), sections.get("audio"))
         for connection in self._connections(transceivers):
-            self._sockets.append(HostSockets(connection, self.reception.datagram, self._route, patient=self._patient))
+            self._sockets.append(
+                HostSockets(
+                    connection,
+                    self.reception.datagram,
+                    self._route,
+                    patient=self._patient,
+                    adder=self.reception if self.reception.native is not None else None,
+                )
+            )
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         answer = str(self._pc.localDescription.sdp)
         return without_candidates(answer) if self._route is not None and self._route.hides_client else answer

@@ -1,7 +1,8 @@
 """Reception of one peer connection's media: SRTP in, frames and counters out, RTCP back.
 
 Keys come from aiortc's DTLS transport, of which two private attributes are used: the SRTP session that receives, and
-the call that encrypts and sends. Nothing here waits for a packet; each is dealt with in the call that brings it.
+the call that encrypts and sends; three more where the native receiver has to decrypt, which needs the keys themselves.
+Nothing here waits for a packet; each is dealt with in the call that brings it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import pylibsrtp
 
 from vdibench.client.assembly import AssembledFrame
 from vdibench.client.mode import SAMPLE_SECONDS, Mode
+from vdibench.client.native import Lane, Run
 from vdibench.client.rtcp import ReportBlock, parse_rtcp, receiver_report
 from vdibench.client.rtp import RtpError, RtpHeader, is_rtcp, parse_header
-from vdibench.client.streams import AudioStream, MediaSection, VideoStream
+from vdibench.client.streams import AudioStream, MediaSection
+from vdibench.client.video import VideoStream
 
 __all__ = ["MediaReception"]
 
@@ -36,6 +39,8 @@ class MediaReception:
     :param frame: called with each assembled video frame.
     :param first_packet: called with the arrival of the first video packet.
     :param audio: called with each audio payload, its RTP time stamp and its arrival; None leaves audio encrypted.
+    :param native: the module ``vdibench_native`` where its receiver reads; None where everything comes as datagrams.
+    :param authenticate: decrypt every video packet in the modes that do not.
     """
 
     def __init__(
@@ -44,7 +49,14 @@ class MediaReception:
         frame: Callable[[AssembledFrame], None],
         first_packet: Callable[[float], None],
         audio: Callable[[bytes, int, float], None] | None = None,
+        *,
+        native: Any = None,
+        authenticate: bool = False,
     ) -> None:
+        self.native = native
+        self._authenticate = authenticate
+        self._keys: Any = None
+        self._lanes: set[Lane] = set()
         self._mode = mode
         self._frame = frame
         self._first_packet = first_packet
@@ -72,8 +84,17 @@ class MediaReception:
         """
         self._dtls = dtls
         if video is not None:
-            self.video = VideoStream(video, self._mode, self._unprotect, self._emit, self._send, self._first_packet)
-            self._counted = self.video if self._mode in {Mode.METER, Mode.SAMPLED} else None
+            self.video = VideoStream(
+                video,
+                self._mode,
+                self._unprotect,
+                self._emit,
+                self._send,
+                self._first_packet,
+                authenticate=self._authenticate,
+            )
+            if self._mode in {Mode.METER, Mode.SAMPLED} and not self._authenticate:
+                self._counted = self.video
             self._takers.update(dict.fromkeys(video.codecs, self.video.take))
             self._takers.update(dict.fromkeys(video.retransmissions, self.video.take_retransmission))
         if audio is not None:
@@ -86,6 +107,10 @@ class MediaReception:
         if self._session is not None or self._closed or self._dtls.state != "connected":
             return
         self._session = self._dtls._rx_srtp
+        if self._authenticate and self.native is not None:
+            self._keys = self.native.Keys(*_receiving_key(self._dtls))
+        for lane in self._lanes:
+            self._prepare(lane)
         backlog = tuple(self._backlog)
         self._backlog.clear()
         for packet, arrival in backlog:
@@ -118,6 +143,35 @@ class MediaReception:
         if take is not None:
             take(packet, header, arrival)
 
+    # what the native receiver reads
+
+    def opened(self, lane: Lane) -> None:
+        """A socket is read by a lane from now on."""
+        self._lanes.add(lane)
+        if self._session is not None:
+            self._prepare(lane)
+
+    def _prepare(self, lane: Lane) -> None:
+        if self.video is not None:
+            lane.touch([*self.video.section.codecs, *self.video.section.retransmissions])
+        lane.keys = self._keys
+
+    def run(self, run: Run) -> None:
+        """What a lane added up, in its order among the datagrams."""
+        if self.video is not None and self._session is not None:
+            self.video.take_run(run)
+
+    def settled(self, lane: Lane) -> None:
+        """All that the lane has read was handed over: it may be armed."""
+        if self.video is not None and self._session is not None:
+            self.video.arm(lane)
+
+    def closing(self, lane: Lane) -> None:
+        """The lane reads no more; what it added up is taken."""
+        self._lanes.discard(lane)
+        if self.video is not None:
+            self.video.disarm(lane)
+
     def _emit(self, frame: AssembledFrame) -> None:
         if self._mode is Mode.SAMPLED and frame.decodable and self.hurry is not None:
             self.hurry(False)
@@ -125,7 +179,8 @@ class MediaReception:
 
     def _unprotect(self, packet: bytes) -> bytes | None:
         try:
-            clear: bytes = self._session.unprotect(packet)
+            # Whoever decrypts must have seen every packet: with keys of its own that is the native receiver.
+            clear: bytes = (self._keys or self._session).unprotect(packet)
         except (pylibsrtp.Error, ValueError):  # ValueError: longer than libsrtp's buffer
             self.refused_count += 1
             return None
@@ -193,3 +248,12 @@ class MediaReception:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
+
+
+def _receiving_key(dtls: Any) -> tuple[bytes, int]:
+    """Key with salt of what the other side sends, and libsrtp's number of the profile (RFC 5764 §4.2)."""
+    chosen = dtls._ssl.get_selected_srtp_profile()
+    profile = next(one for one in dtls._srtp_profiles if one.openssl_profile == chosen)
+    length = 2 * (profile.key_length + profile.salt_length)
+    material = dtls._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", length)
+    return profile.get_key_and_salt(material, 0 if dtls._role == "server" else 1), profile.libsrtp_profile

@@ -1,50 +1,30 @@
-"""The video and the audio stream of a peer connection, packet by packet. No I/O: what is to be sent goes to ``send``.
+"""What the streams of a peer connection share, and the audio stream, packet by packet. No I/O.
 
-Each takes SRTP packets whose header was read, counts them, decrypts as many as its mode wants, follows what is lost,
-and hands on what is whole. A source is believed from its first packet that decrypts; from then on a header-only stream
-decrypts one packet in 4,096, which keeps the roll-over counter of SRTP right (RFC 3711 §3.3.1) and shows a forged
-stream for what it is.
+Each stream takes SRTP packets whose header was read, counts them, decrypts as many as its mode wants, follows what is
+lost, and hands on what is whole. A source is believed from its first packet that decrypts; from then on one packet in
+4,096 is decrypted even where headers are enough, which keeps the roll-over counter of SRTP right (RFC 3711 §3.3.1) and
+shows a forged stream for what it is.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
-import struct
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from vdibench.client.assembly import AssembledFrame, FrameAssembler, MediaPacket
 from vdibench.client.meter import StreamMeter
-from vdibench.client.mode import Mode
 from vdibench.client.nack import Retransmissions
-from vdibench.client.payload import DECODERS, PayloadPart, depacketise
-from vdibench.client.rtcp import key_frame_request, resend_request
-from vdibench.client.rtp import (
-    ABS_CAPTURE_TIME,
-    ABS_SEND_TIME,
-    VIDEO_TIMING,
-    RtpError,
-    RtpHeader,
-    capture_unix_seconds,
-    extension,
-    payload_of,
-    video_timing,
-)
-from vdibench.client.timing import CaptureClock, FrameClock
+from vdibench.client.rtp import RtpError, RtpHeader, payload_of
+from vdibench.client.timing import CaptureClock
 
-__all__ = ["AudioStream", "MediaSection", "VideoStream"]
+__all__ = ["CHECK_EVERY", "AudioStream", "MediaSection", "MediaStream", "Unprotect"]
 
 _MASK = 0xFFFF
-_CHECK_EVERY = 0x1000
-_VIDEO_CLOCK, _AUDIO_CLOCK = 90_000, 48_000
-_SHORTEST_WAIT_SECONDS = 0.002
-
-_NOTHING, _OPENS = PayloadPart(b"", False, False), PayloadPart(b"", False, True)
-_FIXED = struct.Struct("!BBHII").unpack_from
+CHECK_EVERY = 0x1000
+"""One packet in so many is decrypted in any mode."""
+_AUDIO_CLOCK = 48_000
 
 Unprotect = Callable[[bytes], bytes | None]
+"""Decrypts a packet; None when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +43,7 @@ class MediaSection:
     extensions: dict[str, int] = field(default_factory=dict)
 
 
-class _Stream:
+class MediaStream:
     """What both kinds share: whom to believe, and how many bytes of a packet are SRTP's."""
 
     def __init__(self, section: MediaSection, unprotect: Unprotect) -> None:
@@ -90,253 +70,7 @@ class _Stream:
         return self._unprotect(packet)
 
 
-class _Run:
-    """Packets in the middle of a frame, in order, that are only added up.
-
-    :ivar sequence: of the next one; negative when there is nothing to go on with.
-    """
-
-    __slots__ = ("arrival_unix_seconds", "packets", "sequence", "size_bytes")
-
-    def __init__(self) -> None:
-        self.sequence = -1
-        self.packets = self.size_bytes = 0
-        self.arrival_unix_seconds = 0.0
-
-
-class VideoStream(_Stream):
-    """The desktop's picture.
-
-    :param emit: called with each frame in order.
-    :param send: sends an RTCP packet.
-    :param first_packet: called once, with the arrival of the first packet.
-    """
-
-    def __init__(
-        self,
-        section: MediaSection,
-        mode: Mode,
-        unprotect: Unprotect,
-        emit: Callable[[AssembledFrame], None],
-        send: Callable[[bytes], None],
-        first_packet: Callable[[float], None],
-    ) -> None:
-        super().__init__(section, unprotect)
-        self._meter = StreamMeter(_VIDEO_CLOCK)
-        self.clock = FrameClock(_VIDEO_CLOCK)
-        self.nack_count = 0
-        self.pli_count = 0
-        self.repaired_count = 0
-        self._send = send
-        self._first_packet: Callable[[float], None] | None = first_packet
-        self._decrypts = mode in {Mode.DEPACKETISE, Mode.DECODE}
-        self._samples = mode is Mode.SAMPLED
-        self._assembler = FrameAssembler(emit, self.clock.frame, headers_only=not self._decrypts)
-        self._gaps = Retransmissions()
-        self._timestamp = -1
-        self._hunting = False
-        self._sampled = -1
-        self._again: asyncio.TimerHandle | None = None
-        self._run = _Run()
-        self._capture = section.extensions.get(ABS_CAPTURE_TIME, 0)
-        self._timing = section.extensions.get(VIDEO_TIMING, 0)
-        self._sending = section.extensions.get(ABS_SEND_TIME, 0)
-
-    @property
-    def meter(self) -> StreamMeter:
-        """Counters of what was first sent."""
-        self._end_run()
-        return self._meter
-
-    def continues(self, packet: bytes, arrival: float) -> bool:
-        """Take the next packet of a frame that is only counted; False when it is anything else.
-
-        Most packets are neither the first nor the last of a frame, and nothing in them is looked at: they are added up
-        and accounted for with the next packet that is different. This halves the cost of a header-only stream.
-        """
-        run = self._run
-        if run.sequence < 0 or len(packet) < 16:
-            return False
-        first, second, sequence, timestamp, ssrc = _FIXED(packet)
-        if (
-            sequence != run.sequence
-            or timestamp != self._timestamp
-            or second != self._payload_type
-            or ssrc != self.ssrc
-            or first & 0xEF != 0x80
-            or (sequence - self._checked) & _MASK >= _CHECK_EVERY
-        ):
-            return False
-        size = len(packet) - self._overhead - (12 if first == 0x80 else 16 + 4 * (packet[14] << 8 | packet[15]))
-        if size <= 0:
-            return False
-        run.sequence = (sequence + 1) & _MASK
-        run.packets += 1
-        run.size_bytes += size
-        run.arrival_unix_seconds = arrival
-        return True
-
-    def _end_run(self) -> None:
-        """Account for what was added up."""
-        run = self._run
-        if run.packets:
-            self._gaps.passed(run.packets)
-            self._meter.add_more(run.packets, run.size_bytes)
-            self._assembler.add_more(run.packets, run.size_bytes, run.arrival_unix_seconds)
-            run.packets = run.size_bytes = 0
-        run.sequence = -1
-
-    def take(self, packet: bytes, header: RtpHeader, arrival: float) -> None:
-        """One packet as first sent."""
-        self._end_run()
-        payload_type, marker, sequence, timestamp, ssrc, begin, extensions, _, padded = header
-        clear: bytes | None = None
-        payload, opens = b"", False
-        if ssrc != self.ssrc:
-            clear = self._adopt(packet, header)
-            if clear is None:
-                return
-            opens = True
-            self._gaps = Retransmissions()
-            self._hunting = self._samples
-            if self._first_packet is not None:
-                self._first_packet(arrival)
-                self._first_packet = None
-        elif self._decrypts or padded or (sequence - self._checked) & _MASK >= _CHECK_EVERY:
-            clear = self._check(packet, sequence)
-            if clear is None:
-                return  # forged, or a duplicate
-        if not self._gaps.arrived(sequence, arrival):
-            return
-        if payload_type != self._payload_type:
-            self._payload_type = payload_type
-            self.codec = self.section.codecs[payload_type]
-            self._assembler.codec = DECODERS.get(self.codec, "")
-        if clear is None:
-            size = len(packet) - begin - self._overhead
-        else:
-            try:
-                payload = payload_of(clear, header)
-            except RtpError:
-                return
-            size = len(payload)
-        self._meter.add(ssrc, sequence, timestamp, size, arrival)
-        begins = timestamp != self._timestamp
-        self._timestamp = timestamp
-        if extensions and (marker or begins):
-            self._read_times(packet, header)
-        part = _OPENS if opens else _NOTHING
-        if self._decrypts:
-            part = self._part(payload)
-        elif self._samples and (timestamp == self._sampled or (begins and self._hunting)):
-            part = self._sample(packet, header, clear, opens)
-        self._assemble(MediaPacket(sequence, timestamp, marker, arrival, part.data, size, part.key, part.opens))
-        if self._gaps.hole:
-            self._ask_again(arrival)
-        elif not self._decrypts and not marker and timestamp != self._sampled and self._assembler.follows(sequence):
-            self._run.sequence = (sequence + 1) & _MASK
-
-    def take_retransmission(self, packet: bytes, header: RtpHeader, arrival: float) -> None:
-        """One packet that is sent again (RFC 4588); always decrypted, since it says only inside what it repeats."""
-        self._end_run()
-        clear = self._unprotect(packet)
-        original = self.section.retransmissions[header.payload_type]
-        if clear is None or original not in self.section.codecs or self.ssrc < 0:
-            return
-        try:
-            payload = payload_of(clear, header)
-        except RtpError:
-            return
-        sequence = int.from_bytes(payload[:2], "big")
-        if len(payload) < 2 or not self._gaps.repaired(sequence, arrival):
-            return  # a probe for bandwidth, or it came after all
-        self.repaired_count += 1
-        if header.extension:
-            self._read_times(packet, header)
-        payload = payload[2:]
-        part = _NOTHING
-        if self._decrypts or header.timestamp == self._sampled:
-            part = self._part(payload, self.section.codecs[original])
-        self._assemble(
-            MediaPacket(
-                sequence, header.timestamp, header.marker, arrival, part.data, len(payload), part.key, part.opens
-            )
-        )
-
-    def _part(self, payload: bytes, codec: str = "") -> PayloadPart:
-        if not payload:
-            return _NOTHING
-        try:
-            return depacketise(codec or self.codec, payload)
-        except RtpError:
-            # Nothing of it can be shown. The decoder finds the hole and asks for a key frame.
-            return _NOTHING
-
-    def _sample(self, packet: bytes, header: RtpHeader, clear: bytes | None, opens: bool) -> PayloadPart:
-        """Decrypt for once: to see whether a key frame begins here, or because it is one that was asked for."""
-        clear = clear or self._check(packet, header.sequence)
-        if clear is None:
-            return _OPENS if opens else _NOTHING
-        try:
-            part = self._part(payload_of(clear, header))
-        except RtpError:
-            return _OPENS if opens else _NOTHING
-        if header.timestamp != self._sampled:
-            if not part.key:
-                return _OPENS if opens else _NOTHING
-            self._sampled, self._hunting = header.timestamp, False
-        return part
-
-    def _read_times(self, packet: bytes, header: RtpHeader) -> None:
-        if self._capture and (value := extension(packet, header, self._capture)) is not None:
-            captured = capture_unix_seconds(value)
-            if captured is not None:
-                self.clock.capture.captured(header.timestamp, captured)
-        if not header.marker:
-            return
-        if self._timing and (value := extension(packet, header, self._timing)) is not None:
-            timing = video_timing(value)
-            if timing is not None:
-                self.clock.timed(header.timestamp, timing)
-        if self._sending and (value := extension(packet, header, self._sending)) is not None:
-            self.clock.sent(header.timestamp, value)
-
-    def _assemble(self, packet: MediaPacket) -> None:
-        if self._assembler.add(packet):
-            self.request_key_frame()
-
-    def _ask_again(self, now: float) -> None:
-        lost = self._gaps.due(now)
-        if lost:
-            self.nack_count += 1
-            self._send(resend_request(self.section.ssrc, self.ssrc, lost))
-        due = self._gaps.next_due()
-        if due < math.inf and self._again is None:
-            wait = max(_SHORTEST_WAIT_SECONDS, due - now)
-            self._again = asyncio.get_running_loop().call_later(wait, self._timed_out)
-
-    def _timed_out(self) -> None:
-        self._again = None
-        self._ask_again(time.time())
-
-    def request_key_frame(self) -> None:
-        """Ask for a key frame; nothing before the first packet."""
-        if self.ssrc >= 0:
-            self.pli_count += 1
-            self._send(key_frame_request(self.section.ssrc, self.ssrc))
-
-    def sample(self) -> None:
-        """Ask for a key frame and decrypt it when it comes."""
-        self._hunting = True
-        self.request_key_frame()
-
-    def close(self) -> None:
-        """Ask for nothing any more."""
-        if self._again is not None:
-            self._again.cancel()
-
-
-class AudioStream(_Stream):
+class AudioStream(MediaStream):
     """The desktop's sound: counted, and handed on where somebody listens.
 
     :param listener: called with each payload, its RTP time stamp (48 kHz) and its arrival; None decrypts nothing.
@@ -362,7 +96,7 @@ class AudioStream(_Stream):
             if clear is None:
                 return
             self._gaps = Retransmissions()
-        elif self._listener is not None or (header.sequence - self._checked) & _MASK >= _CHECK_EVERY:
+        elif self._listener is not None or (header.sequence - self._checked) & _MASK >= CHECK_EVERY:
             clear = self._check(packet, header.sequence)
             if clear is None:
                 return

@@ -4,6 +4,8 @@ Four attributes of one :class:`aioice.Connection` are used, on the instance and 
 candidates and its receiver of data are wrapped, its protocols are added to, its policy is read. STUN goes on to
 aioice, DTLS to the queue that aiortc reads, and media to ``media`` with the instant at which the kernel got it. What a
 TURN relay delivers takes the same fork, with the instant of its reading.
+
+Where the native module reads, what may be only added up comes to :class:`Adder` as runs, and everything else as ever.
 """
 
 from __future__ import annotations
@@ -13,19 +15,40 @@ import ipaddress
 import socket
 import struct
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol, TransportPolicy, server_reflexive_candidate
 
-from vdibench.client.datagrams import prepare, reader
+from vdibench.client.datagrams import Datagram, prepare, reader
+from vdibench.client.native import Lane, Run
 from vdibench.client.rounds import Rounds
 from vdibench.client.route import Route
 
-__all__ = ["HostSocket", "HostSockets"]
+__all__ = ["Adder", "HostSocket", "HostSockets"]
 
 Media = Callable[[bytes, float], None]
+
+
+class Adder(Protocol):
+    """Who arms lanes of the native receiver, and takes what they added up."""
+
+    @property
+    def native(self) -> Any:
+        """The native module."""
+
+    def opened(self, lane: Lane) -> None:
+        """A socket is read by a lane from now on."""
+
+    def run(self, run: Run) -> None:
+        """What a lane added up, in its order among the datagrams."""
+
+    def settled(self, lane: Lane) -> None:
+        """All that the lane has read was handed over: it may be armed."""
+
+    def closing(self, lane: Lane) -> None:
+        """The lane reads no more; what it added up must be taken."""
 
 
 class HostSocket(asyncio.DatagramTransport):
@@ -35,10 +58,18 @@ class HostSocket(asyncio.DatagramTransport):
     :param media: takes RTP and RTCP, as (datagram, arrival in Unix seconds).
     :param other: takes every other datagram that is not STUN.
     :param patient: what comes may rest for a few milliseconds where there are many such sockets.
+    :param adder: while patient, let the native receiver read for it; None reads here.
     """
 
     def __init__(
-        self, udp: socket.socket, protocol: Any, media: Media, other: Callable[[bytes], None], *, patient: bool = False
+        self,
+        udp: socket.socket,
+        protocol: Any,
+        media: Media,
+        other: Callable[[bytes], None],
+        *,
+        patient: bool = False,
+        adder: Adder | None = None,
     ) -> None:
         super().__init__({"socket": udp, "sockname": udp.getsockname()})
         self._udp = udp
@@ -48,23 +79,37 @@ class HostSocket(asyncio.DatagramTransport):
         self._loop = asyncio.get_running_loop()
         self._read = reader()
         self._closed = False
-        #: Datagrams that the kernel threw away because the socket's buffer was full.
-        self.drops = 0
+        self._drops = 0
         self._patient = patient
+        self._adder = adder
+        self._lane: Lane | None = None
         protocol.connection_made(self)
         self._listen()
 
+    @property
+    def drops(self) -> int:
+        """Datagrams that the kernel threw away because the socket's buffer was full."""
+        return self._drops if self._lane is None else max(self._drops, self._lane.drops)
+
     def _listen(self) -> None:
-        if self._patient:
+        if not self._patient:
+            self._loop.add_reader(self._udp.fileno(), self._readable)
+        elif self._adder is None:
             Rounds.of(self._loop).add(self._udp.fileno(), self._readable)
         else:
-            self._loop.add_reader(self._udp.fileno(), self._readable)
+            self._lane = Rounds.of(self._loop, self._adder.native).add(self._udp.fileno(), self._read_for_us)
+            assert self._lane is not None
+            self._adder.opened(self._lane)
 
     def _ignore(self) -> None:
-        if self._patient:
-            Rounds.of(self._loop).remove(self._udp.fileno())
-        else:
+        if not self._patient:
             self._loop.remove_reader(self._udp.fileno())
+            return
+        native = None
+        if self._lane is not None and self._adder is not None:
+            self._adder.closing(self._lane)
+            self._drops, self._lane, native = self.drops, None, self._adder.native
+        Rounds.of(self._loop, native).remove(self._udp.fileno())
 
     def set_patient(self, patient: bool) -> None:
         """Whether what comes may rest from now on."""
@@ -73,23 +118,42 @@ class HostSocket(asyncio.DatagramTransport):
             self._patient = patient
             self._listen()
 
-    def _readable(self) -> None:
+    def _readable(self, _: object = None) -> None:
         if self._closed:  # by another handler of the same round
             return
-        media = self._media
         try:
-            for data, arrival, address, drops in self._read(self._udp):
-                if drops:
-                    self.drops = drops
-                first = data[0] if data else 255
-                if 128 <= first <= 191:
-                    media(data, arrival)
-                elif first < 4 and address is not None:
-                    self._stun(data, address)
-                elif 20 <= first <= 63:
-                    self._other(data)
+            self._sort(self._read(self._udp))
         except OSError as error:  # an ICMP answer to what we sent; the socket stays good
             self._protocol.error_received(error)
+
+    def _read_for_us(self, events: list[Any]) -> None:
+        lane, adder = self._lane, self._adder
+        if lane is None or adder is None:  # closed by another handler of the same round
+            return
+        plain = False
+        for event in events:
+            if event.__class__ is tuple:
+                plain = True
+                self._sort((event,))
+            elif isinstance(event, OSError):
+                self._protocol.error_received(event)
+            else:
+                adder.run(event)
+        if plain and self._lane is lane:
+            adder.settled(lane)
+
+    def _sort(self, datagrams: Iterable[Datagram]) -> None:
+        media = self._media
+        for data, arrival, address, drops in datagrams:
+            if drops:
+                self._drops = drops
+            first = data[0] if data else 255
+            if 128 <= first <= 191:
+                media(data, arrival)
+            elif first < 4 and address is not None:
+                self._stun(data, address)
+            elif 20 <= first <= 63:
+                self._other(data)
 
     def _stun(self, data: bytes, address: tuple[str, int]) -> None:
         try:
@@ -134,10 +198,20 @@ class HostSockets:
     :param media: takes RTP and RTCP, as (datagram, arrival in Unix seconds).
     :param route: makes the sockets and says where they are bound, where it is not the machine's own way.
     :param patient: what comes may rest for a few milliseconds where there are many such sockets.
+    :param adder: while patient, let the native receiver read for it; None reads here.
     """
 
-    def __init__(self, connection: Any, media: Media, route: Route | None = None, *, patient: bool = False) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        media: Media,
+        route: Route | None = None,
+        *,
+        patient: bool = False,
+        adder: Adder | None = None,
+    ) -> None:
         self._connection = connection
+        self._adder = adder
         self._media = media
         self._route = route
         self._patient = patient
@@ -202,7 +276,14 @@ class HostSockets:
             return None
         protocol = StunProtocol(self._connection)
         self._sockets.append(
-            HostSocket(udp, protocol, self._media, lambda data: self._deliver(data, component), patient=self._patient)
+            HostSocket(
+                udp,
+                protocol,
+                self._media,
+                lambda data: self._deliver(data, component),
+                patient=self._patient,
+                adder=self._adder,
+            )
         )
         host, port = udp.getsockname()[:2]
         protocol.local_candidate = Candidate(

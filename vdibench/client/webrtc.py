@@ -68,6 +68,8 @@ class WebRtcConnection:
             relay_only=self._options.relay_only,
             route=self._options.route,
             mode=self._options.mode,
+            native=self._options.native,
+            authenticate=self._options.authenticate,
             observer=PeerObserver(
                 lambda instant: self._observer.reached("first_packet", instant),
                 self._observer.frame,
@@ -82,6 +84,7 @@ class WebRtcConnection:
         await offered.wait()
         self._observer.step(self._events.ice_step)
         await self._events.connected.wait()
+        self._observer.fact("reception", self._peer.receiver)
         self._observer.step(Step.CHANNEL)
         await self._events.channel_open.wait()
 

@@ -103,6 +103,8 @@ class LegacyWebRtcConnection:
                 observer=observer,
                 route=self._options.route,
                 mode=self._options.mode,
+                native=self._options.native,
+                authenticate=self._options.authenticate,
             )
 
         return MediaLeg(
@@ -132,6 +134,8 @@ class LegacyWebRtcConnection:
         await self._within(OFFER_SECONDS, Step.OFFER, self._video.offered)
         self._observer.reached("offered", None)
         await self._within(ICE_SECONDS, self._events.ice_step, self._events.connected)
+        if self._video.peer is not None:
+            self._observer.fact("reception", self._video.peer.receiver)
         await self._within(CHANNEL_SECONDS, Step.CHANNEL, self._events.channel_open)
 
     async def _fetch_servers(self, http: DesktopHttp) -> None:

@@ -236,7 +236,7 @@ async def test_a_reader_that_raises_leaves_the_others_alone(pair: Any) -> None:
     rounds = Rounds.of(loop)
     sockets = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(MANY + 1)]
 
-    def read(index: int) -> None:
+    def read(index: int, _: object) -> None:
         sockets[index][0].recv(10)
         if index == 1:
             raise ValueError("broken")

@@ -34,7 +34,7 @@ def srtp() -> tuple[list[str], list[str]]:
 
 def extension() -> Extension:
     """The one extension."""
-    compile_args = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    compile_args = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra"]
     link_args: list[str] = []
     macros: list[tuple[str, str | None]] = [] if FREE_THREADED else [("Py_LIMITED_API", STABLE)]
     if os.environ.get("VDIBENCH_NATIVE_CHECKED") == "1":

@@ -41,6 +41,65 @@ int srtp_session_unprotect(srtp_session_t *session, unsigned char *packet, int *
 /* At most so many bytes are added to a packet. */
 int srtp_session_trailer(void);
 
-extern PyType_Spec sender_spec;
+/* keys.c: a session that receives, as an object of Python; lanes of one peer share it. */
+typedef struct {
+    PyObject_HEAD
+    srtp_session_t *session;
+} keys_t;
+
+/* payload.c */
+enum codec { CODEC_OTHER, CODEC_H264, CODEC_VP8 };
+
+/* Whether an RTP payload in clear text belongs to a key frame, by the rules of vdibench.client.payload. */
+int payload_is_key(enum codec codec, const unsigned char *payload, size_t size);
+
+/* lane.c: what one socket's datagrams are to be made of. */
+#define HEAD_SIZE 256
+
+typedef struct {
+    unsigned char bytes[HEAD_SIZE];
+    int size; /* 0 where the packet has no extension */
+} head_t;
+
+typedef struct {
+    uint16_t sequence;
+    unsigned packets;
+    unsigned long long bytes;
+    int first_bytes;
+    double first_arrival, last_arrival;
+    int begins, key;
+    head_t first, last;
+} sum_t;
+
+typedef struct lane {
+    PyObject_HEAD
+    PyObject *take; /* what Python calls with the events */
+    PyObject *keys; /* a keys_t, or NULL */
+    int fd;         /* -1 when the socket was taken out */
+    unsigned long drops;
+    unsigned char touching[16]; /* payload types, a bit each, whose packets concern the stream that is added up */
+    /* what may be added up */
+    int armed, whole, open, has_avoided;
+    uint16_t next, checked;
+    uint32_t timestamp, avoided, ssrc;
+    int payload_type, overhead;
+    enum codec codec;
+    sum_t sum;
+} lane_t;
+
+/* Take one datagram: adds it up, or appends what Python must see to the list `*events`, which is made when it is
+   needed. 0, or -1 with an exception set. */
+int lane_take(lane_t *lane, const unsigned char *data, size_t size, double arrival, const address_t *from,
+              socklen_t from_size, unsigned long drops, PyObject **events);
+
+int lane_append(PyObject **events, PyObject *event);
+
+/* Names of the fields of a Run; must be called once before any lane is used. */
+PyTypeObject *run_type(void);
+
+/* receiver.c, floor.c */
+extern PyType_Spec sender_spec, keys_spec, lane_spec, receiver_spec;
+extern PyTypeObject *lane_type, *keys_type;
+PyObject *floor_measure(PyObject *module, PyObject *arguments, PyObject *named);
 
 #endif

@@ -7,8 +7,8 @@ Objects are for one thread, and no thread is started.
 
 from __future__ import annotations
 
-from vdibench_native._native import HAS_SRTP, Sender
+from vdibench_native._native import HAS_SRTP, Keys, Lane, Receiver, Run, Sender, floor
 
-__all__ = ["HAS_SRTP", "Sender", "__version__"]
+__all__ = ["HAS_SRTP", "Keys", "Lane", "Receiver", "Run", "Sender", "__version__", "floor"]
 
 __version__ = "0.1.0"

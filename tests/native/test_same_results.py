@@ -1,0 +1,189 @@
+"""With the native receiver and without it every number is the same: frames, counters, requests and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vdibench_native
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vdibench.client.assembly import AssembledFrame
+from vdibench.client.mode import Mode
+from vdibench.client.reception import MediaReception
+from vdibench.client.streams import MediaSection
+from vdibench.client.udp import HostSocket
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "client"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from srtp import Transport
+from traces import AUDIO, OWN, SECTION, Step, trace
+
+KEY = bytes(range(60))[:30]
+
+
+class Protocol:
+    """What HostSocket uses of aioice's protocol."""
+
+    def connection_made(self, transport: Any) -> None:
+        """It is there."""
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        """STUN."""
+
+    def error_received(self, error: Exception) -> None:
+        raise error
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is gone."""
+
+
+class Tls:
+    """What is asked of a handshake for keys: a profile, and material of which the first half is the client's."""
+
+    def get_selected_srtp_profile(self) -> bytes:
+        return b"SRTP_AES128_CM_SHA1_80"
+
+    def export_keying_material(self, label: bytes, length: int) -> bytes:
+        assert (label, length) == (b"EXTRACTOR-dtls_srtp", 60)
+        return KEY[:16] + bytes(16) + KEY[16:] + bytes(14)
+
+
+class KeyedTransport(Transport):
+    """One that tells its keys too."""
+
+    def __init__(self) -> None:
+        from aiortc.rtcdtlstransport import SRTP_PROFILES
+
+        super().__init__()
+        self._ssl, self._srtp_profiles, self._role = Tls(), SRTP_PROFILES, "server"
+
+
+class Watched:
+    """One reception, and all that it said."""
+
+    def __init__(self, mode: Mode, *, native: Any = None, authenticate: bool = False) -> None:
+        self.frames: list[AssembledFrame] = []
+        self.first: list[float] = []
+        self.transport = KeyedTransport()
+        self.reception = MediaReception(
+            mode, self.frames.append, self.first.append, native=native, authenticate=authenticate
+        )
+        self.reception.start(self.transport, SECTION, MediaSection(OWN, {AUDIO: "opus"}))
+
+    def happen(self, kind: str) -> None:
+        assert self.reception.video is not None
+        if kind == "report":
+            self.reception._report()
+        elif self.reception._mode is Mode.SAMPLED:
+            self.reception.video.sample()
+
+    def said(self) -> dict[str, Any]:
+        video, audio = self.reception.video, self.reception.audio
+        assert video is not None
+        assert audio is not None
+        return {
+            "frames": [repr(frame) for frame in self.frames],
+            "video": video.meter.read(),
+            "audio": audio.meter.read(),
+            "first": self.first,
+            "nack": video.nack_count,
+            "pli": video.pli_count,
+            "repaired": video.repaired_count,
+            "codec": video.codec,
+            "refused": self.reception.refused_count,
+            "round trip": repr(video._gaps.round_trip_seconds),
+        }
+
+
+@contextmanager
+def host(watched: Watched) -> Iterator[HostSocket]:
+    """A socket whose lane feeds a reception."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        made = HostSocket(
+            udp, Protocol(), watched.reception.datagram, lambda _: None, patient=True, adder=watched.reception
+        )
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+async def run(steps: list[Step], batches: list[int], mode: Mode, *, authenticate: bool) -> tuple[Any, Any, int]:
+    """Both ways; returns what both said, and how many runs there were."""
+    plain = Watched(mode, authenticate=authenticate)
+    ours = Watched(mode, native=vdibench_native, authenticate=authenticate)
+    runs = 0
+    with host(ours) as one:
+        lane: Any = one._lane
+        events: list[Any] = []
+        left = batches[0]
+        for index, (kind, packet, arrival) in enumerate(steps):
+            if kind == "packet":
+                if packet and 128 <= packet[0] <= 191:
+                    plain.reception.datagram(packet, arrival)
+                events += lane.feed(packet, arrival)
+                left -= 1
+            if kind != "packet" or left <= 0:
+                runs += sum(isinstance(event, vdibench_native.Run) for event in events)
+                one._read_for_us(events)
+                events, left = [], batches[index % len(batches)]
+            if kind != "packet":
+                plain.happen(kind)
+                ours.happen(kind)
+        one._read_for_us(events)
+        said = plain.said(), ours.said()
+        for _ in range(5):  # what is sent is sent by tasks
+            await asyncio.sleep(0)
+        sent = plain.transport.sent, ours.transport.sent
+        for watched in (plain, ours):
+            watched.reception.close()
+    return (said[0], sent[0]), (said[1], sent[1]), runs
+
+
+@pytest.mark.parametrize("mode", [Mode.METER, Mode.SAMPLED])
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 1 << 32),
+    frames=st.integers(1, 120),
+    batches=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    calm=st.sampled_from([0.0, 0.7, 0.95]),
+)
+def test_whatever_comes(mode: Mode, seed: int, frames: int, batches: list[int], calm: float) -> None:
+    steps = trace(random.Random(seed), frames, calm)
+    plain, ours, _ = asyncio.run(run(steps, batches, mode, authenticate=False))
+    assert ours == plain
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 1 << 32),
+    frames=st.integers(1, 120),
+    batches=st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    calm=st.sampled_from([0.0, 0.7, 0.95]),
+)
+def test_whatever_comes_and_is_decrypted(seed: int, frames: int, batches: list[int], calm: float) -> None:
+    steps = trace(random.Random(seed), frames, calm)
+    plain, ours, _ = asyncio.run(run(steps, batches, Mode.METER, authenticate=True))
+    assert ours == plain
+
+
+@pytest.mark.parametrize("authenticate", [False, True])
+def test_a_quiet_stream_is_added_up_by_whole_frames(authenticate: bool) -> None:
+    """The native receiver does the work, or the properties above would prove nothing."""
+    steps = trace(random.Random(1), 600, 1.0)
+    plain, ours, runs = asyncio.run(run(steps, [7, 1, 20], Mode.METER, authenticate=authenticate))
+    assert ours == plain
+    assert 580 <= runs <= 600 + 2
+    keys = sum("key=True" in frame for frame in plain[0]["frames"])
+    assert (keys > 0) is authenticate
