@@ -32,6 +32,7 @@ from vdibench.load.hosting import SessionHost
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import ROSTER_VARIABLE, read_roster
 from vdibench.load.seconds import SecondTally
+from vdibench.metrics import STEADY
 from vdibench.recorder import Place
 from vdibench.store import RunFolder
 
@@ -153,7 +154,7 @@ class Engine:
     async def _answer(self, number: int, verb: str, arguments: dict[str, Any]) -> None:
         try:
             if verb == "place":
-                self._move(arguments)
+                await self._move(arguments)
                 found = None
             else:
                 found = await self._host.call(verb, int(arguments.pop("user", -1)), arguments)
@@ -166,8 +167,12 @@ class Engine:
         else:
             self.say({"id": number, "ok": found})
 
-    def _move(self, place: dict[str, Any]) -> None:
+    async def _move(self, place: dict[str, Any]) -> None:
         self._recorder.move(level=int(place["level"]), trial=int(place["trial"]), phase=str(place["phase"]))
+        if place["phase"] != STEADY:
+            # Whoever drives reads what counted until now; what was only the way there can wait.
+            self._count()
+            await asyncio.to_thread(self._folder.flush)
 
     async def _hand_over(self) -> None:
         while True:

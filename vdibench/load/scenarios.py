@@ -38,6 +38,7 @@ THINK_SECONDS = (2.0, 20.0)
 _VIDEO_THINK_SECONDS = (30.0, 120.0)
 _CAD_THINK_SECONDS = (0.5, 4.0)
 _LOOK_SECONDS = 5.0
+_PRESS_SECONDS = (0.2, 0.5)
 
 # What a person types: words that every keyboard has, without a modifier that a desktop might keep.
 _TEXT = (
@@ -131,6 +132,14 @@ def _watching(source: random.Random) -> Iterator[Action]:
         yield Watch(_LOOK_SECONDS)
 
 
+def _pressing(source: random.Random) -> Iterator[Action]:
+    """Presses a key, clicks; the pauses are random, so that events fall on every phase of the frame clock."""
+    while True:
+        for kind in ("key", "click"):
+            yield Press(kind)
+            yield Watch(source.uniform(*_PRESS_SECONDS))
+
+
 def _office(source: random.Random) -> Iterator[Action]:
     """Writes a sentence or two, clicks, reads on."""
     while True:
@@ -190,6 +199,7 @@ def _table(*entries: Scenario) -> Mapping[str, Scenario]:
 
 SCENARIOS = _table(
     Scenario("watch", "no input at all: what density trials count", Workload.TEXT, 0.0, _watching),
+    Scenario("press", "a key, a click, one at a time: what input latency is taken from", Workload.TEXT, 133.0, _pressing),
     Scenario("office", "types, clicks and reads, with pauses of 2 to 20 s", Workload.TEXT, 152.0, _office),
     Scenario("cad", "turns a part with the mouse, zooms and picks", Workload.WINDOW, 31.6, _cad),
     Scenario("video", "watches, and clicks every minute or two", Workload.VIDEO, 0.94, _video),

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from vdibench.analysis import criteria
 from vdibench.errors import TargetUnavailable
+from vdibench.load.scenarios import SCENARIOS
 from vdibench.records import SuiteVerdict
 from vdibench.report import latency_by_level, levels_table, links_table, resources_over_time
 from vdibench.suites.display import Figures, Judgement
-from vdibench.suites.levels import LevelPlan, measure_level
+from vdibench.suites.levels import LevelLoad, LevelPlan
 from vdibench.suites.links import METHODS, link_profiles, link_session, measure_links
+from vdibench.suites.load_parameters import LoadParameters
 from vdibench.suites.measurement import Measurement
-from vdibench.suites.parameters import DesktopParameters, parameter
+from vdibench.suites.parameters import parameter
 
 __all__ = ["SUITE", "LatencyUnderLoad", "Parameters", "planned_seconds", "run"]
 
@@ -21,13 +24,14 @@ SUITE = "latency_under_load"
 
 
 @dataclass(frozen=True)
-class Parameters(DesktopParameters):
+class Parameters(LoadParameters):
     """Parameters of notebook 03."""
 
+    scenario: str = parameter("press", "what users do", choices=tuple(SCENARIOS))
     max_desktops: int = parameter(2, "desktops in the last level", minimum=1)
     warmup_seconds: float = parameter(2.0, "seconds watched before anything counts", minimum=0)
     steady_seconds: float = parameter(15.0, "seconds watched for the statistics, each level", minimum=1)
-    inputs: int = parameter(15, "key presses, and as many clicks, each level", minimum=0)
+    inputs: int = parameter(15, "key presses, and as many clicks, through each link", minimum=0)
     links: str = parameter("", "named links or figures to go through, semicolons between")
     link_method: str = parameter("relay", "user-space relay, or tc netem (root)", choices=METHODS)
     link_seconds: float = parameter(10.0, "seconds watched through each link", minimum=1)
@@ -39,13 +43,13 @@ class Parameters(DesktopParameters):
     @property
     def plan(self) -> LevelPlan:
         """How one level is measured."""
-        return LevelPlan(self.warmup_seconds, self.steady_seconds, self.inputs)
+        return LevelPlan(self.warmup_seconds, self.steady_seconds)
 
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
     through = len(link_profiles(parameters.links)) * (3.0 + parameters.link_seconds + 0.36 * parameters.inputs)
-    return 4.0 + parameters.max_desktops * (2.0 + parameters.plan.seconds) + through
+    return LevelLoad.START_SECONDS + parameters.max_desktops * (2.0 + parameters.plan.seconds) + through
 
 
 class LatencyUnderLoad:
@@ -61,13 +65,23 @@ class LatencyUnderLoad:
         """Run every level; returns the table of levels."""
         measurement = self.measurement
         measurement.require_open()
-        for level in range(1, self.parameters.max_desktops + 1):
-            desktops = measurement.desktops[:level]
-            failures = measurement.run(measure_level(measurement, desktops, self.parameters.plan))
+        parameters = self.parameters
+        load = LevelLoad(
+            measurement,
+            parameters.plan,
+            workers=parameters.workers,
+            mode=parameters.client_mode,
+            scenario=parameters.scenario_here,
+        )
+        expectations = criteria(measurement.objectives, SUITE, measurement.context(measurement.folder.run))
+        for level in range(1, parameters.max_desktops + 1):
+            failures = load.measure(level, 0)
+            load.guard(level, 0, expectations)
             if len(failures) == level:
                 error = next(iter(failures.values()))
                 measurement.close(error)
                 raise TargetUnavailable(f"every session of level {level} failed: {error.cause}", error.remedy)
+        load.close()
         return levels_table(measurement.tables(), SUITE)
 
     def measure_links(self) -> pd.DataFrame:

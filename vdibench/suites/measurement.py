@@ -10,11 +10,13 @@ import atexit
 import dataclasses
 import threading
 import time
-from collections.abc import Coroutine
-from contextlib import ExitStack, suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+import pandas as pd
 
 from vdibench.analysis import Knee
 from vdibench.client import DesktopSession, SessionOptions, open_http
@@ -178,11 +180,31 @@ class Measurement:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` in the measurement's loop. Any error or interrupt closes the measurement, samples kept."""
-        try:
+        with self.step():
             return self.loop.run(work)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Any error or interrupt inside closes the measurement, samples kept."""
+        try:
+            yield
         except BaseException as error:
             self.close(error)
             raise
+
+    def enter(self, part: AbstractContextManager[T]) -> T:
+        """Enter what ends with this measurement, before everything that was there already."""
+        return self._stack.enter_context(part)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not reach any file."""
+        return self.target.secrets if self.target is not None else ()
+
+    @property
+    def compares_clocks(self) -> bool:
+        """Whether the desktops' clocks may differ from ours."""
+        return not self._here
 
     # findings
 
@@ -253,17 +275,38 @@ class Measurement:
     def note_session(self, session: DesktopSession) -> None:
         """Hold what a session turned out to be against what was asked for: its encoder, and whose clock draws."""
         info = stream_info(session.messages)
+        self._note_encoder(session.desktop, str(info.get("encoder", "")), hardware=info.get("hardware") is True)
+        found = session.clock.estimate(time.time())
+        apart = found is not None and abs(found.offset_seconds) > found.bound_seconds
+        self._note_clock(session.desktop, session.pair.remote_address if session.pair is not None else "", apart=apart)
+
+    def note_loaded(self, desktops: Sequence[Desktop], suite: str) -> None:
+        """The same of sessions that other processes had, by what these recorded of them."""
+        recording = self.tables()
+        facts, clock = (_of_suite(recording.table(name), suite) for name in ("facts", "clock"))
+        for desktop in desktops:
+            own = facts[facts["session"] == desktop.id]
+            said = dict(zip(own["key"], own["value"], strict=True))
+            self._note_encoder(desktop, said.get("stream.encoder", ""), hardware=said.get("stream.hardware") == "True")
+            rows = clock[clock["session"] == desktop.id].nsmallest(1, "bound_seconds")
+            apart = bool((rows["offset_seconds"].abs() > rows["bound_seconds"]).any())
+            self._note_clock(desktop, said.get("ice.pair", "").rpartition(" ")[2], apart=apart)
+
+    def _note_encoder(self, desktop: Desktop, encoder: str, *, hardware: bool) -> None:
         # A viewer is not told, and a silent software fall-back must not look like a GPU.
-        if session.desktop.gpu and info.get("hardware") is not True:
-            self.invalid(f"{session.desktop.id}: encoder in use is {info.get('encoder', 'unknown')}, not the GPU's")
+        if desktop.gpu and not hardware:
+            self.invalid(f"{desktop.id}: encoder in use is {encoder or 'unknown'}, not the GPU's")
+
+    def _note_clock(self, desktop: Desktop, peer: str, *, apart: bool) -> None:
+        """Whose clock draws: ours, unless the picture comes from elsewhere although the page is served here."""
         if self.target is None or not self._here:
             return
-        if self.target.address.kind == "url" and _is_elsewhere(session):
+        if self.target.address.kind == "url" and (apart or (peer and not peer_is_here(peer))):
             self.folder.update(context={"clock_bound_seconds": UNKNOWN_CLOCK_SECONDS})
         else:
             # What the server's pings say of the offset is less exact than what is known: there is one clock.
             same = {"unix_seconds": time.time(), "offset_seconds": 0.0, "bound_seconds": 0.0, "source": "same host"}
-            self.recorder.row(session.desktop.id, "clock", same)
+            self.recorder.row(desktop.id, "clock", same)
 
     def close(self, error: BaseException | None = None) -> None:
         """End without a verdict on the objectives: samples stay, the run is marked, everything started is ended."""
@@ -328,12 +371,8 @@ class Measurement:
             self.close(error)
 
 
-def _is_elsewhere(session: DesktopSession) -> bool:
-    """Whether the picture comes from another host although the page is served here (a port-forward)."""
-    if session.pair is not None and not peer_is_here(session.pair.remote_address):
-        return True
-    found = session.clock.estimate(time.time())
-    return found is not None and abs(found.offset_seconds) > found.bound_seconds
+def _of_suite(rows: pd.DataFrame, suite: str) -> pd.DataFrame:
+    return rows[rows["suite"] == suite]
 
 
 async def _dialect_of(desktop: Desktop) -> Dialect | None:

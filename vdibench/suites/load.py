@@ -1,0 +1,277 @@
+"""Suite of ``vdibench load``: users of a scenario come and go by a shape; each stage is a level of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vdibench.client import Mode
+from vdibench.errors import ParameterError, TargetUnavailable, UsageError, VdibenchError
+from vdibench.load import guard, live
+from vdibench.load.driver import LoadDriver, LoadOptions
+from vdibench.load.scenarios import SCENARIOS, scenario
+from vdibench.load.shapes import Shape, Stage, parse_shape
+from vdibench.records import Run, SuiteVerdict
+from vdibench.suites.measurement import Measurement
+from vdibench.suites.parameters import DesktopParameters, parameter
+
+__all__ = ["SUITE", "Load", "Parameters", "Surroundings", "bounds_of", "planned_seconds", "run"]
+
+SUITE = "load"
+# How often it says how far it is.
+_SAY_SECONDS = 3.0
+# What is left to measure of a stage whose users took longer to come than it lasts.
+_LEAST_SECONDS = 2.0
+# A stage that a person asked for at the web page begins to count when its users were there for so long.
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Parameters(DesktopParameters):
+    """Parameters of a load."""
+
+    width: int = parameter(1280, "picture width of lab desktops in pixels", minimum=512)
+    height: int = parameter(720, "picture height of lab desktops in pixels", minimum=256)
+    framerate: int = parameter(30, "nominal frames per second", minimum=8)
+    bitrate_bps: int = parameter(4_000_000, "video bit rate of lab desktops in bits per second", minimum=100_000)
+    workload: str = parameter("", "what lab desktops show; empty: what the scenario is about")
+    desktops: int = parameter(0, "desktops to have; 0: one for each user of the shape's largest stage", minimum=0)
+    scenario: str = parameter("office", "what users do", choices=tuple(SCENARIOS))
+    shape: str = parameter("steps:1,2@20s", "how many users when; empty: as a web page says")
+    spawn_rate: float = parameter(4.0, "users a second, where the shape does not say", minimum=0.01)
+    warmup_seconds: float = parameter(2.0, "seconds after a stage's last user came before anything counts", minimum=0)
+    workers: int = parameter(1, "Locust workers on this host, each with an engine", minimum=0)
+    remote_workers: int = parameter(0, "Locust workers to wait for from elsewhere", minimum=0)
+    mode: str = parameter("decode", "how much of each stream is looked at", choices=tuple(Mode))
+    locustfile: str = parameter("", "a locustfile of your own instead of the scenario")
+
+    def __post_init__(self) -> None:
+        if not self.workload and self.scenario in SCENARIOS:
+            object.__setattr__(self, "workload", str(scenario(self.scenario).workload))
+        super().__post_init__()
+        _check(self)
+
+    @property
+    def stages(self) -> Shape | None:
+        """The shape; None where a web page says how many users there are."""
+        return parse_shape(self.shape) if self.shape else None
+
+    @property
+    def count(self) -> int:
+        """Desktops to have."""
+        return self.desktops or (self.stages.peak if self.stages is not None else 1)
+
+
+def _check(parameters: Parameters) -> None:
+    """What one parameter says of another.
+
+    :raises ParameterError: they do not go together.
+    """
+    shape = parameters.stages
+    if shape is not None and shape.peak > parameters.count:
+        raise ParameterError(
+            f"shape {shape.text!r} has {shape.peak} users, and there are {parameters.count} desktops",
+            "ask for as many desktops as users",
+        )
+    if parameters.workers + parameters.remote_workers < 1:
+        raise ParameterError("a load without workers has no users", "set workers to 1 or more")
+    url = parameters.target.startswith("url:")
+    if url and not parameters.take_control and not parameters.locustfile and scenario(parameters.scenario).sends_input:
+        raise UsageError(
+            f"scenario {parameters.scenario!r} sends input, and a viewer may not",
+            "choose scenario watch, or take the desktop under control (--take-control)",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What belongs to this host and not to what is measured.
+
+    :param host: where the master listens for workers, at ``port``; 0 for a free one.
+    :param web_host: where its web page listens, at ``web_port``; 0 for no page.
+    :param arguments: more of Locust's own.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    web_host: str = "127.0.0.1"
+    web_port: int = 0
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def locust_arguments(self) -> tuple[str, ...]:
+        """All of them."""
+        web = ("--web-host", self.web_host, "--web-port", str(self.web_port)) if self.web_port else ()
+        return (*web, *self.arguments)
+
+
+def planned_seconds(parameters: Parameters) -> float:
+    """About how long it takes; 0 where a person decides."""
+    shape = parameters.stages
+    if shape is None:
+        return 0.0
+    return 6.0 + 1.2 * parameters.count + shape.seconds + len(shape.stages) * parameters.warmup_seconds
+
+
+def bounds_of(measurement: Measurement, run_: Run) -> tuple[list[float], list[float]]:
+    """What latencies are held against in this suite, in seconds: all of them, and the one-way ones."""
+    applicable = [
+        item.objective
+        for item in measurement.objectives.applicable(measurement.suite, measurement.context(run_))
+        if item.applies
+    ]
+    latencies = [
+        objective
+        for objective in applicable
+        if objective.definition.unit == "seconds" and objective.definition.table in {"frames", "inputs"}
+    ]
+    every = [float(objective.expectation.bound) for objective in latencies]
+    one_way = [float(objective.expectation.bound) for objective in latencies if objective.definition.one_way]
+    return every, one_way
+
+
+class Load:
+    """A load, from its desktops to its verdict.
+
+    :raises VdibenchError: parameters, target or run folder cannot be; nothing is left running.
+    """
+
+    def __init__(self, parameters: Parameters, surroundings: Surroundings | None = None) -> None:
+        self.parameters = parameters
+        self._surroundings = surroundings or Surroundings()
+        if parameters.stages is None and not self._surroundings.web_port:
+            raise UsageError("nothing says how many users there are", "give a shape, or a port for the web page")
+        self.failures: dict[str, VdibenchError] = {}
+        self.measurement = Measurement(
+            SUITE, parameters, desktops=parameters.count, planned_seconds=planned_seconds(parameters)
+        )
+        self.measurement.folder.update(context={"mode": parameters.mode, "scenario": parameters.scenario})
+        self._trials: dict[int, int] = {}
+
+    def measure(self) -> None:
+        """Run the shape, or follow the web page until it is told to end."""
+        measurement = self.measurement
+        measurement.require_open()
+        with measurement.step():
+            with LoadDriver(
+                measurement.folder.path,
+                measurement.desktops,
+                self._options(),
+                suite=SUITE,
+                secrets=measurement.secrets,
+                say=measurement.progress.say,
+            ) as driver:
+                if self._surroundings.web_port:
+                    measurement.progress.say(f"web page at {self.web_url}")
+                try:
+                    self._drive(driver)
+                except KeyboardInterrupt:
+                    # Who follows the page ends it so; what was measured is judged. A shape was to be run to its end.
+                    if self.parameters.stages is not None:
+                        raise
+            measurement.note_loaded(measurement.desktops, SUITE)
+            self._refuse_overloaded()
+
+    @property
+    def web_url(self) -> str:
+        """Of our page beside Locust's."""
+        return f"http://{self._surroundings.web_host}:{self._surroundings.web_port}/vdibench"
+
+    def _options(self) -> LoadOptions:
+        parameters, around = self.parameters, self._surroundings
+        return LoadOptions(
+            workers=parameters.workers,
+            remote_workers=parameters.remote_workers,
+            mode=Mode(parameters.mode),
+            spawn_rate=parameters.spawn_rate,
+            scenario=parameters.scenario,
+            locustfile=parameters.locustfile,
+            controlled=parameters.stages is not None,
+            arguments=around.locust_arguments,
+            host=around.host,
+            port=around.port,
+            compare_clocks=self.measurement.compares_clocks,
+        )
+
+    def _drive(self, driver: LoadDriver) -> None:
+        shape = self.parameters.stages
+        if shape is None:
+            self._follow(driver)
+            return
+        for number, (stage, trial) in enumerate(zip(shape.stages, shape.trials, strict=True), 1):
+            self._stage(driver, stage, trial, f"stage {number} of {len(shape.stages)}")
+        self._move(driver, shape.stages[-1].users, shape.trials[-1], "warmup")
+        driver.scale(0)
+
+    def _move(self, driver: LoadDriver, level: int, trial: int, phase: str) -> None:
+        recorder = self.measurement.recorder
+        recorder.move(level=level, trial=trial, phase=phase)
+        driver.move(level=level, trial=trial, phase=phase)
+
+    def _stage(self, driver: LoadDriver, stage: Stage, trial: int, what: str) -> None:
+        ends = time.monotonic() + stage.seconds
+        self._move(driver, stage.users, trial, "warmup")
+        self.measurement.progress.say(f"{what}: {stage.users} users are coming")
+        self.failures |= driver.scale(stage.users, stage.spawn_rate or None)
+        if len(self.failures) >= stage.users:
+            error = next(iter(self.failures.values()))
+            raise TargetUnavailable(f"every one of {stage.users} users failed: {error.cause}", error.remedy)
+        self._hold(driver, self.parameters.warmup_seconds, what)
+        self._move(driver, stage.users, trial, "steady")
+        self._hold(driver, max(_LEAST_SECONDS, ends - time.monotonic()), what)
+
+    def _hold(self, driver: LoadDriver, seconds: float, what: str) -> None:
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            slice_seconds = min(left, _SAY_SECONDS)
+            began = time.monotonic()
+            self.failures |= driver.hold(slice_seconds)
+            self.measurement.progress.say(f"{what}: {live.sentence(driver.seconds, time.time())}")
+            if time.monotonic() - began < 0.5 * slice_seconds:
+                return  # none is left
+
+    def _follow(self, driver: LoadDriver) -> None:
+        """As many users as a person asks for at the web page: each number is a level when it has settled."""
+        for users, settled in _numbers(driver, self.parameters.warmup_seconds):
+            if not settled:
+                self._trials[users] = self._trials.get(users, -1) + 1
+            self._move(driver, max(1, users), self._trials.get(users, 0), "steady" if settled and users else "warmup")
+            self.measurement.progress.say(live.sentence(driver.seconds, time.time()))
+
+    def _refuse_overloaded(self) -> None:
+        measurement, parameters = self.measurement, self.parameters
+        recording = measurement.tables()
+        every, one_way = bounds_of(measurement, recording.run)
+        decoding = os.cpu_count() or 1 if Mode(parameters.mode).decodes else 1
+        for reason in guard.reasons(
+            recording.tables,
+            suite=SUITE,
+            workers=parameters.workers + parameters.remote_workers,
+            limits=guard.limits_for(every, decoding_cores=decoding),
+            clock_bound_seconds=float(recording.run.context.get("clock_bound_seconds") or 0.0),
+            one_way_bounds=one_way,
+        ):
+            measurement.invalid(reason)
+
+
+def _numbers(driver: LoadDriver, settle_seconds: float) -> Iterator[tuple[int, bool]]:
+    """Each number of users as it is asked for, and again when it has settled; ends with the load."""
+    asked, since, told = -1, time.monotonic(), False
+    while not driver.wait(_LOOK_SECONDS):
+        engines = live.latest(driver.seconds, time.time()).values()
+        users = sum(max(0, engine.users) for engine in engines)
+        if users != asked:
+            asked, since, told = users, time.monotonic(), False
+            yield asked, False
+        elif not told and time.monotonic() - since >= settle_seconds + _LOOK_SECONDS:
+            told = True
+            yield asked, True
+
+
+def run(parameters: Parameters, surroundings: Surroundings | None = None) -> SuiteVerdict:
+    """All steps."""
+    suite = Load(parameters, surroundings)
+    suite.measure()
+    return suite.measurement.judge()
