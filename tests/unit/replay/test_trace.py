@@ -57,9 +57,7 @@ def trace(count: int = 4) -> Trace:
         max_size=20,
     )
 )
-def test_file_gives_back_what_went_in(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[object, ...]]
-) -> None:
+def test_file_gives_back_what_went_in(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
     frames, left = [], 0.0
     for number, (captured, gap, spread, packets, key, unit) in enumerate(steps):
         left += gap
