@@ -31,6 +31,7 @@ _COMMANDS = {
     "report": "report",
     "verdict": "report",
     "runs": "report",
+    "compare": "compare",
     "plan": "plan",
     "selftest": "selftest",
     "record": "record",
