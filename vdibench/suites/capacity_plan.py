@@ -35,6 +35,7 @@ class PlanOptions:
     :param gpus_per_node: ``N`` for all templates or ``NAME=N`` for one; so is ``max_sessions``.
     :param prices: path of a price file; empty: no cost.
     :param gpu: product name that every run must have been measured on; empty: any.
+    :param allow_running: also from a run that goes on, where the suite that searched has its verdict.
     :param logins_per_minute: of all users at the peak; None: as the day says.
     """
 
@@ -50,6 +51,7 @@ class PlanOptions:
     gpu: str = ""
     logins_per_minute: Fraction | None = None
     allow_synthetic: bool = False
+    allow_running: bool = False
     extrapolate: bool = False
 
 
@@ -91,7 +93,13 @@ def make_plan(options: PlanOptions) -> Sizing:
     templates = []
     further = {}
     for name, run, _ in asked:
-        source, evidence = open_measured(options.results, run, gpu=options.gpu, allow_synthetic=options.allow_synthetic)
+        source, evidence = open_measured(
+            options.results,
+            run,
+            gpu=options.gpu,
+            allow_synthetic=options.allow_synthetic,
+            allow_running=options.allow_running,
+        )
         if name in _named(options.gpus_per_node) and source.unit != "GPU":
             raise ParameterError(
                 f"run {source.run} of template {name!r} was measured on a whole host",
@@ -167,6 +175,7 @@ def _day(text: str) -> DayProfile:
         if not path.is_file():
             known = sorted(item.stem.removeprefix("day-") for item in folder.glob("day-*.csv"))
             raise ParameterError(f"no day named {text!r}", f"known: {', '.join(known)}; or give a path to a CSV file")
+        return parse_day(_read(path), f"{path.name}, an example")
     return parse_day(_read(path), path.name)
 
 

@@ -23,7 +23,7 @@ from vdibench.report import Evidence, measured_table
 from vdibench.slo import finds_knee, load
 from vdibench.store import Recording, resolve
 
-__all__ = ["beyond", "measured", "open_measured"]
+__all__ = ["beyond", "open_measured"]
 
 _RATE = "frames_per_second"
 _ENOUGH = 0.9  # of the nominal rate, where no objective says what is
@@ -37,22 +37,23 @@ _FACTS = ("target", "dialect", "encoder in use", "picture asked for", "processor
 
 
 def open_measured(
-    results: Path, run: str, *, gpu: str = "", allow_synthetic: bool = False
+    results: Path, run: str, *, gpu: str = "", allow_synthetic: bool = False, allow_running: bool = False
 ) -> tuple[Measured, Evidence]:
     """Open a stored run and read what it says of how many sessions fit.
 
     :param gpu: product name that the run must have been measured on, as whole words; empty: any, or none.
+    :param allow_running: also of a run that goes on, once the suite that searched has its verdict: what a report
+        needs that is written as the last step of its own run.
     :raises StoreError: there is no such run.
     :raises NoData: nothing can be planned from it.
     :raises RunInvalid: its numbers must not be trusted.
     """
     evidence = Evidence.of(Recording.open(resolve(results, run)))
-    return measured(evidence, gpu=gpu, allow_synthetic=allow_synthetic), evidence
+    return _measured(evidence, gpu, allow_synthetic=allow_synthetic, allow_running=allow_running), evidence
 
 
-def measured(evidence: Evidence, *, gpu: str = "", allow_synthetic: bool = False) -> Measured:
-    """What a run says of how many sessions fit; see :func:`open_measured`."""
-    run = _usable(evidence, allow_synthetic=allow_synthetic)
+def _measured(evidence: Evidence, gpu: str, *, allow_synthetic: bool, allow_running: bool) -> Measured:
+    run = _usable(evidence, allow_synthetic=allow_synthetic, allow_running=allow_running)
     suite, knee = _knee(evidence, run)
     gpus, name = _gpus(run)
     if gpu and not re.search(rf"(?<!\w){re.escape(gpu.strip())}(?!\w)", name, re.IGNORECASE):
@@ -107,10 +108,12 @@ def beyond(evidence: Evidence) -> Extrapolation:
     return extrapolate(trials, _wanted(evidence, run, suite, trials))
 
 
-def _usable(evidence: Evidence, *, allow_synthetic: bool) -> Run:
+def _usable(evidence: Evidence, *, allow_synthetic: bool, allow_running: bool) -> Run:
     run, verdict = evidence.run, evidence.verdict
     assert run is not None, "a stored run"
-    if run.state in _ENDED:
+    judged = [one.outcome for one in verdict.suites if finds_knee(one.suite)] if verdict is not None else []
+    done = allow_running and run.state is RunState.RUNNING and bool(judged)
+    if run.state in _ENDED and not done:
         state, remedy = _ENDED[run.state]
         raise NoData(f"run {run.name} {state}", remedy)
     if verdict is not None and verdict.outcome is Outcome.INVALID:
