@@ -147,6 +147,14 @@ class Ended:
         found = self.knee
         return found is not None and found.lower <= self.true <= (math.inf if found.upper is None else found.upper)
 
+    @property
+    def near(self) -> bool:
+        """It lies within the bounds or next to them."""
+        found = self.knee
+        return found is not None and found.lower - 1 <= self.true <= (
+            math.inf if found.upper is None else found.upper + 1
+        )
+
     def width(self, largest: int) -> int:
         """Levels between the bounds."""
         found = self.knee
@@ -176,6 +184,7 @@ class Row:
     systems: int
     inside: float
     inside_low: float
+    near: float
     too_high: float
     too_low: float
     width: float
@@ -211,6 +220,7 @@ def _row(kind: Kind, method: str, ended: Sequence[Ended], sweep: Sequence[Ended]
         len(ended),
         inside / len(ended),
         stats.binomtest(inside, len(ended)).proportion_ci(method="exact").low,
+        sum(one.near for one in ended) / len(ended),
         sum(found.lower > one.true for one, found in known) / len(ended),
         sum(found.upper is not None and found.upper < one.true for one, found in known) / len(ended),
         float(np.mean([one.width(kind.largest) for one in ended])),
@@ -226,6 +236,7 @@ _HEADINGS = (
     "systems",
     "method",
     "true knee inside",
+    "or one level beside",
     "lower bound too high",
     "upper bound too low",
     "mean width",
@@ -281,6 +292,7 @@ def _cells(row: Row) -> list[str]:
         row.kind,
         row.method,
         f"{row.inside:.1%} (≥ {row.inside_low:.1%})",
+        f"{row.near:.1%}",
         f"{row.too_high:.1%}",
         f"{row.too_low:.1%}",
         f"{row.width:.2f}",
