@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vdibench.client import Mode
+from vdibench.client.spacing import SPACING_SECONDS
 from vdibench.errors import LoadError, MasterLost, StoreError, UsageError, VdibenchError, WorkerLost
 from vdibench.load.health import this_host
 from vdibench.load.messages import EngineSecond, Failure
@@ -328,7 +329,7 @@ class LoadDriver:
         rate = spawn_rate or options.spawn_rate
         self._tell({"do": "scale", "users": users, "spawn_rate": rate})
         session = (options.connect_timeout_seconds or _LONGEST_CONNECT_SECONDS) + options.first_frame_timeout_seconds
-        seconds = users / rate + session + _USER_MARGIN_SECONDS
+        seconds = users * max(1 / rate, SPACING_SECONDS) + session + _USER_MARGIN_SECONDS
         self._until(
             lambda state: len(state.users) == users and "leased" not in state.users.values(),
             seconds,

@@ -13,13 +13,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vdibench.client import DesktopSession, InputKind, InputRecord
+from vdibench.client.admission import ConnectGate
 from vdibench.errors import StreamLost, UsageError, VdibenchError
 from vdibench.load.batches import BatchRecorder
 from vdibench.load.roster import Roster
 
 __all__ = ["VERBS", "SessionHost"]
 
-_ARRIVAL_STEP_SECONDS = 0.25
+_FOR_GOOD_SECONDS = 1e9
+
+
+class _UserLeft(StreamLost):
+    """Not a failure: the user wanted it so."""
+
+    def __init__(self) -> None:
+        super().__init__("the user left", "nothing is wrong")
 
 
 @dataclass
@@ -45,6 +53,7 @@ class SessionHost:
     def __init__(self, roster: Roster, recorder: BatchRecorder) -> None:
         self._roster = roster
         self._recorder = recorder
+        self._gate = ConnectGate()
         self._hosted: dict[int, _Hosted] = {}
         self.inputs: list[InputRecord] = []
         self.ended: list[str] = []
@@ -72,7 +81,7 @@ class SessionHost:
         try:
             return await task
         except asyncio.CancelledError:
-            raise StreamLost("the user left", "nothing is wrong") from None
+            raise _UserLeft from None
         except StreamLost as error:
             self._fail(hosted, error)
             raise
@@ -93,11 +102,12 @@ class SessionHost:
         session = DesktopSession(desktop, self._recorder, self._roster.session_options(desktop))
         hosted = self._hosted[user] = _Hosted(session)
         try:
+            waited = await self._during(hosted, self._gate.admit(desktop))
             await self._during(hosted, session.connect())
         except VdibenchError as error:
             self._fail(hosted, error)
             raise
-        return {"dialect": str(session.dialect or "")}
+        return {"dialect": str(session.dialect or ""), "waited_seconds": waited}
 
     async def _first_frame(self, user: int, arguments: dict[str, Any]) -> None:
         hosted = self._find(user)
@@ -106,7 +116,7 @@ class SessionHost:
         except VdibenchError as error:
             self._fail(hosted, error)
             raise
-        hosted.showing = True
+        self._shows(hosted)
 
     async def _watch(self, user: int, arguments: dict[str, Any]) -> None:
         hosted = self._find(user)
@@ -142,12 +152,13 @@ class SessionHost:
         hosted.drops = hosted.received = hosted.lost = 0.0
         self.ended.append(hosted.session.desktop.id)
         hosted.failed = False
+        await self._gate.admit(hosted.session.desktop)
         try:
             await hosted.session.reconnect(float(arguments.get("patience_seconds", 0.0)))
         except VdibenchError as error:
             self._fail(hosted, error)
             raise
-        hosted.showing = True
+        self._shows(hosted)
 
     async def _disconnect(self, user: int, arguments: dict[str, Any]) -> None:
         """End the user's session, wherever it is; one that has none is left alone."""
@@ -165,9 +176,22 @@ class SessionHost:
             # Only now: a user that comes anew must not meet the old session at its desktop.
             self._hosted.pop(user, None)
 
+    def _shows(self, hosted: _Hosted) -> None:
+        """The session shows video: from now on its end is noticed when it comes, whatever its user does."""
+        hosted.showing = True
+        task = asyncio.get_running_loop().create_task(self._guard(hosted))
+        hosted.tasks.add(task)
+        task.add_done_callback(hosted.tasks.discard)
+
+    async def _guard(self, hosted: _Hosted) -> None:
+        try:
+            await hosted.session.watch(_FOR_GOOD_SECONDS)
+        except VdibenchError as error:
+            self._fail(hosted, error)
+
     def _fail(self, hosted: _Hosted, error: VdibenchError) -> None:
         hosted.showing = False
-        if hosted.failed:
+        if hosted.failed or isinstance(error, _UserLeft):
             return
         hosted.failed = True
         place, desktop = self._recorder.place, hosted.session.desktop.id
