@@ -26,6 +26,7 @@ __all__ = ["main"]
 # Handshakes of many sessions at once would run into each other's time-outs.
 _AT_ONCE = 8
 _CONNECT_SECONDS = 30.0
+_NATIVE = {"auto": None, "on": True, "off": False, "decrypt": True}
 
 
 class _Counts:
@@ -54,12 +55,14 @@ class _Counts:
         """Nothing else is kept."""
 
 
-async def _run(url: str, mode: Mode, count: int) -> None:
+async def _run(url: str, mode: Mode, count: int, native: str) -> None:
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     sink = _Counts()
-    options = SessionOptions(mode=mode, connect_timeout_seconds=_CONNECT_SECONDS)
+    options = SessionOptions(
+        mode=mode, connect_timeout_seconds=_CONNECT_SECONDS, native=_NATIVE[native], authenticate=native == "decrypt"
+    )
     sessions = [DesktopSession(Desktop(f"desktop-{n}", Endpoint(url)), sink, options) for n in range(count)]
     gate = asyncio.Semaphore(_AT_ONCE)
     before = _resident()
@@ -119,9 +122,15 @@ def main(arguments: list[str] | None = None) -> None:
     line.add_argument("--url", required=True)
     line.add_argument("--mode", type=Mode, choices=list(Mode), required=True)
     line.add_argument("--sessions", type=int, default=1)
+    line.add_argument(
+        "--native",
+        choices=list(_NATIVE),
+        default="auto",
+        help="the native receiver: where it is installed, always, never, or always and every packet decrypted",
+    )
     options = line.parse_args(arguments)
     try:
-        asyncio.run(_run(options.url, options.mode, options.sessions))
+        asyncio.run(_run(options.url, options.mode, options.sessions, options.native))
     except VdibenchError as error:
         _say({"error": str(error)})
         sys.exit(error.exit_code)
