@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ from PIL import Image
 from vdibench import report
 from vdibench.records import RunState
 from vdibench.report import Chart
+from vdibench.report.document import html
+from vdibench.report.evidence import Evidence
+from vdibench.report.run_tables import measured_table
 from vdibench.store import Recording
 
 SUITES = ("stream_validation", "latency_under_load", "gpu_density")
@@ -256,3 +260,21 @@ def test_threads_draw_at_once(full: Path) -> None:
 def test_interrupted_run_is_drawn(make: Callable[..., Path], part: Callable[..., object]) -> None:
     path = make([part("stream_validation", seconds=3, inputs=4)], state=RunState.INTERRUPTED)
     assert_all_readable(path, set(CHARTS) - {"density_curve", "resources_over_time"})
+
+
+def test_synthetic_load_is_said_in_every_chart_and_on_the_page(full: Path) -> None:
+    recording = Recording.open(full)
+    evidence = Evidence(recording)
+    assert evidence.run is not None
+    plain = {name: chart.caption for name, chart in drawn(evidence)}
+    evidence.run = dataclasses.replace(evidence.run, context={**evidence.run.context, "synthetic": True})
+    charts = dict(drawn(evidence))
+    assert charts.keys() == plain.keys()
+    for name, chart in charts.items():
+        assert any(text.startswith("synthetic load · ") for text, _ in words(chart)), name
+        assert chart.caption == f"{plain[name]} Synthetic load: a recorded trace was replayed, no desktop was measured."
+        assert_readable(name, chart)
+    assert "synthetic load" in html(evidence.run, recording.verdict, [], {})
+    assert "synthetic load" not in html(recording.run, recording.verdict, [], {})
+    rows = measured_table(evidence)
+    assert rows["value"].str.contains("synthetic").any()

@@ -69,7 +69,9 @@ def record_lab(
         return asyncio.run(record(lab.desktops[0], seconds, note, Dialect.SELKIES_2_WEBRTC))
 
 
-def cached_trace(wanted: LabTrace, say: Callable[[str], None] = lambda line: None) -> Path:
+def cached_trace(
+    wanted: LabTrace, say: Callable[[str], None] = lambda line: None, *, seconds: float = RECORD_SECONDS
+) -> Path:
     """The file with that trace; recorded now if there is none. Two who ask at once record once.
 
     :raises StoreError: the cache cannot be written.
@@ -86,7 +88,7 @@ def cached_trace(wanted: LabTrace, say: Callable[[str], None] = lambda line: Non
         try:
             load_trace(path)
         except UsageError:
-            save_trace(record_lab(wanted, say=say), path)
+            save_trace(record_lab(wanted, seconds, say), path)
     return path
 
 
