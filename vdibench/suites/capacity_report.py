@@ -35,7 +35,9 @@ class Parameters(RunParameters):
 
     run: str = parameter("reference", "run to report on: a path, a folder's name, latest or reference")
     users: int = parameter(500, "users to plan for", minimum=1)
-    templates: str = parameter("", "NAME=RUN:PART; ... to plan for several templates; empty: all users on the run")
+    templates: str = parameter(
+        "", "templates as plan --run takes them, separated by semicolons; empty: all users on the run"
+    )
     day: str = parameter("", "who is there when: a CSV file, or office; empty: everybody at once")
     headroom: float = parameter(0.2, "more sessions than at the peak, as a share of it", minimum=0)
     spare_nodes: int = parameter(1, "nodes that may be missing, for each template", minimum=0)
