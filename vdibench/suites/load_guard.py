@@ -1,23 +1,30 @@
 """Whether a trial's numbers are the desktops' or the load generator's, also where both share a host. Pure.
 
 On hosts of their own, desktops cannot make a generator late: every reason of :mod:`vdibench.load.guard` stands. In a
-lab they share its cores, and at the knee that search is for, these are full: then an event loop is late because the
+lab they share its cores, and at the knee that is searched for, these are full: then an event loop is late because the
 host is, and the level is bad for that very reason. So a trial during which the host was full is judged by one question:
 who filled it. See ``docs/design/load-guard.md``.
 """
 
 from __future__ import annotations
 
-from vdibench.load.guard import GuardLimits, reasons
-from vdibench.metrics import STEADY, Tables, chosen
+from collections.abc import Iterator
 
-__all__ = ["FULL_SHARE", "GENERATOR_SHARE", "generator_reasons"]
+import pandas as pd
+
+from vdibench.load.guard import GuardLimits, reasons
+from vdibench.metrics import PROBE, STEADY, Tables, chosen
+
+__all__ = ["FULL_SHARE", "GENERATOR_SHARE", "OTHERS_SHARE", "generator_reasons"]
 
 FULL_SHARE = 0.85
 """Of the host's cores, from which on it counts as full: work that arrives at random queues well before the last one."""
 
 GENERATOR_SHARE = 0.5
 """Of a full host's busy cores, from which on the generator is what filled it."""
+
+OTHERS_SHARE = 0.15
+"""Of a full host's cores: beyond it, what is neither a desktop nor ours moved the knee."""
 
 
 def generator_reasons(
@@ -36,20 +43,41 @@ def generator_reasons(
     :param cores: that this host has.
     :param shared_host: the desktops are on this host.
     """
-    busy = _cores(tables, suite, level, trial, "host")
-    if shared_host and busy is not None and busy >= FULL_SHARE * cores:
-        ours = _cores(tables, suite, level, trial, "client") or 0.0
-        if ours > GENERATOR_SHARE * busy:
-            return [
-                f"at level {level}, trial {trial + 1}, the load generator took {ours:.1f} of the {busy:.1f} cores that "
-                "were busy: its own limit was found, not the desktops'"
-            ]
-        return []
-    return reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial)
+    use = _cores(tables["resources"], suite, level, trial)
+    if shared_host and use.get("host", 0.0) >= FULL_SHARE * cores:
+        engine = chosen(tables["engine"], suite=suite, level=level, trial=trial)
+        found = _who_filled_it(use, cores, engine, limits)
+    else:
+        found = iter(reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial))
+    place = f"level {level}, trial {trial + 1}"
+    return [reason if place in reason else f"{place}: {reason}" for reason in found]
 
 
-def _cores(tables: Tables, suite: str, level: int, trial: int, scope: str) -> float | None:
-    """Cores in use on average while it counted; None where nobody read them."""
-    rows = chosen(tables["resources"], suite=suite, level=level, trial=trial, session=scope, phase=STEADY)
-    values = rows[rows["resource"] == "cpu_cores"]["value"]
-    return float(values.mean()) if len(values) else None
+def _who_filled_it(use: dict[str, float], cores: float, engine: pd.DataFrame, limits: GuardLimits) -> Iterator[str]:
+    busy, ours = use["host"], use.get("client", 0.0)
+    others = busy - ours - sum(value for scope, value in use.items() if scope.startswith("desktop-"))
+    if ours > GENERATOR_SHARE * busy:
+        yield (
+            f"the load generator took {ours:.1f} of the {busy:.1f} cores that were busy: "
+            "its own limit was found, not the desktops'"
+        )
+    if others > OTHERS_SHARE * cores:
+        yield (
+            f"{others:.1f} of {cores:.0f} cores went to what is neither a desktop nor the load generator: "
+            "end other work on this machine"
+        )
+    for name, rows in engine.groupby("session"):
+        mean = float(rows["cpu_ratio"].mean())
+        if mean > limits.engine_cpu_ratio:
+            yield f"{name} took {mean:.2f} cores where {limits.engine_cpu_ratio:.2f} are allowed: use more workers"
+
+
+def _cores(resources: pd.DataFrame, suite: str, level: int, trial: int) -> dict[str, float]:
+    """Cores in use on average while it counted, by scope; desktops that idle beside the level included."""
+    rows = chosen(resources, suite=suite, level=level, trial=trial, phase=None)
+    rows = rows[(rows["resource"] == "cpu_cores") & rows["phase"].isin([STEADY, PROBE])]
+    steady = rows[rows["phase"] == STEADY]["unix_seconds"]
+    if steady.empty:
+        return {}
+    rows = rows[rows["unix_seconds"].between(steady.min(), steady.max())]
+    return {str(scope): float(values.mean()) for scope, values in rows.groupby("session")["value"]}

@@ -1,0 +1,92 @@
+"""Who filled a host that desktops and generator share."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from vdibench.load.guard import GuardLimits
+from vdibench.records import TABLES
+from vdibench.suites.load_guard import generator_reasons
+
+SUITE, LEVEL, TRIAL, CORES = "gpu_density", 4, 1, 2.0
+PLACE = {"suite": SUITE, "level": LEVEL, "trial": TRIAL}
+
+
+def tables(
+    *, desktops: float, client: float, others: float = 0.05, idle: float = 0.0, lag: float = 0.002, cpu: float = 0.2
+) -> dict[str, pd.DataFrame]:
+    """Ten seconds of a trial: cores in use by whom, and how the one engine fared."""
+    use = {f"desktop-{index}": desktops / LEVEL for index in range(LEVEL)}
+    use |= {"client": client, "host": desktops + client + others + idle}
+    resources, engine = [], []
+    for second in range(10):
+        for phase, scopes in (("steady", use), ("probe", {"desktop-9": idle})):
+            resources += [
+                {**PLACE, "phase": phase, "session": scope, "unix_seconds": 100.0 + second, "resource": "cpu_cores",
+                 "value": value}
+                for scope, value in scopes.items()
+            ]  # fmt: skip
+        engine.append(
+            {**PLACE, "phase": "steady", "session": "engine-0", "unix_seconds": 100.5 + second, "users": LEVEL,
+             "sessions": LEVEL, "cpu_ratio": cpu, "worker_cpu_ratio": 0.01, "loop_lag_p99_seconds": lag,
+             "socket_drops": 0.0, "backlog": 0}
+        )  # fmt: skip
+    return {
+        "resources": pd.DataFrame(resources),
+        "engine": pd.DataFrame(engine),
+        "milestones": pd.DataFrame(columns=list(TABLES["milestones"].names)),
+    }
+
+
+def found(given: dict[str, pd.DataFrame], *, shared: bool = True) -> list[str]:
+    return generator_reasons(
+        given,
+        suite=SUITE,
+        level=LEVEL,
+        trial=TRIAL,
+        workers=1,
+        limits=GuardLimits(),
+        cores=CORES,
+        shared_host=shared,
+    )
+
+
+def test_nothing_speaks_against_a_host_with_room() -> None:
+    assert found(tables(desktops=0.8, client=0.2)) == []
+
+
+def test_a_loop_that_is_late_on_a_host_with_room_is_the_generators() -> None:
+    (reason,) = found(tables(desktops=0.8, client=0.2, lag=0.2))
+    assert "event loop was late" in reason
+    assert "level 4, trial 2" in reason
+
+
+def test_a_loop_that_is_late_on_a_host_that_desktops_filled_is_the_knee() -> None:
+    assert found(tables(desktops=1.7, client=0.2, lag=0.2)) == []
+    # Desktops that nobody watches at this level are desktops too.
+    assert found(tables(desktops=1.3, client=0.2, idle=0.4, lag=0.2)) == []
+
+
+def test_the_same_with_desktops_elsewhere_is_the_generators() -> None:
+    assert found(tables(desktops=1.7, client=0.2, lag=0.2), shared=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"desktops": 0.8, "client": 1.1, "cpu": 0.6}, "load generator took 1.1 of the"),
+        ({"desktops": 1.2, "client": 0.2, "others": 0.6}, "0.6 of 2 cores went to what is neither"),
+        ({"desktops": 1.0, "client": 0.9, "cpu": 0.85}, "engine-0 took 0.85 cores where 0.70 are allowed"),
+    ],
+)
+def test_a_host_that_somebody_else_filled_shows_no_knee(given: dict[str, float], said: str) -> None:
+    (reason,) = found(tables(**given))
+    assert said in reason
+    assert reason.startswith("level 4, trial 2: ")
+
+
+def test_without_readings_the_generator_alone_is_judged() -> None:
+    given = tables(desktops=1.7, client=0.2, lag=0.2)
+    given["resources"] = given["resources"].iloc[:0]
+    assert "event loop was late" in found(given)[0]
