@@ -26,6 +26,7 @@ INTERRUPTED = 130
 _COMMANDS = {
     "run": "run",
     "watch": "watch",
+    "load": "load",
     "preflight": "preflight",
     "lab": "lab",
     "report": "report",

@@ -23,7 +23,7 @@ from vdibench.client import Mode
 from vdibench.load.scenarios import Action, Click, Drag, Press, Scroll, TypeText, Watch, pixels, scenario
 from vdibench.load.users import DesktopUser, WatchUser
 
-__all__ = ["USERS", "CadUser", "IdleUser", "OfficeUser", "ScenarioUser", "SceneUser", "VideoUser"]
+__all__ = ["USERS", "CadUser", "IdleUser", "OfficeUser", "PressUser", "ScenarioUser", "SceneUser", "VideoUser"]
 
 
 class ScenarioUser(DesktopUser):
@@ -106,6 +106,12 @@ class SceneUser(ScenarioUser):
     scenario = "3d"
 
 
+class PressUser(ScenarioUser):
+    """Presses a key and clicks in turn, one at a time."""
+
+    scenario = "press"
+
+
 class IdleUser(ScenarioUser):
     """Is connected, and away."""
 
@@ -114,6 +120,6 @@ class IdleUser(ScenarioUser):
 
 USERS: dict[str, type[DesktopUser]] = {
     "watch": WatchUser,
-    **{kind.scenario: kind for kind in (OfficeUser, CadUser, VideoUser, SceneUser, IdleUser)},
+    **{kind.scenario: kind for kind in (PressUser, OfficeUser, CadUser, VideoUser, SceneUser, IdleUser)},
 }
 """User by scenario."""

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from vdibench.metrics import Metric
 
-__all__ = ["KNEE", "LEVELED", "SUITES", "finds_knee", "measures", "measures_anything"]
+__all__ = ["KNEE", "LEVELED", "STAGED", "SUITES", "finds_knee", "measures", "measures_anything"]
 
 KNEE = "knee"
 _STREAM = frozenset({"frames", "network", "milestones", "resources", "server", "clock"})
@@ -20,11 +20,14 @@ SUITES: Mapping[str, frozenset[str]] = MappingProxyType(
         "stream_validation": _STREAM | _PICTURE | {"inputs"},
         "latency_under_load": _STREAM | {"inputs"},
         "gpu_density": _STREAM | {KNEE},
+        "load": _STREAM | {"inputs"},
         "graduation": frozenset(),
         "capacity_report": frozenset(),
     }
 )
-LEVELED = frozenset({"latency_under_load", "gpu_density"})
+LEVELED = frozenset({"latency_under_load", "gpu_density", "load"})
+# Their levels are what the user asked for, with or without a first: an objective that names none looks at the highest.
+STAGED = frozenset({"load"})
 _UNKNOWN = _STREAM | _PICTURE | {"inputs"}
 
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from vdibench.metrics import Presence, Tables, chosen, levels, values, worst_bound
 from vdibench.records import Check, ObjectiveResult, Outcome, SuiteVerdict, worst
-from vdibench.slo.coverage import measures_anything
+from vdibench.slo.coverage import STAGED, measures_anything
+from vdibench.slo.grammar import FIRST_LEVEL
 from vdibench.slo.objectives import Objective, Objectives
 
 __all__ = ["CHECK_PREFIX", "KneeBounds", "evaluate"]
@@ -127,7 +128,8 @@ def _compare(
 
 
 def _level(objective: Objective, suite: str, tables: Tables, knee: KneeBounds | None) -> int | None:
-    if objective.at.kind == "level":
+    # By identity: one that names level 1 means it.
+    if objective.at.kind == "level" and not (suite in STAGED and objective.at is FIRST_LEVEL):
         return objective.at.level
     if objective.at.kind == "knee":
         return knee.lower if knee is not None and knee.lower > 0 else None

@@ -23,6 +23,7 @@ CONTEXT_KEYS: Mapping[str, tuple[object, ...] | None] = {
     "dialect": DIALECTS,
     "profile": None,
     "encoder": None,
+    "mode": ("meter", "sampled", "depacketise", "decode"),
 }
 
 

@@ -16,6 +16,7 @@ from vdibench.suites import (
     gpu_density,
     graduation,
     latency_under_load,
+    load,
     preflight,
     stream_validation,
 )
@@ -116,4 +117,6 @@ def choose(names: Sequence[str]) -> tuple[Suite, ...]:
 
 def profile_of(name: str) -> Profile:
     """A parameter profile, checked against every suite."""
-    return load_profile(name, {suite.name: suite.parameter_names for suite in SUITES.values()})
+    known = {suite.name: suite.parameter_names for suite in SUITES.values()}
+    # A load has no notebook, and its place in the profiles all the same.
+    return load_profile(name, known | {load.SUITE: frozenset(load.Parameters.__dataclass_fields__)})

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from vdibench.client import Mode
 from vdibench.errors import ParameterError, TargetUnavailable, UsageError, VdibenchError
 from vdibench.load import guard, live
 from vdibench.load.driver import LoadDriver, LoadOptions
+from vdibench.load.outputs import load_document
+from vdibench.load.roster import Roster, write_roster
 from vdibench.load.scenarios import SCENARIOS, scenario
 from vdibench.load.shapes import Shape, Stage, parse_shape
 from vdibench.records import Run, SuiteVerdict
+from vdibench.store import Recording
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
 
-__all__ = ["SUITE", "Load", "Parameters", "Surroundings", "bounds_of", "planned_seconds", "run"]
+__all__ = ["DOCUMENT_FILE", "SUITE", "Load", "Parameters", "Surroundings", "bounds_of", "planned_seconds", "run"]
 
 SUITE = "load"
+DOCUMENT_FILE = "load.json"
 # How often it says how far it is.
-_SAY_SECONDS = 3.0
+_SAY_SECONDS, _TELL_SECONDS = 1.0, 5.0
 # What is left to measure of a stage whose users took longer to come than it lasts.
 _LEAST_SECONDS = 2.0
 # A stage that a person asked for at the web page begins to count when its users were there for so long.
@@ -92,6 +100,7 @@ class Surroundings:
     :param host: where the master listens for workers, at ``port``; 0 for a free one.
     :param web_host: where its web page listens, at ``web_port``; 0 for no page.
     :param arguments: more of Locust's own.
+    :param roster: file to write the desktops to, for workers elsewhere; it holds their credentials.
     """
 
     host: str = "127.0.0.1"
@@ -99,6 +108,7 @@ class Surroundings:
     web_host: str = "127.0.0.1"
     web_port: int = 0
     arguments: tuple[str, ...] = ()
+    roster: str = ""
 
     @property
     def locust_arguments(self) -> tuple[str, ...]:
@@ -135,11 +145,20 @@ def bounds_of(measurement: Measurement, run_: Run) -> tuple[list[float], list[fl
 class Load:
     """A load, from its desktops to its verdict.
 
+    :param say: takes a line of progress every few seconds, with the time that is left.
+    :ivar document: of the load's seconds and stages, once it was written.
     :raises VdibenchError: parameters, target or run folder cannot be; nothing is left running.
     """
 
-    def __init__(self, parameters: Parameters, surroundings: Surroundings | None = None) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        surroundings: Surroundings | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.parameters = parameters
+        self._tell = say
+        self._told, self._ends = -math.inf, math.inf
         self._surroundings = surroundings or Surroundings()
         if parameters.stages is None and not self._surroundings.web_port:
             raise UsageError("nothing says how many users there are", "give a shape, or a port for the web page")
@@ -148,13 +167,24 @@ class Load:
             SUITE, parameters, desktops=parameters.count, planned_seconds=planned_seconds(parameters)
         )
         self.measurement.folder.update(context={"mode": parameters.mode, "scenario": parameters.scenario})
+        self.document: dict[str, Any] = {}
         self._trials: dict[int, int] = {}
+
+    def _say(self, words: str, *, at_once: bool = False) -> None:
+        """Progress: to the run folder always, to whoever listens every few seconds."""
+        self.measurement.progress.say(words)
+        now = time.monotonic()
+        if at_once or now - self._told >= _TELL_SECONDS:
+            self._told = now
+            left = self._ends - now
+            self._tell(f"{words}, about {left:.0f} s to go" if 0 < left < math.inf else words)
 
     def measure(self) -> None:
         """Run the shape, or follow the web page until it is told to end."""
         measurement = self.measurement
         measurement.require_open()
         with measurement.step():
+            self._write_roster()
             with LoadDriver(
                 measurement.folder.path,
                 measurement.desktops,
@@ -164,7 +194,9 @@ class Load:
                 say=measurement.progress.say,
             ) as driver:
                 if self._surroundings.web_port:
-                    measurement.progress.say(f"web page at {self.web_url}")
+                    self._say(f"web page at {self.web_url}", at_once=True)
+                if self.parameters.stages is not None:
+                    self._ends = time.monotonic() + self.parameters.stages.seconds
                 try:
                     self._drive(driver)
                 except KeyboardInterrupt:
@@ -173,6 +205,12 @@ class Load:
                         raise
             measurement.note_loaded(measurement.desktops, SUITE)
             self._refuse_overloaded()
+
+    def write_document(self) -> None:
+        """Write ``load.json`` beside the samples; see :mod:`vdibench.load.outputs`."""
+        folder = self.measurement.folder
+        self.document = load_document(Recording.open(folder.path).tables, SUITE)
+        folder.write_text(DOCUMENT_FILE, json.dumps(self.document))
 
     @property
     def web_url(self) -> str:
@@ -195,6 +233,24 @@ class Load:
             compare_clocks=self.measurement.compares_clocks,
         )
 
+    def _write_roster(self) -> None:
+        """For workers elsewhere, who get it as a secret; those of this host get their own."""
+        if not self._surroundings.roster:
+            return
+        parameters, measurement = self.parameters, self.measurement
+        roster = Roster(
+            run=str(measurement.folder.path.resolve()),
+            suite=SUITE,
+            desktops=measurement.desktops,
+            secrets=measurement.secrets,
+            scenario=parameters.scenario,
+            controlled=parameters.stages is not None,
+            mode=Mode(parameters.mode),
+            compare_clocks=measurement.compares_clocks,
+        )
+        write_roster(Path(self._surroundings.roster), roster)
+        self._say(f"the desktops stand in {self._surroundings.roster}: it holds their passwords", at_once=True)
+
     def _drive(self, driver: LoadDriver) -> None:
         shape = self.parameters.stages
         if shape is None:
@@ -213,7 +269,7 @@ class Load:
     def _stage(self, driver: LoadDriver, stage: Stage, trial: int, what: str) -> None:
         ends = time.monotonic() + stage.seconds
         self._move(driver, stage.users, trial, "warmup")
-        self.measurement.progress.say(f"{what}: {stage.users} users are coming")
+        self._say(f"{what}: {stage.users} users are coming", at_once=True)
         self.failures |= driver.scale(stage.users, stage.spawn_rate or None)
         if len(self.failures) >= stage.users:
             error = next(iter(self.failures.values()))
@@ -228,7 +284,7 @@ class Load:
             slice_seconds = min(left, _SAY_SECONDS)
             began = time.monotonic()
             self.failures |= driver.hold(slice_seconds)
-            self.measurement.progress.say(f"{what}: {live.sentence(driver.seconds, time.time())}")
+            self._say(f"{what}: {live.sentence(driver.seconds, time.time())}")
             if time.monotonic() - began < 0.5 * slice_seconds:
                 return  # none is left
 
@@ -238,7 +294,7 @@ class Load:
             if not settled:
                 self._trials[users] = self._trials.get(users, -1) + 1
             self._move(driver, max(1, users), self._trials.get(users, 0), "steady" if settled and users else "warmup")
-            self.measurement.progress.say(live.sentence(driver.seconds, time.time()))
+            self._say(live.sentence(driver.seconds, time.time()))
 
     def _refuse_overloaded(self) -> None:
         measurement, parameters = self.measurement, self.parameters
