@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scipy.special import ndtr, ndtri
@@ -163,17 +163,18 @@ class SequentialTest:
 def rule_of(parameters: Mapping[str, Any]) -> Rule:
     """The rule that a suite's parameters name: ``search`` is ``sequential`` or ``sweep`` (also when it is absent).
 
-    :param parameters: of the suite; ``trials`` bounds the trials of a level of a sequential search, ``error_rate`` the
-        chance of a wrong decision on one, either way.
+    :param parameters: of the suite. Of a sequential search, ``trials`` bounds the trials of a level, and
+        ``error_rate`` is both alpha and beta. With one trial a level nothing can be tested: that is a sweep.
     """
-    if parameters.get("search") != "sequential":
+    trials, rate = parameters.get("trials"), parameters.get("error_rate")
+    if parameters.get("search") != "sequential" or trials == 1:
         return EveryTrial()
-    known: dict[str, Any] = {}
-    if "error_rate" in parameters:
-        known |= {"alpha": float(parameters["error_rate"]), "beta": float(parameters["error_rate"])}
-    if "trials" in parameters:
-        known["most_trials"] = int(parameters["trials"])
-    return SequentialTest(**known)
+    usual = SequentialTest()
+    return replace(
+        usual,
+        most_trials=trials if isinstance(trials, int) and trials > 0 else usual.most_trials,
+        **(dict.fromkeys(("alpha", "beta"), float(rate)) if isinstance(rate, int | float) and 0 < rate < 1 else {}),
+    )
 
 
 def _expected(tilt: float) -> float:

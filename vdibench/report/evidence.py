@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from vdibench.analysis import Knee, Level, criteria, knee, tried_levels
+from vdibench.analysis import Knee, Level, criteria, knee, rule_of, tried_levels
 from vdibench.errors import ObjectiveError, StoreError
 from vdibench.metrics import REGISTRY, Statistic, chosen, levels, sessions, trials, values
 from vdibench.metrics.pacing import freezes, totals
@@ -86,12 +86,16 @@ class Evidence:
         unread = self._recording.damage if self._recording is not None else []
         return [*dict.fromkeys(unread), *self._damage]
 
+    def parameters(self, suite: str) -> Mapping[str, Any]:
+        """Parameters of a suite as they were in force; none where it has none."""
+        own = self.run.parameters.get(suite) if self.run is not None else None
+        return own if isinstance(own, Mapping) else {}
+
     def framerate(self, suite: str) -> float | None:
         """Frames per second that a suite asked for, or else the run."""
         if self.run is None:
             return None
-        own = self.run.parameters.get(suite)
-        for given in (own if isinstance(own, Mapping) else {}, self.run.context):
+        for given in (self.parameters(suite), self.run.context):
             value = given.get("framerate")
             if isinstance(value, int | float) and value > 0:
                 return float(value)
@@ -141,7 +145,15 @@ class Evidence:
         if suite not in self._knees:
             found = self._criteria(suite)
             self._knees[suite] = (
-                knee(self.tables, found, suite=suite, framerate=self.framerate(suite)) if found is not None else None
+                knee(
+                    self.tables,
+                    found,
+                    suite=suite,
+                    framerate=self.framerate(suite),
+                    rule=rule_of(self.parameters(suite)),
+                )
+                if found is not None
+                else None
             )
         return self._knees[suite]
 
@@ -152,7 +164,11 @@ class Evidence:
             return decided.levels
         found = self._criteria(suite)
         return (
-            tried_levels(self.tables, found, suite=suite, framerate=self.framerate(suite)) if found is not None else ()
+            tried_levels(
+                self.tables, found, suite=suite, framerate=self.framerate(suite), rule=rule_of(self.parameters(suite))
+            )
+            if found is not None
+            else ()
         )
 
     def starts(self, suite: str) -> list[Start]:
