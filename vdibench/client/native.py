@@ -61,8 +61,11 @@ class Lane(Protocol):
     ) -> None:
         """Add up what follows, as long as each packet is the next one."""
 
+    def sum(self) -> Run | None:
+        """What was added up of a frame since the last run, if anything; it goes on adding."""
+
     def disarm(self) -> Run | None:
-        """Add nothing up any more; what was, if anything."""
+        """As :meth:`sum`, and add nothing up any more."""
 
     def touch(self, types: Any) -> None:
         """Payload types whose packets concern the stream."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from vdibench.client.connection import Counters
+from vdibench.client.lag import LoopLag
 from vdibench.client.picture import PictureStream
 from vdibench.client.sink import NetworkRecord, SampleSink
 from vdibench.errors import VdibenchError
@@ -14,7 +15,6 @@ from vdibench.errors import VdibenchError
 __all__ = ["Pulse"]
 
 PERIOD_SECONDS = 1.0
-_LAG_STEP_SECONDS = 0.02
 # Packets that come again while we ask are followed by a whole frame: retransmissions, or a key frame.
 _FRAME_SECONDS = 1.0
 
@@ -44,20 +44,14 @@ class Pulse:
     async def beat(self) -> None:
         """Report until cancelled.
 
-        The lag is the largest delay with which the event loop woke this task, in steps of 20 ms: what it adds to every
-        instant that is taken in the loop.
+        The lag is the largest one since the last report; see :mod:`vdibench.client.lag`.
         """
         loop = asyncio.get_running_loop()
-        lag, reported = 0.0, loop.time()
-        while True:
-            before = loop.time()
-            await asyncio.sleep(_LAG_STEP_SECONDS)
-            now = loop.time()
-            lag = max(lag, now - before - _LAG_STEP_SECONDS)
-            if now - reported >= PERIOD_SECONDS:
-                reported = now
-                self._sink.network(self._session, self._reading(lag))
-                lag = 0.0
+        with LoopLag.of(loop).watched() as lag:
+            while True:
+                reported = loop.time()
+                await asyncio.sleep(PERIOD_SECONDS)
+                self._sink.network(self._session, self._reading(lag.worst_since(reported)))
 
     async def guard(self, reason: Callable[[float], Awaitable[VdibenchError]]) -> None:
         """Watch for a stall until cancelled, from the first frame on.

@@ -106,7 +106,9 @@ class VideoStream(MediaStream):
     @property
     def meter(self) -> StreamMeter:
         """Counters of what was first sent."""
-        self._end_run()
+        self._account()
+        if self._lane is not None and (more := self._lane.sum()) is not None:
+            self.take_run(more)
         return self._meter
 
     def continues(self, packet: bytes, arrival: float) -> bool:

@@ -269,15 +269,20 @@ static PyObject *lane_arm(PyObject *object, PyObject *arguments, PyObject *named
     Py_RETURN_NONE;
 }
 
-static PyObject *lane_disarm(PyObject *object, PyObject *none)
+static PyObject *lane_sum(PyObject *object, PyObject *none)
 {
     lane_t *lane = (lane_t *)object;
 
     (void)none;
-    lane->armed = 0;
     if (lane->sum.packets == 0)
         Py_RETURN_NONE;
     return handed_over(lane, 0);
+}
+
+static PyObject *lane_disarm(PyObject *object, PyObject *none)
+{
+    ((lane_t *)object)->armed = 0;
+    return lane_sum(object, none);
 }
 
 static PyObject *lane_touch(PyObject *object, PyObject *types)
@@ -390,6 +395,7 @@ static void lane_dealloc(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"arm", (PyCFunction)(void (*)(void))lane_arm, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"sum", lane_sum, METH_NOARGS, NULL},
     {"disarm", lane_disarm, METH_NOARGS, NULL},
     {"touch", lane_touch, METH_O, NULL},
     {"feed", lane_feed, METH_VARARGS, NULL},
