@@ -2,14 +2,14 @@
 
 The unit is a session within a trial: a session keeps its phase against the capture clock, its core and its connection
 from start to end, so that its frames are no independent samples. Suites without levels use trials for the steps of one
-session, which stay together. Each start of a session is a unit of its own.
+session, which stay together. Other things live for another time: each start of a session is a unit of its own; what
+the measuring client shares among its sessions is one unit a trial; and processes, with their memory, outlast trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from vdibench.analysis.resampling import Cluster, Values
@@ -19,8 +19,13 @@ from vdibench.slo import LEVELED
 
 __all__ = ["Side"]
 
+# By trial and session; always trial 0 where trials are steps of one session.
+_Units = dict[tuple[int, str], dict[str, pd.DataFrame]]
+
 _NO_SAMPLES = ("facts", "checks", "requests")
 _STARTS = "milestones"  # its metrics have one value a start
+_PROCESSES = "resources"
+_OF_THE_CLIENT = frozenset({"event_loop_lag_seconds", "socket_drops"})
 
 
 class Side:
@@ -29,7 +34,7 @@ class Side:
     def __init__(self, runs: Sequence[Tables]) -> None:
         self._runs = runs
         self._tables = [{name: _counted(tables[name]) for name in TABLES if name not in _NO_SAMPLES} for tables in runs]
-        self._units: dict[tuple[int, str, int], list[dict[str, pd.DataFrame]]] = {}
+        self._units: dict[tuple[int, str, int], _Units] = {}
 
     @property
     def suites(self) -> list[str]:
@@ -49,25 +54,26 @@ class Side:
 
         Sessions and runs without a value are left out.
         """
-        found = []
+        found: list[list[Cluster]] = []
         for number in range(len(self._runs)):
-            sessions: list[Cluster] = []
-            for unit in self._of(number, suite, level):
+            parts: dict[object, list[Values]] = {}
+            for (trial, session), unit in self._of(number, suite, level).items():
                 if unit[metric.table].empty:
                     continue
                 series = _ordered(values(metric, unit, suite=suite, level=level))
                 if metric.table == _STARTS:
-                    sessions.extend([one] for one in np.split(series, len(series)) if len(one))
+                    parts |= {(trial, session, start): [series[start : start + 1]] for start in range(len(series))}
                 elif len(series):
-                    sessions.append([series])
-            if sessions:
-                found.append(sessions)
+                    whole = session if metric.table == _PROCESSES else (trial, session)
+                    parts.setdefault(trial if metric.name in _OF_THE_CLIENT else whole, []).append(series)
+            if parts:
+                found.append(list(parts.values()))
         return found
 
-    def _of(self, number: int, suite: str, level: int) -> list[dict[str, pd.DataFrame]]:
+    def _of(self, number: int, suite: str, level: int) -> _Units:
         key = (number, suite, level)
         if key not in self._units:
-            self._units[key] = list(_units(self._tables[number], suite, level))
+            self._units[key] = _units(self._tables[number], suite, level)
         return self._units[key]
 
 
@@ -75,10 +81,10 @@ def _counted(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["phase"] != PROBE]
 
 
-def _units(tables: Tables, suite: str, level: int) -> Iterator[dict[str, pd.DataFrame]]:
+def _units(tables: Tables, suite: str, level: int) -> _Units:
     """The tables of each session within each trial, so that looking at one does not search the whole run."""
-    by = ["trial", "session"] if suite in LEVELED else ["session"]
-    parts: dict[tuple[object, ...], dict[str, pd.DataFrame]] = {}
+    repeated = suite in LEVELED
+    found: _Units = {}
     empty = {name: rows.iloc[:0] for name, rows in tables.items()}
     clocks: dict[str, pd.DataFrame] = {}
     for name, rows in tables.items():
@@ -87,11 +93,12 @@ def _units(tables: Tables, suite: str, level: int) -> Iterator[dict[str, pd.Data
             # A connection may outlast a level: what was learnt of its clock holds at every one.
             clocks = {str(session): group for session, group in mine.groupby("session")}
             continue
-        for key, group in mine[mine["level"] == level].groupby(by, sort=True):
-            parts.setdefault(tuple(key) if isinstance(key, Iterable) else (key,), dict(empty))[name] = group
-    for key, part in parts.items():
-        part["clock"] = clocks.get(str(key[-1]), empty["clock"])
-        yield part
+        mine = mine[mine["level"] == level]
+        for (trial, session), group in mine.groupby([mine["trial"] if repeated else mine["trial"] * 0, "session"]):
+            found.setdefault((int(str(trial)), str(session)), dict(empty))[name] = group
+    for (_, session), unit in found.items():
+        unit["clock"] = clocks.get(session, empty["clock"])
+    return found
 
 
 def _ordered(found: pd.Series) -> Values:

@@ -36,6 +36,8 @@ __all__ = [
 # Values of several things under one name: the whole says nothing of any of them.
 MIXTURES = frozenset({"session_phase_seconds", "server_element_seconds"})
 
+_OF_THE_MEASURING = frozenset({"clock_bound_seconds"})
+
 _UNITS = {
     "seconds": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
     "bytes": {"B": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
@@ -96,7 +98,8 @@ def default_statistic(metric: Metric) -> Statistic:
 
 def comparable(metric: Metric) -> bool:
     """Whether two sides can be compared by this metric: it has a better direction and values of one thing."""
-    return metric.direction is not Direction.NONE and bool(metric.table) and metric.name not in MIXTURES
+    left_out = MIXTURES | _OF_THE_MEASURING
+    return metric.direction is not Direction.NONE and bool(metric.table) and metric.name not in left_out
 
 
 def parse_limit(text: str) -> Limit:
@@ -151,6 +154,8 @@ def _near(name: str, names: list[str]) -> list[str]:
 def _why_not(metric: Metric) -> str:
     if metric.name in MIXTURES:
         return "its values are of several things"
+    if metric.name in _OF_THE_MEASURING:
+        return "it says how exact the measuring was"
     if not metric.table:
         return "a run has one value of it"
     return "neither more nor less of it is better"

@@ -1,0 +1,380 @@
+"""How often ``vdibench compare`` is wrong: false alarms between equals, and a known change that must be found.
+
+``python benchmarks/comparison_errors.py`` makes pairs of real runs of equal desktops (each run a fresh lab, a few short
+sessions), more runs whose packets are held for 10 ms by a relay, and simulated sides with the correlation of real
+frames; compares them as the command does and writes ``docs/results/comparison.md`` and ``comparison.json``. Loopback
+and this machine's own addresses only, bounded in count and time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+import numpy as np
+
+from results import RESULTS, provenance, write
+from vdibench.analysis.comparison import ALPHA, Comparison, Finding, compare
+from vdibench.analysis.resampling import shift
+from vdibench.client import DesktopSession, SessionOptions
+from vdibench.lab import DesktopSpec, Lab, LabSpec
+from vdibench.links import Relay, profile
+from vdibench.metrics import Statistic, values
+from vdibench.recorder import Place, Recorder
+from vdibench.records import Desktop, Display, Outcome, Run, RunState, SuiteVerdict
+from vdibench.selkies import Role
+from vdibench.store import Recording, RunFolder
+from vdibench.telemetry import Sampler, host_facts, versions
+
+SUITE = "latency_under_load"
+INJECTED_SECONDS = 0.010
+_DISPLAY, _BITRATE = Display(640, 360, 30), 2_000_000
+# Beyond it, latencies say more of this host than of the desktop; suites call such a run invalid.
+MAX_LATE_SECONDS = 0.05
+_WARM_UP_SECONDS = 0.4
+_LONGEST_RUN_SECONDS = 120
+_KEY = ("glass_to_glass_seconds", "draw_to_arrival_seconds", "capture_to_arrival_seconds")
+_SIMULATED_FRAMES = 150
+_STATISTICS = ("p(50)", "p(95)", "avg")
+
+
+async def sessions(
+    desktops: Sequence[Desktop], recorder: Recorder, link: str, trials: int, seconds: float, relay: Relay
+) -> None:
+    """Watch all desktops together, ``trials`` times, every connection a new one."""
+    for trial in range(trials):
+        recorder.move(level=len(desktops), trial=trial, phase="warmup")
+        watched = [
+            DesktopSession(
+                desktop,
+                recorder,
+                SessionOptions(role=Role.CONTROLLER, route=relay.route(profile(link)), compare_clocks=False),
+            )
+            for desktop in desktops
+        ]
+
+        async def ready(session: DesktopSession) -> None:
+            await session.connect()
+            await session.first_frame()
+            await session.watch(_WARM_UP_SECONDS)
+
+        try:
+            await asyncio.gather(*(ready(session) for session in watched))
+            recorder.move(phase="steady")
+            await asyncio.gather(*(session.watch(seconds) for session in watched))
+            recorder.move(phase="warmup")
+            for session in watched:
+                same = {"unix_seconds": time.time(), "offset_seconds": 0.0, "bound_seconds": 0.0, "source": "same host"}
+                recorder.row(session.desktop.id, "clock", same)
+        finally:
+            await asyncio.gather(*(session.leave() for session in watched))
+
+
+def measure(root: Path, link: str, arguments: argparse.Namespace) -> Path:
+    """One run of a fresh lab, all packets through a relay with ``link``; its folder."""
+    run = Run(
+        name="",
+        suite=SUITE,
+        profile="comparison",
+        target="lab",
+        started_unix_seconds=time.time(),
+        parameters={SUITE: {"width": _DISPLAY.width, "height": _DISPLAY.height, "framerate": _DISPLAY.framerate}},
+        context={"target": "lab", "dialect": "selkies-2-webrtc", "link": link, "clock_bound_seconds": 0.0},
+        host=host_facts(),
+        versions=versions(),
+    )
+    folder = RunFolder.create(root, run)
+    spec = LabSpec(desktops=(DesktopSpec(display=_DISPLAY, bitrate_bps=_BITRATE),) * arguments.desktops)
+    with Lab.up(spec, owned=True) as lab, Relay() as relay:
+        recorder = Recorder(folder, Place(SUITE))
+        with Sampler(lab.desktops, emit=recorder.resources):
+            asyncio.run(sessions(lab.desktops, recorder, link, arguments.trials, arguments.seconds, relay))
+    folder.write_verdict(SuiteVerdict(SUITE, Outcome.PASS))
+    folder.finish(RunState.FINISHED)
+    folder.close()
+    return folder.path
+
+
+def measure_apart(root: Path, link: str, arguments: argparse.Namespace) -> Path | None:
+    """:func:`measure` in a process of its own, as every run of vdibench is one; None where the machine was too busy.
+
+    What the measuring process keeps from one run to the next would be a difference between them.
+    """
+    options = ("--desktops", arguments.desktops, "--trials", arguments.trials, "--seconds", arguments.seconds)
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", link, "--runs", root, *map(str, options)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=_LONGEST_RUN_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        return None
+    folder = Path(done.stdout.strip())
+    late = values("decode_seconds", Recording.open(folder).tables, suite=SUITE)
+    return folder if (Statistic.parse("p(95)").of(late) or 1.0) < MAX_LATE_SECONDS else None
+
+
+def await_calm(most_load: float, until: float) -> bool:
+    """Wait for a load average below ``most_load``; False when it has not come at ``until``, monotonic."""
+    while os.getloadavg()[0] > most_load:
+        if time.monotonic() > until:
+            return False
+        time.sleep(2)  # the average itself moves every five seconds
+    return True
+
+
+def alarms(found: Comparison) -> list[str]:
+    """What was called different, with its corrected p."""
+    changed = (*found.found(Finding.WORSE), *found.found(Finding.BETTER))
+    return [f"{one.metric} {one.statistic}: {one.finding}, p {one.p_corrected:.2g}" for one in changed]
+
+
+def opened(paths: Sequence[Path]) -> list[Recording]:
+    """Runs to read."""
+    return [Recording.open(path) for path in paths]
+
+
+def real(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Pairs of equal runs, then some with the delay; runs of both sides alternate."""
+    began, loads, dropped = time.monotonic(), [], 0
+    until = began + arguments.most_seconds
+    delay = f"down.delay={INJECTED_SECONDS * 1e3:g}ms"
+    folders: dict[str, list[Path]] = {"direct": [], delay: []}
+    wanted = {"direct": 2 * arguments.pairs, delay: arguments.delayed}
+    # The delayed ones stand among the others, so that what drifts on this host meets both.
+    while any(len(folders[link]) < count for link, count in wanted.items()):
+        link = min(wanted, key=lambda one: len(folders[one]) / max(wanted[one], 1e-9))
+        if time.monotonic() > until or not await_calm(arguments.most_load, until):
+            print("time is up", file=sys.stderr)
+            break
+        loads.append(os.getloadavg()[0])
+        folder = measure_apart(root, link, arguments)
+        dropped += folder is None
+        folders[link] += [folder] if folder is not None else []
+        print(
+            f"{ {name: len(found) for name, found in folders.items()} } of {wanted}, {loads[-1]:.1f}", file=sys.stderr
+        )
+    equal, slow = folders["direct"], folders[delay]
+    pairs = [compare(opened(equal[at : at + 1]), opened(equal[at + 1 : at + 2])) for at in range(0, len(equal) - 1, 2)]
+    found = [compare(opened(equal[at : at + 1]), opened([path]), varied=["link"]) for at, path in enumerate(slow)]
+    groups = [equal[at : at + 3] for at in range(0, len(equal) - 2, 3)]
+    by_runs = [compare(opened(groups[at]), opened(groups[at + 1])) for at in range(0, len(groups) - 1, 2)]
+    runs_slow = compare(opened(equal[: len(slow)]), opened(slow), varied=["link"]) if len(slow) >= 3 else None
+    return {
+        "seconds": time.monotonic() - began,
+        "load_average_1m": [min(loads), float(np.median(loads)), max(loads)],
+        "runs": len(equal) + len(slow),
+        "dropped": dropped,
+        "sessions_a_run": arguments.desktops * arguments.trials,
+        "steady_seconds": arguments.seconds,
+        "comparisons_a_pair": sorted({sum(d.p_corrected is not None for d in one.differences) for one in pairs}),
+        "pairs": len(pairs),
+        "false_alarms": [said for one in pairs if (said := alarms(one))],
+        "pairs_of_three_runs": len(by_runs),
+        "false_alarms_of_three_runs": [said for one in by_runs if (said := alarms(one))],
+        "itself": alarms(compare(opened(equal[:1]), opened(equal[:1]))) if equal else [],
+        "delayed": [_injected(one) for one in found],
+        "delayed_by_runs": None if runs_slow is None else _injected(runs_slow),
+        "session_p95_spread_seconds": _spread(equal),
+    }
+
+
+def _injected(found: Comparison) -> dict[str, Any]:
+    return {
+        one.metric: {
+            "delta_seconds": one.delta,
+            "low": one.low,
+            "high": one.high,
+            "p": one.p,
+            "p_corrected": one.p_corrected,
+            "finding": str(one.finding),
+            "units": list(one.units),
+            "of": one.unit_of,
+        }
+        for one in found.differences
+        if one.metric in _KEY and one.base is not None
+    }
+
+
+def _spread(folders: Sequence[Path]) -> dict[str, float]:
+    """Standard deviation of sessions' p95 within runs, and of runs' means: what the two units must cover."""
+    by_run = []
+    for path in folders:
+        frames = Recording.open(path).table("frames")
+        frames = frames[(frames["phase"] == "steady") & ~frames["marker_repeated"]]
+        taken = frames.assign(g2g=frames["decoded_unix_seconds"] - frames["marker_unix_seconds"]).dropna(subset=["g2g"])
+        by_run.append(taken.groupby(["trial", "session"])["g2g"].quantile(0.95).to_numpy())
+    return {
+        "between_sessions": float(np.sqrt(np.mean([one.var(ddof=1) for one in by_run]))),
+        "between_runs": float(np.std([one.mean() for one in by_run], ddof=1)),
+    }
+
+
+def simulated_session(random: np.random.Generator, spread: float, added: float = 0.0) -> np.ndarray:
+    """One session's latencies in seconds: correlated, skewed, with an offset of its own and rare bursts."""
+    noise = random.normal(size=_SIMULATED_FRAMES)
+    for at in range(1, len(noise)):
+        noise[at] = 0.75 * noise[at - 1] + np.sqrt(1 - 0.75**2) * noise[at]
+    found = 0.010 + 0.004 * np.exp(0.45 * noise) + random.normal(0, spread) + added
+    for at in np.flatnonzero(random.random(len(found)) < 0.002):
+        found[at : at + 5] += random.exponential(0.025)
+    return found
+
+
+def simulate(pairs: int) -> list[dict[str, Any]]:
+    """Equal sides, and sides 10 ms apart, by number of sessions and spread between them."""
+    rows = []
+    for count in (1, 2, 3, 5, 8, 16):
+        for spread in (0.0, 0.0015, 0.004):
+            random = np.random.default_rng([count, int(spread * 1e6)])
+            alarm = dict.fromkeys(_STATISTICS, 0)
+            strict, found, within = 0, 0, 0
+            for _ in range(pairs):
+                base = [[simulated_session(random, spread)] for _ in range(count)]
+                new = [[simulated_session(random, spread)] for _ in range(count)]
+                for text in _STATISTICS:
+                    one = shift(Statistic.parse(text), base, new)
+                    alarm[text] += one.p is not None and one.p < ALPHA
+                    strict += one.p is not None and one.p < 0.01
+                    within += one.low is not None and one.high is not None and one.low <= 0 <= one.high
+                later = [[series + INJECTED_SECONDS for series in cluster] for cluster in new]
+                one = shift(Statistic.parse("p(95)"), base, later)
+                found += one.p is not None and one.p < 0.01 and one.delta > 0
+            rows.append(
+                {
+                    "sessions": count,
+                    "spread_seconds": spread,
+                    "method": str(one.method),
+                    **{f"alarms_{text}": alarm[text] / pairs for text in _STATISTICS},
+                    "alarms_at_0.01": strict / pairs / len(_STATISTICS),
+                    "intervals_with_truth": within / pairs / len(_STATISTICS),
+                    "found_10ms_at_0.01": found / pairs,
+                }
+            )
+            print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def page(document: dict[str, Any], command: str) -> str:
+    """The page."""
+    host, told = document["host"], document.get("real")
+    lines = [
+        "# How often a comparison is wrong",
+        "",
+        f"Made {document['date']} by `{command}` on {host['cpu_model']}, {host['cpu_cores']} cores, no GPU. "
+        "Why it is done so: [comparison](../design/comparison.md).",
+        "",
+        *(_real_lines(told) if told else []),
+        "## Simulated",
+        "",
+        f"{document['simulated_pairs']} pairs of equal sides a row. A session has {_SIMULATED_FRAMES} correlated, "
+        "skewed frames with rare bursts, and an offset of its own, drawn with the spread given. *Alarms*: share of "
+        f"pairs with p < {ALPHA:g}, uncorrected; {ALPHA:.0%} is what is promised. *Found*: share of pairs with 10 ms "
+        "added to one side whose p95 is found larger with p < 0.01. With 1 and 2 sessions p comes from blocks in time "
+        "and holds for these sessions only: `compare` calls what it shows *undecided*, never worse or better.",
+        "",
+        "| sessions a side | spread between sessions | p from | alarms p50 | alarms p95 | alarms mean | p < 0.01 | "
+        "95 % intervals with the truth | 10 ms found |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in document["simulated"]:
+        lines.append(
+            f"| {row['sessions']} | {1e3 * row['spread_seconds']:g} ms | {row['method']} | "
+            + " | ".join(f"{row[f'alarms_{text}']:.1%}" for text in _STATISTICS)
+            + f" | {row['alarms_at_0.01']:.1%} | {row['intervals_with_truth']:.1%} | {row['found_10ms_at_0.01']:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _real_lines(told: dict[str, Any]) -> list[str]:
+    low, middle, high = told["load_average_1m"]
+    spread = told["session_p95_spread_seconds"]
+    counts = " to ".join(
+        str(count) for count in sorted({*told["comparisons_a_pair"][:1], *told["comparisons_a_pair"][-1:]})
+    )
+    lines = [
+        "## Real runs",
+        "",
+        f"{told['runs']} runs, each a process and a lab of its own, {_DISPLAY}, {told['sessions_a_run']} sessions of "
+        f"{told['steady_seconds']:g} s steady, in {told['seconds'] / 60:.1f} minutes. The host did other work: its "
+        f"load average was {low:.1f} to {high:.1f} before the runs, median {middle:.1f}; {told['dropped']} runs whose "
+        f"decoder was late by more than {1e3 * MAX_LATE_SECONDS:g} ms (p95) are left out, as invalid ones. All packets "
+        "went through a relay. The p95 of glass-to-glass has a standard deviation of "
+        f"{1e3 * spread['between_sessions']:.1f} ms between the sessions of a run; the runs' means have one of "
+        f"{1e3 * spread['between_runs']:.1f} ms.",
+        "",
+        "| what | result |",
+        "|---|---|",
+        f"| a run with itself | {len(told['itself'])} differences |",
+        f"| {told['pairs']} pairs of equal runs, {counts} comparisons each | "
+        f"{len(told['false_alarms'])} false alarms |",
+        f"| {told['pairs_of_three_runs']} pairs of three equal runs a side | "
+        f"{len(told['false_alarms_of_three_runs'])} false alarms |",
+        "",
+    ]
+    if told["false_alarms"]:
+        lines += [f"False alarms: {'; '.join(' and '.join(said) for said in told['false_alarms'])}.", ""]
+    lines += [
+        f"{1e3 * INJECTED_SECONDS:g} ms injected towards the client, p95:",
+        "",
+        "| pair | metric | change | 95 % interval | p | p corrected | finding |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    by_run = [("runs", told["delayed_by_runs"])] if told["delayed_by_runs"] else []
+    for name, pair in [*((str(number + 1), one) for number, one in enumerate(told["delayed"])), *by_run]:
+        for metric, one in pair.items():
+            change, low, high = (f"{1e3 * one[key]:+.1f}" for key in ("delta_seconds", "low", "high"))
+            lines.append(
+                f"| {name} ({one['units'][0]} + {one['units'][1]} {one['of']}) | {metric} | {change} ms "
+                f"| {low} … {high} ms | {one['p']:.2g} | {one['p_corrected']:.2g} | {one['finding']} |"
+            )
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Measure, compare, simulate, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=20, help="pairs of equal real runs; 0 for simulation only")
+    parser.add_argument("--delayed", type=int, default=3, help="runs with the delay")
+    parser.add_argument("--desktops", type=int, default=2, help="desktops of a run")
+    parser.add_argument("--trials", type=int, default=4, help="times that a run connects to each of them")
+    parser.add_argument("--seconds", type=float, default=1.2, help="seconds watched by each session")
+    parser.add_argument("--most-load", type=float, default=1.5, help="wait for a load average below it")
+    parser.add_argument("--one", metavar="LINK", help="make one run over this link, print its folder and end")
+    parser.add_argument("--most-seconds", type=float, default=600, help="start no real run after so many")
+    parser.add_argument("--simulated", type=int, default=300, help="simulated pairs a row; 0: those of before")
+    parser.add_argument("--runs", type=Path, help="keep the real runs there")
+    parser.add_argument("--into", type=Path, default=RESULTS, help="folder for page and numbers")
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(measure(arguments.runs, arguments.one, arguments))
+        return
+    document: dict[str, Any] = provenance()
+    before = arguments.into / "comparison.json"
+    known = json.loads(before.read_text()) if before.exists() else {}
+    with tempfile.TemporaryDirectory() as temporary:
+        if arguments.pairs:
+            document["real"] = real(arguments.runs or Path(temporary), arguments)
+        elif "real" in known:
+            document["real"] = known["real"]
+    if arguments.simulated:
+        document |= {"simulated_pairs": arguments.simulated, "simulated": simulate(arguments.simulated)}
+    else:
+        document |= {name: known.get(name, []) for name in ("simulated_pairs", "simulated")}
+    write(arguments.into, "comparison", document, page(document, "python benchmarks/comparison_errors.py"))
+
+
+if __name__ == "__main__":
+    main()
