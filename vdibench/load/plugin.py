@@ -17,6 +17,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from vdibench.errors import LoadError, VdibenchError
 from vdibench.load.master import MasterSide
 from vdibench.load.roster import ROSTER_VARIABLE, read_roster
+from vdibench.load.web import add_pages, facts_of
 from vdibench.load.worker import WorkerSide
 
 __all__ = ["master_side", "worker_side"]
@@ -51,6 +52,8 @@ def _started(environment: Any, runner: Any, web_ui: Any = None, **rest: Any) -> 
     if isinstance(runner, MasterRunner | LocalRunner):
         master = MasterSide(environment, runner, roster, web_ui.stop if web_ui is not None else lambda: None)
         setattr(environment, _MASTER, master)
+        if web_ui is not None:
+            add_pages(web_ui, lambda: tuple(master.seconds), facts_of(roster), locked=roster.controlled)
         if isinstance(runner, MasterRunner):
             master.listening(runner.server.port)
     if isinstance(runner, WorkerRunner | LocalRunner):
