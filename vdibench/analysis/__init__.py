@@ -1,6 +1,13 @@
 """What follows from many levels and sessions: density knee, fairness, worst session. Pure."""
 
 from vdibench.analysis.density import Knee, Level, found, knee, measured_trial, tried_levels
+from vdibench.analysis.recorded import (
+    recorded_criteria,
+    recorded_framerate,
+    recorded_knee,
+    recorded_levels,
+    recorded_parameters,
+)
 from vdibench.analysis.search import IntegerSearch, Search, Sweep
 from vdibench.analysis.sequential import EveryTrial, SequentialTest, rule_of
 from vdibench.analysis.sessions import (
@@ -32,6 +39,11 @@ __all__ = [
     "jain_index",
     "knee",
     "measured_trial",
+    "recorded_criteria",
+    "recorded_framerate",
+    "recorded_knee",
+    "recorded_levels",
+    "recorded_parameters",
     "rule_of",
     "session_margins",
     "tried_levels",

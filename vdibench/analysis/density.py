@@ -21,7 +21,7 @@ from vdibench.analysis.sessions import Criterion, failed, session_margins
 from vdibench.analysis.trials import Decision, Rule, Trial, needed
 from vdibench.metrics import STEADY, Tables
 
-__all__ = ["Knee", "Level", "found", "knee", "measured_trial", "tried_levels"]
+__all__ = ["Knee", "Level", "by_trial", "found", "knee", "measured_trial", "tried_levels"]
 
 _INSTANTS = {
     "frames": "arrival_unix_seconds",
@@ -105,7 +105,7 @@ def tried_levels(
     rule: Rule | None = None,
 ) -> tuple[Level, ...]:
     """Every level that was tried, with its trials, ascending."""
-    parts = _parts(tables, suite)
+    parts = by_trial(tables, suite)
     trials: dict[int, list[Trial]] = {}
     for level, trial in sorted(set(attempted) | set(parts)):
         part = parts.get((level, trial))
@@ -123,7 +123,9 @@ def measured_trial(
     framerate: float | None = None,
 ) -> Trial:
     """What one trial showed; what a search is told after it was made."""
-    return _trial(_parts(tables, suite, level, trial).get((level, trial)), expectations, suite, level, trial, framerate)
+    return _trial(
+        by_trial(tables, suite, level, trial).get((level, trial)), expectations, suite, level, trial, framerate
+    )
 
 
 def _levels(trials: Mapping[int, Sequence[Trial]], rule: Rule) -> tuple[Level, ...]:
@@ -170,10 +172,10 @@ def _trial(
     )
 
 
-def _parts(
+def by_trial(
     tables: Tables, suite: str, level: int | None = None, trial: int | None = None
 ) -> dict[tuple[int, int], dict[str, pd.DataFrame]]:
-    """The tables of each (level, trial): looking at one session then does not search the whole run."""
+    """The tables of each (level, trial) of a suite, or of one: to look at a session is then no search of the run."""
     empty = {name: tables[name].iloc[:0] for name in _INSTANTS}
     parts: dict[tuple[int, int], dict[str, pd.DataFrame]] = {}
     for name in _INSTANTS:

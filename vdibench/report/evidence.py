@@ -12,14 +12,21 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from vdibench.analysis import Knee, Level, criteria, knee, rule_of, tried_levels
-from vdibench.errors import ObjectiveError, StoreError
+from vdibench.analysis import (
+    Knee,
+    Level,
+    recorded_framerate,
+    recorded_knee,
+    recorded_levels,
+    recorded_parameters,
+)
+from vdibench.errors import StoreError
 from vdibench.metrics import REGISTRY, Statistic, chosen, levels, sessions, trials, values
 from vdibench.metrics.pacing import freezes, totals
 from vdibench.metrics.windows import streams, windows
 from vdibench.records import TABLES, ObjectiveResult, Outcome, Run, SelfTest, Verdict
 from vdibench.report.starts import Start, starts
-from vdibench.slo import CHECK_PREFIX, SUITES, load
+from vdibench.slo import CHECK_PREFIX, SUITES
 from vdibench.store import Recording, load_selftest
 
 __all__ = ["Evidence", "Source"]
@@ -88,18 +95,11 @@ class Evidence:
 
     def parameters(self, suite: str) -> Mapping[str, Any]:
         """Parameters of a suite as they were in force; none where it has none."""
-        own = self.run.parameters.get(suite) if self.run is not None else None
-        return own if isinstance(own, Mapping) else {}
+        return recorded_parameters(self.run, suite)
 
     def framerate(self, suite: str) -> float | None:
         """Frames per second that a suite asked for, or else the run."""
-        if self.run is None:
-            return None
-        for given in (self.parameters(suite), self.run.context):
-            value = given.get("framerate")
-            if isinstance(value, int | float) and value > 0:
-                return float(value)
-        return None
+        return recorded_framerate(self.run, suite)
 
     def rows(self, table: str, suite: str, phase: str | None = "steady") -> pd.DataFrame:
         """Rows of one suite and phase (None: all)."""
@@ -141,35 +141,15 @@ class Evidence:
         ]
 
     def knee(self, suite: str) -> Knee | None:
-        """The density knee by the objectives of the run; None when no level was decided."""
+        """The density knee by the objectives and the rule of the run; None when no level was decided."""
         if suite not in self._knees:
-            found = self._criteria(suite)
-            self._knees[suite] = (
-                knee(
-                    self.tables,
-                    found,
-                    suite=suite,
-                    framerate=self.framerate(suite),
-                    rule=rule_of(self.parameters(suite)),
-                )
-                if found is not None
-                else None
-            )
+            self._knees[suite] = recorded_knee(self.run, self.tables, suite)
         return self._knees[suite]
 
     def tried(self, suite: str) -> tuple[Level, ...]:
         """Every level of a density suite with its trials; none without objectives to be good by."""
         decided = self.knee(suite)
-        if decided is not None:
-            return decided.levels
-        found = self._criteria(suite)
-        return (
-            tried_levels(
-                self.tables, found, suite=suite, framerate=self.framerate(suite), rule=rule_of(self.parameters(suite))
-            )
-            if found is not None
-            else ()
-        )
+        return decided.levels if decided is not None else recorded_levels(self.run, self.tables, suite)
 
     def starts(self, suite: str) -> list[Start]:
         """Every start of a session, in order of time."""
@@ -204,15 +184,6 @@ class Evidence:
         kept = rows[rows[column].notna()]
         self._damage.append(f"{len(rows) - len(kept)} rows of {name} say no instant and were left out")
         return kept
-
-    def _criteria(self, suite: str) -> Any:
-        if self.run is None or not self.run.objectives.strip():
-            return None
-        try:
-            return criteria(load(self.run.objectives + "\n"), suite, self.run.context) or None
-        except ObjectiveError:
-            # Written by an older vdibench: the numbers can be shown, what was good by that file cannot be said.
-            return None
 
 
 def boundary(metric: str) -> str:
