@@ -105,12 +105,12 @@ async def test_gaps_between_frames_are_those_that_were_sent(webrtc: ReplayServer
         await asyncio.gather(*(one.leave() for one in sessions))
     assert len(left) == 3
     for kept in watchers:
-        own = matching(kept.times(), left)
+        own = matching(kept.times(), left.values())
         assert own is not None
         errors = frame_gap_errors(own, kept.times())
         assert len(errors) > 40
         assert np.median(errors) < 0.005, "the bound of a quiet machine is 1 ms at p95; tests share theirs"
-    assert len({id(matching(kept.times(), left)) for kept in watchers}) == 3
+    assert len({id(matching(kept.times(), left.values())) for kept in watchers}) == 3
 
 
 async def test_counts_are_those_of_the_clients(trace: Path) -> None:

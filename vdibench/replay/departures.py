@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,8 @@ def frame_gap_errors(departures: FrameTimes, arrivals: FrameTimes) -> Values:
     return errors[np.isfinite(errors)]
 
 
-def matching(arrivals: FrameTimes, candidates: Sequence[FrameTimes]) -> FrameTimes | None:
+def matching(arrivals: FrameTimes, candidates: Iterable[FrameTimes]) -> FrameTimes | None:
     """Of the server's sessions the one whose frames arrived here; None where no frame of any did."""
-    shared = [len(np.intersect1d(arrivals.timestamps, one.timestamps)) for one in candidates]
-    return candidates[int(np.argmax(shared))] if any(shared) else None
+    found = list(candidates)
+    shared = [len(np.intersect1d(arrivals.timestamps, one.timestamps)) for one in found]
+    return found[int(np.argmax(shared))] if any(shared) else None

@@ -96,8 +96,8 @@ class ReplayServer:
         self._child.say("count")
         return self._child.hear(_ANSWER_SECONDS)
 
-    def departures(self) -> list[FrameTimes]:
-        """When frames left since the last call, one entry for each session that is fed.
+    def departures(self) -> dict[str, FrameTimes]:
+        """When frames left since the last call, by session, of those that are fed; names are the server's own.
 
         Over WebSocket the frames' numbers stand for time stamps, and frames that waited for the client are left out.
 
@@ -105,4 +105,4 @@ class ReplayServer:
         """
         self._child.say("departures")
         said = self._child.hear(_ANSWER_SECONDS)["sessions"]
-        return [DepartureLog.read(one) for one in said.values()]
+        return {name: DepartureLog.read(one) for name, one in said.items()}

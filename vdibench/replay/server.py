@@ -111,7 +111,7 @@ class _Server:
 
     def departures(self) -> dict[str, Any]:
         found = {
-            name: session.departures.take() | {"frames": session.frames, "refused": session.refused}
+            name: session.departures.take()
             for name, session in self.sessions.items()
             if session.departures is not None and session.connected
         }
