@@ -121,6 +121,10 @@ class SessionHost:
     async def _watch(self, user: int, arguments: dict[str, Any]) -> None:
         hosted = self._find(user)
         await hosted.session.watch(float(arguments["seconds"]))
+        self._require_marker(hosted)
+
+    @staticmethod
+    def _require_marker(hosted: _Hosted) -> None:
         if hosted.session.picture.marker_is_stale():
             raise StreamLost("the marker vanished from the picture", "check the desk in its log")
 
@@ -199,6 +203,15 @@ class SessionHost:
         self._recorder.fact(desktop, f"failure.level-{place.level}.trial-{place.trial}", str(error))
 
     # all of them
+
+    def end_of_window(self) -> None:
+        """What counts ends here: a session that shows its marker no more has failed, also amid what its user does."""
+        for hosted in self._hosted.values():
+            try:
+                if hosted.showing:
+                    self._require_marker(hosted)
+            except StreamLost as error:
+                self._fail(hosted, error)
 
     async def leave(self) -> None:
         """End every session; each is bounded in time."""
