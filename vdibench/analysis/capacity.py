@@ -45,9 +45,14 @@ class Bounds:
 
     def shared_by(self, number: int) -> Bounds:
         """How many groups of ``number`` hold them."""
-        return Bounds(
+        return _bounds(
             -(-self.conservative // number), None if self.optimistic is None else -(-self.optimistic // number)
         )
+
+
+def _bounds(planned: int, least: int | None) -> Bounds:
+    """Of one or none it is known that fewer will not do."""
+    return Bounds(planned, planned if least is None and planned <= 1 else least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +300,7 @@ def _of(
 ) -> TemplatePlan:
     each = template.sessions_each
     sessions = math.ceil(max(day) * (1 + terms.headroom))
-    carriers = Bounds(
+    carriers = _bounds(
         -(-sessions // each.conservative), None if each.optimistic is None else -(-sessions // each.optimistic)
     )
     spare = terms.spare_nodes if sessions else 0

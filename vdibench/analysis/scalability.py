@@ -29,6 +29,7 @@ FARTHEST = 3  # times the largest level that was measured
 CONFIDENCE = 0.95
 _DRAWS = 1000
 _COEFFICIENTS = 3
+_NOTHING = 1e-3  # frames a second of each session: less than that was not delivered
 
 _Numbers = npt.NDArray[np.float64]
 
@@ -71,11 +72,12 @@ class Law:
         spare = self.alone / wanted - 1
         if spare < 0:
             return 0.0
-        # κ n² + (σ - κ) n - (σ + spare) = 0
-        if self.coherency == 0:
-            return math.inf if self.contention == 0 else 1 + spare / self.contention
-        half = (self.contention - self.coherency) / (2 * self.coherency)
-        return -half + math.sqrt(half * half + (self.contention + spare) / self.coherency)
+        # κ n² + (σ - κ) n - (σ + spare) = 0, in the form that subtracts no two numbers that are nearly alike.
+        slope, rest = self.contention - self.coherency, self.contention + spare
+        root = math.sqrt(slope * slope + 4 * self.coherency * rest)
+        if slope < 0:
+            return (root - slope) / (2 * self.coherency)
+        return 2 * rest / (root + slope) if root + slope > 0 else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _refused(said: Extrapolation, why: str) -> Extrapolation:
 
 def _costs(trials: Sequence[Delivered]) -> tuple[_Numbers, _Numbers]:
     """Levels, and the inverse of what each session delivered."""
-    useful = [trial for trial in trials if trial.rate > 0 and trial.level > 0]
+    useful = [trial for trial in trials if trial.level > 0 and trial.rate > _NOTHING * trial.level]
     levels = np.array([trial.level for trial in useful], dtype=float)
     return levels, np.array([trial.level / trial.rate for trial in useful], dtype=float)
 

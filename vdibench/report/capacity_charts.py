@@ -29,8 +29,8 @@ def day_chart(plan: Plan) -> Chart | None:
         f"{formats.clean(plan.day.name)} · at most {formats.counted(plan.peak, 'session')} at once, "
         f"{formats.counted(known, 'session')} carried without spare nodes · {_sources(plan)}",
         f"Sessions at once over one day, by template, against what the planned nodes carry when the spare ones are "
-        f"missing: at least {formats.count(known)}"
-        + ("" if high is None else f", at most {formats.count(high)}")
+        f"missing: {formats.count(known)}"
+        + ("" if high is None or high == known else f", perhaps {formats.count(high)}")
         + f". Profile: {formats.clean(plan.day.name)}.",
         height=400,
         synthetic=plan.synthetic,
@@ -49,8 +49,8 @@ def day_chart(plan: Plan) -> Chart | None:
         axes.step(grid, above, where="post", color=colour, linewidth=1.2)
         below = above
     if high is not None and high > known:
-        axes.axhspan(known, high, color=GREEN, alpha=0.16, zorder=0.4, label="may be carried")
-    axes.axhline(known, color=GREEN, linestyle=(0, (6, 3)), linewidth=1.6, label="carried at least, without spare")
+        axes.axhspan(known, high, color=GREEN, alpha=0.16, zorder=0.4, label="perhaps carried")
+    axes.axhline(known, color=GREEN, linestyle=(0, (6, 3)), linewidth=1.6, label="carried without spare nodes")
     axes.set_xlim(0, 24)
     axes.set_xticks(range(0, 25, 2), [f"{hour:02d}" for hour in range(0, 25, 2)])
     axes.set_ylim(0, 1.12 * max(known, plan.peak, 1))
