@@ -82,6 +82,7 @@ def reasons(
     limits: GuardLimits | None = None,
     level: int | None = None,
     trial: int | None = None,
+    asked: bool = True,
     clock_bound_seconds: float = 0.0,
     one_way_bounds: Sequence[float] = (),
 ) -> list[str]:
@@ -89,6 +90,7 @@ def reasons(
 
     :param workers: that there should be.
     :param level: look at one level alone; ``trial`` likewise.
+    :param asked: a level is the number of users that were asked for; else somebody changed it by hand.
     :param clock_bound_seconds: what one-way values may be wrong by.
     :param one_way_bounds: what such values are held against, in seconds.
     """
@@ -105,8 +107,7 @@ def reasons(
     found += _missing(steady, workers)
     for name, rows in steady.groupby("session"):
         found += _overloaded(str(name), rows, limits)
-    found += _unachieved(steady, tables["milestones"], suite)
-    return found
+    return [*found, *(_unachieved(steady, tables["milestones"], suite) if asked else [])]
 
 
 def _clock(bound_seconds: float, one_way_bounds: Sequence[float]) -> Iterator[str]:

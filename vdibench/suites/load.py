@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ DOCUMENT_FILE = "load.json"
 _SAY_SECONDS, _TELL_SECONDS = 1.0, 5.0
 # What is left to measure of a stage whose users took longer to come than it lasts.
 _LEAST_SECONDS = 2.0
-# A stage that a person asked for at the web page begins to count when its users were there for so long.
 _LOOK_SECONDS = 1.0
 
 
@@ -168,7 +167,6 @@ class Load:
         )
         self.measurement.folder.update(context={"mode": parameters.mode, "scenario": parameters.scenario})
         self.document: dict[str, Any] = {}
-        self._trials: dict[int, int] = {}
 
     def _say(self, words: str, *, at_once: bool = False) -> None:
         """Progress: to the run folder always, to whoever listens every few seconds."""
@@ -289,11 +287,19 @@ class Load:
                 return  # none is left
 
     def _follow(self, driver: LoadDriver) -> None:
-        """As many users as a person asks for at the web page: each number is a level when it has settled."""
-        for users, settled in _numbers(driver, self.parameters.warmup_seconds):
-            if not settled:
-                self._trials[users] = self._trials.get(users, -1) + 1
-            self._move(driver, max(1, users), self._trials.get(users, 0), "steady" if settled and users else "warmup")
+        """As many users as a person asks for at the web page: one level, that of the desktops there are.
+
+        It counts while there are users, from when the first of them settled.
+        """
+        level, came, phase = self.parameters.count, math.inf, ""
+        while not driver.wait(_LOOK_SECONDS):
+            engines = live.latest(driver.seconds, time.time()).values()
+            now, there = time.monotonic(), any(engine.users > 0 for engine in engines)
+            came = min(came, now) if there else math.inf
+            wanted = "steady" if now - came >= self.parameters.warmup_seconds else "warmup"
+            if wanted != phase:
+                phase = wanted
+                self._move(driver, level, 0, phase)
             self._say(live.sentence(driver.seconds, time.time()))
 
     def _refuse_overloaded(self) -> None:
@@ -305,25 +311,12 @@ class Load:
             recording.tables,
             suite=SUITE,
             workers=parameters.workers + parameters.remote_workers,
+            asked=parameters.stages is not None,
             limits=guard.limits_for(every, decoding_cores=decoding),
             clock_bound_seconds=float(recording.run.context.get("clock_bound_seconds") or 0.0),
             one_way_bounds=one_way,
         ):
             measurement.invalid(reason)
-
-
-def _numbers(driver: LoadDriver, settle_seconds: float) -> Iterator[tuple[int, bool]]:
-    """Each number of users as it is asked for, and again when it has settled; ends with the load."""
-    asked, since, told = -1, time.monotonic(), False
-    while not driver.wait(_LOOK_SECONDS):
-        engines = live.latest(driver.seconds, time.time()).values()
-        users = sum(max(0, engine.users) for engine in engines)
-        if users != asked:
-            asked, since, told = users, time.monotonic(), False
-            yield asked, False
-        elif not told and time.monotonic() - since >= settle_seconds + _LOOK_SECONDS:
-            told = True
-            yield asked, True
 
 
 def run(parameters: Parameters, surroundings: Surroundings | None = None) -> SuiteVerdict:
