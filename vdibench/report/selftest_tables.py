@@ -110,6 +110,9 @@ def floor_sentence(found: SelfTest) -> str:
         said.append(f"reading the packets and throwing them away {formats.ratio(found.floor['receive'])}")
     if "decode" in found.floor:
         said.append(f"decoding the pictures and throwing them away {formats.ratio(found.floor['decode'])}")
+    for call in ("recvfrom", "recvmmsg"):
+        if f"c_{call}" in found.floor:
+            said.append(f"reading the packets by {call} in plain C {formats.ratio(found.floor[f'c_{call}'])}")
     return f"For comparison, of a core for one session: {'; '.join(said)}." if said else ""
 
 

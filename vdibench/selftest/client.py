@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import json
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
 
 from vdibench.client import DesktopSession, FrameRecord, InputRecord, Mode, NetworkRecord, SessionOptions
 from vdibench.errors import VdibenchError
+from vdibench.load.health import LoopLag
 from vdibench.records import Desktop, Endpoint
+from vdibench.replay.departures import DepartureLog
 
 __all__ = ["main"]
 
@@ -30,14 +33,20 @@ _NATIVE = {"auto": None, "on": True, "off": False, "decrypt": True}
 
 
 class _Counts:
-    """A sink that keeps nothing but the number of pictures and how late the loop was."""
+    """A sink that keeps nothing but the number of pictures and how late the loop was.
 
-    def __init__(self) -> None:
+    :ivar frames: arrivals of complete frames by session, where they are wanted.
+    """
+
+    def __init__(self, *, frames: bool) -> None:
         self.decoded = 0
         self.lag_seconds = 0.0
+        self.frames: dict[str, DepartureLog] | None = {} if frames else None
 
     def frame(self, session: str, record: FrameRecord) -> None:
         self.decoded += record.decoded_unix_seconds == record.decoded_unix_seconds
+        if self.frames is not None and record.complete:
+            self.frames.setdefault(session, DepartureLog()).note(record.rtp_timestamp, record.arrival_unix_seconds)
 
     def input(self, session: str, record: InputRecord) -> None:
         """Nothing is pressed."""
@@ -55,11 +64,11 @@ class _Counts:
         """Nothing else is kept."""
 
 
-async def _run(url: str, mode: Mode, count: int, native: str) -> None:
+async def _run(url: str, mode: Mode, count: int, native: str, *, frames: bool) -> None:
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    sink = _Counts()
+    sink = _Counts(frames=frames)
     options = SessionOptions(
         mode=mode, connect_timeout_seconds=_CONNECT_SECONDS, native=_NATIVE[native], authenticate=native == "decrypt"
     )
@@ -83,24 +92,31 @@ async def _run(url: str, mode: Mode, count: int, native: str) -> None:
 
 async def _count(sessions: list[DesktopSession], sink: _Counts, lines: asyncio.StreamReader, grown: float) -> None:
     sink.lag_seconds = 0.0
-    received, decoded = _received(sessions), sink.decoded
+    if sink.frames is not None:
+        sink.frames.clear()
+    before, decoded = [session.read() for session in sessions], sink.decoded
+    lag = LoopLag()
+    # Looking a hundred times a second is no part of what a mode costs.
+    watching = asyncio.create_task(lag.watch()) if sink.frames is not None else None
     used, began = _used(), time.monotonic()
     await lines.readline()
     used, seconds = _used() - used, time.monotonic() - began
+    if watching is not None:
+        watching.cancel()
+    pairs = list(zip((session.read() for session in sessions), before, strict=True))
     _say(
         {
             "seconds": seconds,
             "cpu_seconds": used,
-            "packets": _received(sessions) - received,
+            "packets": sum(now.packets_received - then.packets_received for now, then in pairs),
+            "drops": sum(now.socket_drops - then.socket_drops for now, then in pairs),
             "decoded": sink.decoded - decoded,
             "lag_seconds": sink.lag_seconds,
+            "lag_p99_seconds": lag.take()[1],
+            "frames": {session: log.take() for session, log in (sink.frames or {}).items()},
             "rss_bytes_per_session": grown,
         }
     )
-
-
-def _received(sessions: list[DesktopSession]) -> float:
-    return sum(session.read().packets_received for session in sessions)
 
 
 def _used() -> float:
@@ -110,6 +126,15 @@ def _used() -> float:
 
 def _resident() -> int:
     return int(psutil.Process().memory_info().rss)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The event loop of the load engine, where it is installed."""
+    try:
+        factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return None
+    return factory
 
 
 def _say(document: dict[str, Any]) -> None:
@@ -128,9 +153,11 @@ def main(arguments: list[str] | None = None) -> None:
         default="auto",
         help="the native receiver: where it is installed, always, never, or always and every packet decrypted",
     )
+    line.add_argument("--frames", action="store_true", help="say when each frame arrived, too")
     options = line.parse_args(arguments)
     try:
-        asyncio.run(_run(options.url, options.mode, options.sessions, options.native))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(options.url, options.mode, options.sessions, options.native, frames=options.frames))
     except VdibenchError as error:
         _say({"error": str(error)})
         sys.exit(error.exit_code)

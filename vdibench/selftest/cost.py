@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from vdibench.children import Child
 from vdibench.client import Mode
@@ -13,7 +14,7 @@ from vdibench.replay.process import ReplayServer
 from vdibench.report import formats
 from vdibench.selftest.plan import CostStep
 
-__all__ = ["measure_cost", "measure_floor"]
+__all__ = ["measure_cost", "measure_floor", "measure_step"]
 
 _CONNECT_SECONDS = 60.0
 _ANSWER_SECONDS = 10.0
@@ -30,17 +31,23 @@ def measure_cost(
     """
     rows, doubts = [], []
     for step in steps:
-        say(f"cost of {step.sessions} × {step.mode}")
-        row, doubt = _measure(step, seconds, source)
+        say(f"cost of {step.sessions} × {step.name}")
+        row, doubt, _ = measure_step(step, seconds, source)
         rows.append(row)
         if doubt:
             doubts.append(doubt)
     return tuple(rows), tuple(doubts)
 
 
-def _measure(step: CostStep, seconds: float, source: ReplayServer) -> tuple[Cost, str]:
-    arguments = ("--url", source.url, "--mode", str(step.mode), "--sessions", str(step.sessions))
-    with Child("vdibench.selftest.client", arguments) as client:
+def measure_step(
+    step: CostStep, seconds: float, source: ReplayServer, *, frames: bool = False
+) -> tuple[Cost, str, dict[str, Any]]:
+    """Watch with one client process; its row, why not to trust it (empty: all is well), and what it said.
+
+    :param frames: have the client say when frames arrived (``frames``) and the source when they left (``departures``).
+    """
+    what = ("--mode", str(step.mode), "--native", step.native, "--sessions", str(step.sessions))
+    with Child("vdibench.selftest.client", ("--url", source.url, *what, *["--frames"] * frames)) as client:
         client.hear(_CONNECT_SECONDS)
         client.say("begin")
         before = source.count()
@@ -48,11 +55,13 @@ def _measure(step: CostStep, seconds: float, source: ReplayServer) -> tuple[Cost
         client.say("end")
         after = source.count()
         said = client.hear(_ANSWER_SECONDS)
+        if frames:  # of sessions that are still there
+            said["departures"] = source.departures()
     sent = (after["packets"] - before["packets"]) / (after["unix_seconds"] - before["unix_seconds"])
     received = said["packets"] / said["seconds"]
     cpu = said["cpu_seconds"] / said["seconds"] / step.sessions
     row = Cost(
-        mode=str(step.mode),
+        mode=step.name,
         sessions=step.sessions,
         packets_per_second=received / step.sessions,
         cpu_ratio_per_session=cpu,
@@ -60,11 +69,14 @@ def _measure(step: CostStep, seconds: float, source: ReplayServer) -> tuple[Cost
         rss_bytes_per_session=said["rss_bytes_per_session"],
         source=source.description,
     )
-    return row, _doubt(step, received / sent if sent else 0.0, received / step.sessions / source.packets_per_second)
+    of_sent, of_nominal = received / sent if sent else 0.0, received / step.sessions / source.packets_per_second
+    return row, _doubt(step, of_sent, of_nominal, said["drops"]), said
 
 
-def _doubt(step: CostStep, received: float, of_nominal: float) -> str:
-    what = f"{step.sessions} × {step.mode}"
+def _doubt(step: CostStep, received: float, of_nominal: float, drops: float) -> str:
+    what = f"{step.sessions} × {step.name}"
+    if drops > 0:
+        return f"{what}: its sockets threw {formats.count(drops)} packets away"
     if of_nominal < 0.9:
         return f"{what}: only {formats.ratio(of_nominal)} of the source's rate came: this machine is full"
     if received < _ENOUGH and step.mode is not Mode.DECODE:

@@ -13,8 +13,10 @@ from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.links import DIRECT, Relay
 from vdibench.records import Accuracy, SelfTest, Workload
 from vdibench.replay.process import ReplayServer
+from vdibench.replay.traces import LabTrace, cached_trace
 from vdibench.selftest.accuracy import Findings, measure_accuracy
 from vdibench.selftest.cost import measure_cost, measure_floor
+from vdibench.selftest.many import ManyFindings, measure_many
 from vdibench.selftest.plan import Plan
 from vdibench.selftest.rate import measure_rate
 from vdibench.selftest.state import fingerprint
@@ -62,7 +64,7 @@ def run_selftest(plan: Plan, say: Callable[[str], None], claim: MeasuringClaim |
             desktop=_described(plan) if accuracy else "",
         )
         try:
-            result = _with_cost(result, accuracy, plan, invalid, say)
+            result = _with_cost(result, accuracy, plan, (invalid, missing), say)
         except VdibenchError as error:
             missing.append(f"the cost was not measured: {error}")
     invalid += [f"{other} measured on this machine at the same time" for other in held.contended_by]
@@ -107,17 +109,27 @@ def _measure_dialect(dialect: Dialect, plan: Plan, cores: float, say: Callable[[
 
 
 def _with_cost(
-    result: SelfTest, accuracy: list[Accuracy], plan: Plan, invalid: list[str], say: Callable[[str], None]
+    result: SelfTest,
+    accuracy: list[Accuracy],
+    plan: Plan,
+    doubts: tuple[list[str], list[str]],
+    say: Callable[[str], None],
 ) -> SelfTest:
-    with ReplayServer() as source:
+    """Add what modes cost; what cannot be trusted and what is missing goes to ``doubts``."""
+    invalid, missing = doubts
+    trace = cached_trace(LabTrace(workload=Workload.VIDEO), say) if plan.many else None
+    with ReplayServer(trace, log=trace is not None) as source:
         if plan.rate_seconds:
             with Relay() as relay:
                 accuracy.append(asyncio.run(measure_rate(source, relay.route(DIRECT), plan, say)))
-        cost, doubts = measure_cost(plan.cost, plan.cost_seconds, source, say)
-        rate = source.packets_per_second
-    invalid += doubts
+        cost, found = measure_cost(plan.cost, plan.cost_seconds, source, say)
+        many = measure_many(plan, source, say) if plan.many else ManyFindings()
+        rate, bitrate = source.packets_per_second, source.bitrate_bps
+    accuracy += many.accuracy
+    invalid += [*found, *many.doubts]
+    missing += many.missing
     floor: dict[str, float] = {}
     if plan.floor_seconds:
         say("cost without a client")
-        floor = measure_floor(rate, source.bitrate_bps, plan.floor_seconds)
-    return dataclasses.replace(result, cost=cost, floor=floor)
+        floor = measure_floor(rate, bitrate, plan.floor_seconds)
+    return dataclasses.replace(result, cost=cost + many.cost, floor=floor | many.floor)

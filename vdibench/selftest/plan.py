@@ -19,14 +19,27 @@ _CONNECT_SECONDS = 0.08
 # Of a press and its pause, beside the delay on both ways.
 _PRESS_SECONDS = 0.085
 _DISPLAY = Display(1280, 720, 60)
+_SUFFIX = {"off": "", "on": "-native", "decrypt": "-native-decrypt"}
+# A desktop of its own, recorded for ten seconds, where there is no trace yet.
+_TRACE_SECONDS = 18.0
 
 
 @dataclass(frozen=True, slots=True)
 class CostStep:
-    """One mode with so many sessions at once."""
+    """One mode with so many sessions at once.
+
+    :param native: what reads: ``off`` Python, ``on`` the native receiver, ``decrypt`` the same and every packet is
+        decrypted.
+    """
 
     mode: Mode
     sessions: int
+    native: str = "off"
+
+    @property
+    def name(self) -> str:
+        """``meter``, ``meter-native``, ``meter-native-decrypt`` and so on."""
+        return f"{self.mode}{_SUFFIX[self.native]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class Plan:
     :param repeats: windows in all that may be repeated because something disturbed them.
     :param cost: modes to measure, for ``cost_seconds`` each, and ``floor_seconds`` each of the two floors; 0 leaves
         those out.
+    :param many: modes of the native receiver to measure, ``many_repeats`` times each in turns with what C takes for the
+        same packets, and then how exact the first one's arrivals are; the recorded picture of a desktop is sent then.
     """
 
     kind: str
@@ -65,6 +80,8 @@ class Plan:
     floor_seconds: float = 1.0
     repeats: int = 4
     rate_ratio: float = 0.5
+    many: tuple[CostStep, ...] = ()
+    many_repeats: int = 0
 
     @property
     def windows(self) -> tuple[float, ...]:
@@ -86,12 +103,14 @@ class Plan:
     @property
     def cost_total_seconds(self) -> float:
         """About how long the cost takes."""
-        connecting = sum(_CLIENT_SECONDS + _CONNECT_SECONDS * step.sessions for step in self.cost)
+        steps = (*self.cost, *(step for step in (*self.many, *self.many) for _ in range(self.many_repeats)))
+        connecting = sum(_CLIENT_SECONDS + _CONNECT_SECONDS * step.sessions for step in steps)
         rate = self.rate_seconds + _CLIENT_SECONDS if self.rate_seconds else 0.0
         return (
             _SOURCE_SECONDS
             + connecting
-            + self.cost_seconds * len(self.cost)
+            + self.cost_seconds * len(steps)
+            + (_TRACE_SECONDS if self.many else 0.0)
             + rate
             + (2 * (1 + self.floor_seconds) if self.floor_seconds else 0)
         )
@@ -111,7 +130,7 @@ class Plan:
             f"  {dialect}: packets held for {held} ms, {self.window_seconds:g} s each{inputs}; {freezes}; {loss}"
             for dialect in self.dialects
         ]
-        cost = ", ".join(f"{step.mode} × {step.sessions}" for step in self.cost)
+        cost = ", ".join(f"{step.name} × {step.sessions}" for step in (*self.cost, *self.many))
         return [*found, f"  cost: {cost}, {self.cost_seconds:g} s each"]
 
 
@@ -154,7 +173,7 @@ ENGINE_SESSIONS = 40
 
 
 def with_engine(plan: Plan) -> Plan:
-    """The plan with many sessions in the modes that are meant for many."""
-    many = {Mode.METER, Mode.SAMPLED}
-    cost = [CostStep(step.mode, ENGINE_SESSIONS if step.mode in many else step.sessions) for step in plan.cost]
-    return replace(plan, cost=tuple(cost))
+    """The plan with many sessions in the modes that are meant for many, and the native receiver beside plain C."""
+    many = tuple(CostStep(Mode.METER, ENGINE_SESSIONS, native) for native in ("on", "decrypt"))
+    cost = [replace(step, sessions=ENGINE_SESSIONS) if step.mode is Mode.METER else step for step in plan.cost]
+    return replace(plan, cost=tuple(cost), many=many, many_repeats=5)

@@ -25,10 +25,13 @@ def test_quick_one_is_quick_and_full_one_is_whole() -> None:
 
 
 def test_engine_means_many_sessions_where_many_are_meant() -> None:
-    sessions = {step.mode: step.sessions for step in with_engine(FULL).cost}
-    assert sessions[Mode.METER] == sessions[Mode.SAMPLED] == ENGINE_SESSIONS
+    plan = with_engine(FULL)
+    sessions = {step.mode: step.sessions for step in plan.cost}
+    assert sessions[Mode.METER] == ENGINE_SESSIONS
     assert sessions[Mode.DECODE] < ENGINE_SESSIONS
-    assert with_engine(FULL).seconds > FULL.seconds
+    assert [(step.name, step.sessions) for step in plan.many] == [("meter-native", 40), ("meter-native-decrypt", 40)]
+    assert plan.seconds > FULL.seconds
+    assert plan.lines()[-1].count("meter") == 3
 
 
 def test_lines_say_what_will_be_done() -> None:

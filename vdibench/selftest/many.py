@@ -1,0 +1,129 @@
+"""Many sessions by the native receiver, in turns with plain C, and how exact their arrivals are. I/O; blocking."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vdibench.children import Child
+from vdibench.client.native import native_module
+from vdibench.errors import UsageError
+from vdibench.records import Accuracy, Cost
+from vdibench.replay.departures import DepartureLog, FrameTimes, frame_gap_errors, matching
+from vdibench.replay.process import ReplayServer
+from vdibench.report import formats
+from vdibench.selftest.cost import measure_step
+from vdibench.selftest.plan import CostStep, Plan
+
+__all__ = ["GAP_BOUND_SECONDS", "ManyFindings", "gap_accuracy", "measure_many"]
+
+GAP_BOUND_SECONDS = 0.001
+"""95 of 100 gaps between two frames are measured to within this."""
+
+MAX_LAG_SECONDS = 0.005
+"""An event loop that is later than this in one of a hundred looks has something else to do than to receive."""
+
+_FLOORS = ("recvfrom", "recvmmsg")
+_ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ManyFindings:
+    """What was measured; empty, with the reason in ``missing``, where the native receiver is not installed.
+
+    :param floor: cores a session in plain C, ``c_recvfrom`` and ``c_recvmmsg``, medians.
+    """
+
+    cost: tuple[Cost, ...] = ()
+    floor: dict[str, float] = dataclasses.field(default_factory=dict)
+    accuracy: tuple[Accuracy, ...] = ()
+    doubts: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def measure_many(plan: Plan, source: ReplayServer, say: Callable[[str], None]) -> ManyFindings:
+    """Measure the modes of ``plan.many`` and the floors in turns, each ``plan.many_repeats`` times: medians.
+
+    :param source: one that notes when frames leave.
+    """
+    try:
+        native_module(True)
+    except UsageError as error:
+        return ManyFindings(missing=(f"the native receiver was not measured: {error}",))
+    rows: dict[CostStep, list[Cost]] = {step: [] for step in plan.many}
+    floors: dict[str, list[float]] = {mode: [] for mode in _FLOORS}
+    doubts: list[str] = []
+    for turn in range(plan.many_repeats):
+        for step in plan.many:
+            say(f"{step.sessions} × {step.name}, {turn + 1} of {plan.many_repeats}")
+            row, doubt, _ = measure_step(step, plan.cost_seconds, source)
+            rows[step].append(row)
+            doubts += [doubt] if doubt else []
+        for mode in _FLOORS:
+            floors[mode].append(_floor(mode, plan, source))
+    accuracy, late = _gaps(plan.many[0], plan.cost_seconds, source, say)
+    return ManyFindings(
+        cost=tuple(_median(found) for found in rows.values()),
+        floor={f"c_{mode}": statistics.median(found) for mode, found in floors.items()},
+        accuracy=(accuracy,),
+        doubts=tuple(dict.fromkeys([*doubts, *late])),
+    )
+
+
+def _floor(mode: str, plan: Plan, source: ReplayServer) -> float:
+    arguments = (mode, f"{source.packets_per_second:.0f}", f"{plan.cost_seconds:g}", str(plan.many[0].sessions))
+    with Child("vdibench.selftest.floor", arguments) as child:
+        return float(child.hear(plan.cost_seconds + _ANSWER_SECONDS)["cpu_ratio_per_session"])
+
+
+def _median(rows: list[Cost]) -> Cost:
+    """The row whose cost is in the middle."""
+    return sorted(rows, key=lambda row: row.cpu_ratio_per_session)[len(rows) // 2]
+
+
+def _gaps(
+    step: CostStep, seconds: float, source: ReplayServer, say: Callable[[str], None]
+) -> tuple[Accuracy, list[str]]:
+    """How wrong the gaps between frames are, and whether the client's event loop was late meanwhile."""
+    say(f"{step.sessions} × {step.name}: gaps between frames")
+    _, doubt, said = measure_step(step, seconds, source, frames=True)
+    doubts = [doubt] if doubt else []
+    if said["lag_p99_seconds"] > MAX_LAG_SECONDS:
+        late = formats.seconds(said["lag_p99_seconds"])
+        doubts.append(f"{step.sessions} × {step.name}: its event loop was {late} late in one of a hundred looks")
+    return gap_accuracy(said["frames"], said["departures"], str(source.dialect)), doubts
+
+
+def gap_accuracy(said: Mapping[str, Any], departures: Mapping[str, FrameTimes], dialect: str) -> Accuracy:
+    """The 95th percentile of the errors of single gaps as a row of the accuracy table.
+
+    :param said: arrivals by session, as the client's log says them.
+    :param departures: by session of the source, whose names are others.
+    """
+    errors, sent, seen = [], [], []
+    for one in said.values():
+        arrivals = DepartureLog.read(one)
+        found = matching(arrivals, departures.values())
+        if found is not None:
+            errors.append(frame_gap_errors(found, arrivals))
+            sent.append(np.diff(found.unix_seconds))
+            seen.append(np.diff(arrivals.unix_seconds))
+    gaps = np.concatenate(errors) if errors else np.array([])
+    error = float(np.quantile(gaps, 0.95)) if len(gaps) else None
+    return Accuracy(
+        metric="frame_interval_seconds",
+        dialect=dialect,
+        injected=float(np.median(np.concatenate(sent))) if len(gaps) else 0.0,
+        measured=float(np.median(np.concatenate(seen))) if len(gaps) else None,
+        error=error,
+        unit="seconds",
+        samples=len(gaps),
+        bound=GAP_BOUND_SECONDS,
+        ok=None if error is None else error <= GAP_BOUND_SECONDS,
+        note=f"{len(errors)} sessions; values are medians, the error is what 95 of 100 single gaps keep",
+    )
