@@ -62,12 +62,6 @@ class Knee:
     contradicting: tuple[int, ...] = ()
     rule: str = ""
 
-    @property
-    def course(self) -> tuple[int, ...]:
-        """The level of each trial, in the order in which they were made, where their instants are known."""
-        made = [(trial.at, level.level) for level in self.levels for trial in level.trials if trial.at is not None]
-        return tuple(level for _, level in sorted(made))
-
 
 def found(trials: Mapping[int, Sequence[Trial]], rule: Rule) -> Knee | None:
     """The knee that follows from the trials of each level; None when no level is decided."""

@@ -136,7 +136,7 @@ class SequentialTest:
                 return Decision(False, said, leaning)
         if len(trials) >= self.most_trials:
             return Decision(None, f"{_count(trials)}: too close to call", leaning)
-        return Decision(None, f"{_count(trials)}: more would decide", leaning, open=True)
+        return Decision(None, f"{_count(trials)}: not confirmed", leaning, open=True)
 
     def _against_bad(self, trial: Trial, deviation: float) -> list[float]:
         plain = math.log(_FIT / self.holds if trial.passed else (1 - _FIT) / (1 - self.holds))

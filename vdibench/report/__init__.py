@@ -5,6 +5,14 @@ that shows itself in a notebook, or None where nothing was measured. Tables are 
 """
 
 from vdibench.report.density_charts import density_curve, knee_text
+from vdibench.report.density_tables import (
+    density_table,
+    fairness_table,
+    limit_sentence,
+    limits_table,
+    neighbours_table,
+    sharing_table,
+)
 from vdibench.report.document import REPORT_FILE, write_report
 from vdibench.report.evidence import Evidence, Source
 from vdibench.report.formats import NO_DATA, NOT_APPLICABLE, outcome_word, quantity
@@ -15,7 +23,6 @@ from vdibench.report.latency_charts import (
     latency_by_level,
 )
 from vdibench.report.latency_tables import (
-    density_table,
     input_table,
     latency_table,
     levels_table,
@@ -54,6 +61,7 @@ __all__ = [
     "density_table",
     "elements_table",
     "facts_table",
+    "fairness_table",
     "final_line",
     "frame_intervals",
     "frame_rate",
@@ -68,8 +76,11 @@ __all__ = [
     "latency_stages",
     "latency_table",
     "levels_table",
+    "limit_sentence",
+    "limits_table",
     "links_table",
     "measured_table",
+    "neighbours_table",
     "network_table",
     "objectives_table",
     "outcome_word",
@@ -85,6 +96,7 @@ __all__ = [
     "runs_table",
     "server_table",
     "session_ready_phases",
+    "sharing_table",
     "show",
     "stage_lines",
     "stages_table",

@@ -25,6 +25,7 @@ def density_curve(source: Source, suite: str = "gpu_density") -> Chart | None:
     ks = [level.level for level in tried]
     p95 = {k: evidence.percentile(95.0, _G2G, suite, level=k) for k in ks}
     shown = {k: value for k, value in p95.items() if value is not None}
+    course = _course(tried)
     frames = sum(len(evidence.values(_G2G, suite, level=k)) for k in shown)
     count = sum(len(level.trials) for level in tried)
     figure, panels = chart(
@@ -35,10 +36,11 @@ def density_curve(source: Source, suite: str = "gpu_density") -> Chart | None:
         "Share of sessions that kept every objective in one trial (a dot a trial), and p95 of glass-to-glass latency "
         f"(marker drawn → frame decoded; the display is not included), by sessions running together. "
         f"n = {count} trials, {formats.count(frames)} frames; per cent and milliseconds. "
+        f"{'Below: the trials in the order in which they were made. ' if course else ''}"
         f"{knee_text(found).capitalize()}.",
-        height=470 if shown else 320,
+        height=320 + 150 * bool(shown) + 140 * bool(course),
         synthetic=evidence.synthetic,
-        ratios=(1.0, 1.0) if shown else (1.0,),
+        ratios=(*[1.0] * (1 + bool(shown)), *[0.85] * bool(course)),
     )
     _good(panels[0], tried)
     for axes in panels:
@@ -56,6 +58,8 @@ def density_curve(source: Source, suite: str = "gpu_density") -> Chart | None:
             below.set_ylim(top=below.get_ylim()[1] * 1.08)
             scales.plain_ticks(below.yaxis, 6)
         below.set_ylabel(f"p95 ({unit})")
+    if course:
+        _in_order(panels[-1], course)
     scales.integer_ticks(panels[-1].xaxis, ks)
     panels[-1].set_xlim(min(ks) - 0.5, max(ks) + 0.5)
     panels[-1].set_xlabel("sessions running together")
@@ -88,6 +92,30 @@ def _good(axes: Axes, tried: list[Level]) -> None:
     axes.set_ylim(-4, 108)
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.set_ylabel("good sessions (%)")
+
+
+def _course(tried: list[Level]) -> list[tuple[int, bool]]:
+    """Level of each trial and whether it passed, in the order in which they were made; none where that is no news."""
+    made = [
+        (trial.at, level.level, trial.passed)
+        for level in tried
+        for trial in level.trials
+        if trial.measured and trial.at is not None
+    ]
+    course = [(level, passed) for _, level, passed in sorted(made)]
+    return course if [level for level, _ in course] != sorted(level for level, _ in course) else []
+
+
+def _in_order(axes: Axes, course: list[tuple[int, bool]]) -> None:
+    axes.plot([level for level, _ in course], range(1, len(course) + 1), color=GREY, linewidth=1.0, zorder=2)
+    for passed, colour, marker, name in ((True, BLUE, "o", "trial passed"), (False, RED, "X", "trial failed")):
+        mine = [(level, number) for number, (level, kept) in enumerate(course, start=1) if kept is passed]
+        if mine:
+            levels, numbers = zip(*mine, strict=True)
+            axes.plot(levels, numbers, marker, color=colour, markersize=6, zorder=3, label=name)
+    axes.set_ylim(len(course) + 0.8, 0.2)
+    scales.integer_ticks(axes.yaxis, [1, *range(5, len(course) + 1, 5)])
+    axes.set_ylabel("order of trials")
 
 
 def _bounds(axes: Axes, found: Knee | None, highest: int, *, label: bool) -> None:

@@ -1,4 +1,4 @@
-"""Tables of latency, pacing and density. Pure: text cells with units, ready to show."""
+"""Tables of latency and pacing. Pure: text cells with units, ready to show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
 from vdibench.slo import LEVELED
 
-__all__ = ["density_table", "input_table", "latency_table", "levels_table", "links_table", "pacing_table"]
+__all__ = ["input_table", "latency_table", "levels_table", "links_table", "pacing_table"]
 
 _G2G = "glass_to_glass_seconds"
 _LATENCY = ["n", "p50", "p95", "p95 bounds (95 %)", "p99", "max"]
@@ -126,34 +126,6 @@ def pacing_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "freezes", "frozen", "freezes per minute"])
 
 
-def density_table(source: Source, suite: str = "gpu_density") -> pd.DataFrame:
-    """Every level tried, each trial a row: good sessions, latency, processors."""
-    evidence = Evidence.of(source)
-    tried = {level.level: level for level in evidence.tried(suite)}
-    words = {True: "good", False: "bad", None: "undecided"}
-    rows = []
-    for level in sorted(set(tried) | set(evidence.levels(suite))):
-        known = tried.get(level)
-        g2g = evidence.values(_G2G, suite, level=level)
-        good = [
-            f"{trial.good} of {trial.sessions}" if trial.measured else formats.NO_DATA
-            for trial in (known.trials if known is not None else ())
-        ]
-        rows.append(
-            [
-                formats.count(level),
-                ", ".join(good) or formats.NO_DATA,
-                words[known.good] if known is not None else "no objective to be good by",
-                formats.count(len(g2g)),
-                formats.seconds(Statistic("p", 95.0).of(g2g)),
-                _cores(evidence.values("desktop_cpu_cores", suite, level=level)),
-                _cores(evidence.values("client_cpu_cores", suite, level=level)),
-            ]
-        )
-    columns = ["sessions", "good sessions, by trial", "level", "frames", "p95 glass to glass"]
-    return pd.DataFrame(rows, columns=[*columns, "CPU per desktop, mean", "CPU of the measuring side, mean"])
-
-
 def _places(evidence: Evidence, suite: str) -> list[tuple[str, int]]:
     """Where samples were taken, in words, and the level: the suite alone where it has one level of one session."""
     levels = evidence.levels(suite)
@@ -189,10 +161,6 @@ def _frozen(evidence: Evidence, suite: str, level: int) -> list[str]:
         formats.seconds(float(found["frozen_seconds"].sum())),
         formats.quantity(60 * freezes / watched, "1/minute"),
     ]
-
-
-def _cores(found: pd.Series) -> str:
-    return formats.cores(Statistic("avg").of(found))
 
 
 def _listed(suites: Sequence[str] | str) -> Sequence[str]:

@@ -15,6 +15,7 @@ from vdibench.metrics import REGISTRY
 from vdibench.records import Outcome
 from vdibench.report import (
     density_charts,
+    density_tables,
     formats,
     latency_charts,
     pacing_charts,
@@ -223,21 +224,32 @@ def _pacing(evidence: Evidence) -> Section:
 def _density(evidence: Evidence) -> Section:
     section = Section("Density", "density")
     suite = "gpu_density"
-    table = latency.density_table(evidence, suite)
+    table = density_tables.density_table(evidence, suite)
     if table.empty:
         section.lack(no_suite(evidence, suite))
         return section
     found = evidence.knee(suite)
     text = density_charts.knee_text(found)
     section.say(
-        f"{text[0].upper()}{text[1:]}. A level is good when in every trial at least 95 % of its sessions kept every "
-        "objective; the knee lies between the largest level known to be good and the last one below the first bad one."
+        f"{text[0].upper()}{text[1:]}. A trial passes when at least 95 % of its sessions kept every objective; the "
+        "knee lies between the largest level known to be good and the last one below the first that is known to be bad."
     )
+    if found is not None and found.rule:
+        section.say(f"A level is {found.rule}.")
     if found is not None and found.contradicting:
         listed = ", ".join(formats.count(level) for level in found.contradicting)
         section.say(f"Contradicting: {listed} sessions were good although fewer were bad; they are not believed.")
     section.tabulate(table)
     section.draw(density_charts.density_curve(evidence, suite), f"{suite}-curve")
+    limiting = density_tables.limits_table(evidence, suite)
+    if not limiting.empty:
+        section.say(density_tables.limit_sentence(evidence, suite))
+    section.tabulate(limiting, "What limits")
+    section.tabulate(density_tables.fairness_table(evidence, suite), "Fairness and the worst session")
+    beside = density_tables.neighbours_table(evidence)
+    section.tabulate(beside, "Noisy neighbours")
+    if not beside.empty:
+        section.say(density_tables.neighbours_sentence(evidence))
     return section
 
 
