@@ -52,8 +52,7 @@ class MediaPacket(NamedTuple):
     packets: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class FrameTiming:
+class FrameTiming(NamedTuple):
     """What the desktop says of a frame, on its own wall clock, in Unix seconds; NaN where it says nothing.
 
     :param capture_unix_seconds: the picture was taken from the screen.
@@ -69,7 +68,7 @@ class FrameTiming:
 _UNTIMED = FrameTiming()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each frame, and freezing takes eight times as long
 class AssembledFrame:
     """A frame: whole, or what is left of it.
 

@@ -40,7 +40,7 @@ _NONE = math.nan
 _Queued = tuple[AssembledFrame, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each frame, and freezing takes eight times as long
 class DecodedFrame:
     """A frame after the decoder.
 

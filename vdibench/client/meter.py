@@ -66,9 +66,18 @@ class StreamMeter:
         self._received += 1
         self._received_here += 1
         self._bytes += size_bytes
-        # Packets of one frame share a time stamp and leave paced: only the first of a frame says anything about the
-        # path. What comes late was counted when its neighbours came.
-        if late or timestamp == self._last_timestamp:
+        # What comes late was counted when its neighbours came.
+        if not late:
+            self._spread(timestamp, arrival_unix_seconds)
+
+    def add_frame(self, timestamp: int, packets: int, size_bytes: int, arrival_unix_seconds: float) -> None:
+        """Count so many packets that follow the last one, the first of them at that instant and a frame's first."""
+        self.add_more(packets, size_bytes)
+        self._spread(timestamp, arrival_unix_seconds)
+
+    def _spread(self, timestamp: int, arrival_unix_seconds: float) -> None:
+        """Packets of one frame share a time stamp and leave paced: only the first of it says anything of the path."""
+        if timestamp == self._last_timestamp:
             return
         if self._last_timestamp >= 0:
             ticks = ((timestamp - self._last_timestamp + 0x80000000) & _MASK32) - 0x80000000

@@ -18,6 +18,7 @@ from vdibench.client.rtp import VideoTiming, absolute_send_seconds
 __all__ = ["CaptureClock", "FrameClock"]
 
 T = TypeVar("T")
+_UNTIMED = FrameTiming()
 
 _MASK32 = 0xFFFFFFFF
 _SHORTEST_STEP_SECONDS = 0.2
@@ -97,7 +98,7 @@ class FrameClock:
         timing, value = self._timings.pop(timestamp, None), self._sent.pop(timestamp, None)
         captured = self.capture.unix_seconds(timestamp)
         if math.isnan(captured):
-            return FrameTiming()
+            return _UNTIMED
         encoded = sent = math.nan
         if timing is not None:
             # Zero is "not stated": no encoder is done in the instant of the capture.

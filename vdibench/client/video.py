@@ -171,13 +171,13 @@ class VideoStream(MediaStream):
 
     def take_run(self, run: Run) -> None:
         """Account for what a lane added up."""
-        self._account()
-        (sequence, timestamp, packets, size, first_size, first, last, begins, ends, head, tail, key) = run
+        if self._run.packets:
+            self._account()
+        (_, timestamp, packets, size, first_size, first, last, begins, ends, head, tail, key) = run
         self._gaps.passed(packets)
         if begins:
             self._timestamp = timestamp
-            self._meter.add(self.ssrc, sequence, timestamp, first_size, first)
-            self._meter.add_more(packets - 1, size - first_size)
+            self._meter.add_frame(timestamp, packets, size, first)
             if head:
                 self._read_times(head, parse_header(head))
         else:
