@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vdibench import errors
 from vdibench.client import FrameRecord, InputRecord, Mode
 from vdibench.errors import LoadError, StoreError, UsageError, VdibenchError
-from vdibench.load.batches import BatchRecorder
+from vdibench.load.batches import BatchRecorder, FrameBatch
 from vdibench.load.channel import MAX_BYTES, Unpacker, packed
 from vdibench.load.histograms import Distribution
 from vdibench.load.leases import Leases
@@ -193,7 +193,7 @@ def test_batched_rows_are_those_of_the_plain_recorder(tmp_path: Path, run_folder
                 "clock",
                 {"unix_seconds": 1.0, "offset_seconds": 0.0, "bound_seconds": 0.0, "source": "same host"},
             )
-    assert len(batched.hand_over()) == 10
+    assert [len(batch) for batch in batched.hand_over()] == [5, 5]
     assert batched.rows == 10 + 2 * 3 + 1  # a fact that was said twice is one row
     run_folder.flush()
     recording = Recording.open(run_folder.path)
@@ -215,6 +215,10 @@ def test_a_run_that_ended_takes_no_rows(run_folder: RunFolder) -> None:
 
 
 # seconds
+
+
+def batch(seen: list[Any]) -> FrameBatch:
+    return FrameBatch.of(PLACE, [(session, item) for _, session, item in seen])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
@@ -243,7 +247,8 @@ def test_live_distributions_are_those_of_the_registry(seed: int, parts: int) -> 
     seen.sort(key=lambda item: item[2].arrival_unix_seconds)
     tally = SecondTally()
     for part in np.array_split(np.arange(len(seen)), parts):
-        tally.add_frames([seen[index] for index in part])
+        if len(part):
+            tally.add_frames(batch([seen[index] for index in part]))
     found = {metric: Distribution.read(text) for metric, text in tally.histograms().items()}
     assert tally.frames == len(seen)
     tables = _tables(seen)
@@ -278,15 +283,15 @@ def test_a_freeze_is_counted_once_whichever_way_the_frames_come() -> None:
     for size in (1, 7, 50):
         tally = SecondTally()
         for begin in range(0, len(arrivals), size):
-            tally.add_frames([(PLACE, "desktop-0", record(at)) for at in arrivals[begin : begin + size]])
+            tally.add_frames(batch([(PLACE, "desktop-0", record(at)) for at in arrivals[begin : begin + size]]))
         assert tally.freezes == 1, size
 
 
 def test_a_session_that_came_back_did_not_freeze_meanwhile() -> None:
     tally = SecondTally()
-    tally.add_frames([(PLACE, "desktop-0", record(index / 30)) for index in range(40)])
+    tally.add_frames(batch([(PLACE, "desktop-0", record(index / 30)) for index in range(40)]))
     tally.forget("desktop-0")
-    tally.add_frames([(PLACE, "desktop-0", record(60 + index / 30)) for index in range(40)])
+    tally.add_frames(batch([(PLACE, "desktop-0", record(60 + index / 30)) for index in range(40)]))
     assert tally.freezes == 0
     assert Distribution.read(tally.histograms()["frame_interval_seconds"]).percentile(100) < 0.1
 

@@ -29,6 +29,7 @@ from vdibench.load.batches import BatchRecorder
 from vdibench.load.channel import Unpacker, packed
 from vdibench.load.health import LoopLag, ProcessUse
 from vdibench.load.hosting import SessionHost
+from vdibench.load.loop import SessionGarbage, run
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import ROSTER_VARIABLE, read_roster
 from vdibench.load.seconds import SecondTally
@@ -41,7 +42,8 @@ __all__ = ["ENDING_SECONDS", "Engine", "main"]
 ENDING_SECONDS = 2.5
 """Sessions have this long to leave and samples to be written, before the process ends all the same."""
 
-_HAND_OVER_SECONDS = 0.25
+_HAND_OVER_SECONDS = 0.1
+_AT_ONCE = 1000  # rows: two milliseconds of the loop
 _PARENT_SECONDS = 0.5
 _LEAVE_SECONDS = 1.5
 _RECEIVE_BYTES = 1 << 16
@@ -64,7 +66,7 @@ class Engine:
         self._recorder = BatchRecorder(self._folder, Place(self._roster.suite))
         self._host = SessionHost(self._roster, self._recorder)
         self._tally = SecondTally(self._host.offset)
-        self._lag, self._use = LoopLag(), ProcessUse()
+        self._lag, self._use, self._garbage = LoopLag(), ProcessUse(), SessionGarbage()
         self._name = "engine-0"
         self._users, self._worker_cpu_ratio = -1, float("nan")
         self._out: asyncio.Queue[bytes] = asyncio.Queue()
@@ -168,6 +170,8 @@ class Engine:
             self.say({"id": number, "ok": found})
 
     async def _move(self, place: dict[str, Any]) -> None:
+        if place["phase"] != STEADY:
+            self._host.end_of_window()
         self._recorder.move(level=int(place["level"]), trial=int(place["trial"]), phase=str(place["phase"]))
         if place["phase"] != STEADY:
             # Whoever drives reads what counted until now; what was only the way there can wait.
@@ -177,10 +181,14 @@ class Engine:
     async def _hand_over(self) -> None:
         while True:
             await asyncio.sleep(_HAND_OVER_SECONDS)
+            while self._recorder.waiting > _AT_ONCE:
+                self._count(_AT_ONCE)
+                await asyncio.sleep(0)  # packets first
             self._count()
 
-    def _count(self) -> None:
-        self._tally.add_frames(self._recorder.hand_over())
+    def _count(self, limit: int | None = None) -> None:
+        for batch in self._recorder.hand_over(limit):
+            self._tally.add_frames(batch)
         inputs, self._host.inputs = self._host.inputs, []
         if inputs:
             self._tally.add_inputs(inputs)
@@ -199,6 +207,7 @@ class Engine:
             values = dataclasses.asdict(second)
             name = values.pop("engine")
             self.say({"say": "second", **second.document()})
+            self._garbage.look(started=self._host.started, ended=self._host.left, connecting=self._host.connecting)
             self._recorder.row(name, "engine", {key: value for key, value in values.items() if key not in _GAUGES})
 
     def _second(self) -> EngineSecond:
@@ -246,7 +255,7 @@ def main(arguments: list[str]) -> None:
     channel, parent = socket.socket(fileno=int(arguments[0])), int(arguments[1])
     _tie_to(parent)
     try:
-        _run(channel, parent)
+        run(_serve(channel, parent))
     except VdibenchError as error:
         channel.setblocking(True)
         channel.sendall(packed({"say": "fault", **Failure.of(error).document()}))
@@ -255,15 +264,6 @@ def main(arguments: list[str]) -> None:
 
 async def _serve(channel: socket.socket, parent: int) -> None:
     await Engine(channel, parent).serve()
-
-
-def _run(channel: socket.socket, parent: int) -> None:
-    try:
-        import uvloop
-    except ImportError:  # not on every system
-        asyncio.run(_serve(channel, parent))
-    else:
-        uvloop.run(_serve(channel, parent))
 
 
 if __name__ == "__main__":

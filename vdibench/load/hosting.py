@@ -55,6 +55,7 @@ class SessionHost:
         self._recorder = recorder
         self._gate = ConnectGate()
         self._hosted: dict[int, _Hosted] = {}
+        self.started = self.left = 0
         self.inputs: list[InputRecord] = []
         self.ended: list[str] = []
 
@@ -101,6 +102,7 @@ class SessionHost:
         desktop = self._roster.desktops[user]
         session = DesktopSession(desktop, self._recorder, self._roster.session_options(desktop))
         hosted = self._hosted[user] = _Hosted(session)
+        self.started += 1
         try:
             waited = await self._during(hosted, self._gate.admit(desktop))
             await self._during(hosted, session.connect())
@@ -177,6 +179,7 @@ class SessionHost:
             await hosted.session.leave()
         finally:
             self.ended.append(hosted.session.desktop.id)
+            self.left += 1
             # Only now: a user that comes anew must not meet the old session at its desktop.
             self._hosted.pop(user, None)
 
@@ -221,6 +224,11 @@ class SessionHost:
     def showing(self) -> int:
         """Sessions that show video."""
         return sum(hosted.showing for hosted in self._hosted.values())
+
+    @property
+    def connecting(self) -> int:
+        """Sessions that may yet show video."""
+        return sum(not hosted.showing and not hosted.failed for hosted in self._hosted.values())
 
     @property
     def backlog(self) -> int:

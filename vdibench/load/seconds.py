@@ -7,14 +7,13 @@ whoever looks on. Verdicts come from the run folder.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from vdibench.client import FrameRecord, InputRecord
-from vdibench.load.batches import SeenFrame
+from vdibench.client import InputRecord
+from vdibench.load.batches import FrameBatch
 from vdibench.load.histograms import Distribution
 from vdibench.metrics import pacing
 
@@ -29,17 +28,8 @@ _NUMBERS = (
     "decoded_unix_seconds",
     "marker_unix_seconds",
     "first_arrival_unix_seconds",
-    "assembled_unix_seconds",
     "capture_unix_seconds",
 )
-
-
-@dataclass
-class _Pace:
-    """What is remembered of one session's frames."""
-
-    last: float = math.nan
-    intervals: list[float] = field(default_factory=list)
 
 
 class SecondTally:
@@ -50,7 +40,8 @@ class SecondTally:
 
     def __init__(self, offset: Callable[[str, float], float] = lambda session, unix_seconds: 0.0) -> None:
         self._offset = offset
-        self._paces: defaultdict[str, _Pace] = defaultdict(_Pace)
+        self._last: dict[str, float] = {}
+        self._history: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_HISTORY))
         self._begin()
 
     def _begin(self) -> None:
@@ -58,48 +49,49 @@ class SecondTally:
         self.freezes = 0
         self._distributions: defaultdict[str, Distribution] = defaultdict(Distribution)
 
-    def add_frames(self, seen: Sequence[SeenFrame]) -> None:
+    def add_frames(self, batch: FrameBatch) -> None:
         """Count frames as the recorder handed them over."""
-        self.frames += len(seen)
-        by_session: defaultdict[str, list[FrameRecord]] = defaultdict(list)
-        for _, session, record in seen:
-            by_session[session].append(record)
-        for session, records in by_session.items():
-            self._pace(session, [record.arrival_unix_seconds for record in records if record.complete])
-        self._latencies(by_session)
-
-    def _latencies(self, by_session: dict[str, list[FrameRecord]]) -> None:
-        records = [record for found in by_session.values() for record in found]
-        if not records:
-            return
-        column = {name: np.array([getattr(record, name) for record in records]) for name in _NUMBERS}
-        now = records[-1].arrival_unix_seconds
-        ahead = np.concatenate(
-            [np.full(len(found), self._offset(session, now)) for session, found in by_session.items()]
-        )
-        complete = np.array([record.complete for record in records])
-        fresh = np.array([not record.marker_repeated for record in records])
+        self.frames += len(batch)
+        names, numbers = np.unique(np.array(batch.sessions), return_inverse=True)
+        column = {name: np.array(batch.columns[name], dtype=float) for name in _NUMBERS}
+        complete = np.array(batch.columns["complete"])
+        fresh = ~np.array(batch.columns["marker_repeated"])
         arrival, decoded = column["arrival_unix_seconds"], column["decoded_unix_seconds"]
+        ahead = np.array([self._offset(str(name), float(arrival[-1])) for name in names])[numbers]
         drawn, captured = column["marker_unix_seconds"] - ahead, column["capture_unix_seconds"] - ahead
         self._count("glass_to_glass_seconds", (decoded - drawn)[fresh])
         self._count("draw_to_arrival_seconds", (arrival - drawn)[fresh & complete])
         self._count("capture_to_arrival_seconds", (arrival - captured)[complete])
         self._count("first_to_last_packet_seconds", (arrival - column["first_arrival_unix_seconds"])[complete])
         self._count("decode_seconds", decoded - arrival)
+        self._pace(names, numbers[complete], arrival[complete])
 
-    def _pace(self, session: str, arrivals: list[float]) -> None:
-        if not arrivals:
+    def _pace(self, names: np.ndarray, numbers: np.ndarray, arrivals: np.ndarray) -> None:
+        """Count the intervals of all sessions at once: there may be hundreds, with few frames each."""
+        if not len(arrivals):
             return
-        pace = self._paces[session]
-        arrivals.sort()
-        durations = np.diff(np.array([pace.last, *arrivals]))
-        pace.last = arrivals[-1]
-        durations = durations[~np.isnan(durations)]
+        order = np.lexsort((arrivals, numbers))
+        numbers, arrivals = numbers[order], arrivals[order]
+        begins = np.flatnonzero(np.diff(numbers, prepend=-1))
+        mine = [str(names[number]) for number in numbers[begins]]
+        before = np.empty_like(arrivals)
+        before[1:] = arrivals[:-1]
+        before[begins] = [self._last.get(name, math.nan) for name in mine]
+        durations = arrivals - before
         self._count("frame_interval_seconds", durations)
-        if len(durations) and durations.max() >= _SUSPECT_SECONDS:
-            frozen = pacing.freezes(np.array([*pace.intervals, *durations]))
-            self.freezes += int(frozen[len(pace.intervals) :].sum())
-        pace.intervals = [*pace.intervals, *durations.tolist()][-_HISTORY:]
+        ends = [*begins[1:].tolist(), len(arrivals)]
+        for name, begin, end in zip(mine, begins.tolist(), ends, strict=True):
+            self._last[name] = float(arrivals[end - 1])
+            self._remember(name, durations[begin:end].tolist())
+
+    def _remember(self, session: str, durations: list[float]) -> None:
+        if math.isnan(durations[0]):  # its first frame
+            durations = durations[1:]
+        history = self._history[session]
+        if durations and max(durations) >= _SUSPECT_SECONDS:
+            frozen = pacing.freezes(np.array([*history, *durations]))
+            self.freezes += int(frozen[len(history) :].sum())
+        history.extend(durations)
 
     def add_inputs(self, records: Iterable[InputRecord]) -> None:
         """Count key presses and clicks."""
@@ -108,10 +100,11 @@ class SecondTally:
 
     def forget(self, session: str) -> None:
         """The session ended: what comes next under its name is another stream."""
-        self._paces.pop(session, None)
+        self._last.pop(session, None)
+        self._history.pop(session, None)
 
     def _count(self, metric: str, seconds: np.ndarray) -> None:
-        if not np.isnan(seconds).all():
+        if not np.isnan(seconds).all():  # nor empty
             self._distributions[metric].add(seconds)
 
     def histograms(self) -> dict[str, str]:
