@@ -31,7 +31,7 @@ def day_chart(plan: Plan) -> Chart | None:
         f"Sessions at once over one day, by template, against what the planned nodes carry when the spare ones are "
         f"missing: {formats.count(known)}"
         + ("" if high is None or high == known else f", perhaps {formats.count(high)}")
-        + f". Profile: {formats.clean(plan.day.name)}.",
+        + f". Profile: {formats.clean(plan.day.name)}. {_trials(plan)}",
         height=400,
         synthetic=plan.synthetic,
     )
@@ -75,7 +75,8 @@ def users_chart(plan: Plan) -> Chart:
         f"{formats.counted(users, 'user')}: {interval_text(here)} {noun} · {_sources(plan)}",
         f"{noun} in whole nodes, spare ones included, by number of users. The upper line is planned with, from the "
         "lower bound of each knee; the band reaches down to what its upper bound would need"
-        + ("." if here.optimistic is not None else ", which is not known here: fewer may do."),
+        + ("." if here.optimistic is not None else ", which is not known here: fewer may do.")
+        + f" {_trials(plan)}",
         height=400,
         synthetic=plan.synthetic,
     )
@@ -98,6 +99,12 @@ def users_chart(plan: Plan) -> Chart:
 
 def _counted(plan: Plan, noun: str) -> Bounds:
     return plan.gpus if noun == "GPUs" else plan.nodes
+
+
+def _trials(plan: Plan) -> str:
+    """How many trials the knees rest on; runs that several templates share count once."""
+    runs = {one.template.measured.run: one.template.measured.trials for one in plan.templates}
+    return f"Sessions for each GPU or host: n = {formats.counted(sum(runs.values()), 'trial')}."
 
 
 def _from_zero(axes: Axes, across: int, up: int) -> None:

@@ -122,7 +122,7 @@ def run_argument(text: str) -> tuple[str, str, Fraction | int | None]:
     name, rest = (head, tail) if equals and _NAME.fullmatch(head) else ("", text)
     run, colon, last = rest.rpartition(":")
     part: Fraction | int | None = None
-    if colon and run and not re.search(r"[/\\]", last):
+    if colon and not re.search(r"[/\\]", last):
         part = _part(last, text)
     else:
         run = rest
