@@ -33,6 +33,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from scipy.special import ndtr, ndtri
@@ -157,7 +158,7 @@ class SequentialTest:
         return factors
 
     def _standing(self, margin: float, deviation: float) -> float:
-        return margin / deviation - float(ndtri(self.holds))
+        return margin / deviation - _quantile(self.holds)
 
 
 def rule_of(parameters: Mapping[str, Any]) -> Rule:
@@ -177,9 +178,15 @@ def rule_of(parameters: Mapping[str, Any]) -> Rule:
     )
 
 
+@cache
 def _expected(tilt: float) -> float:
     """The mean of exp(tilt * max(y, worst)) for a standard normal y."""
     return math.exp(tilt * _WORST) * float(ndtr(_WORST)) + math.exp(tilt**2 / 2) * float(ndtr(tilt - _WORST))
+
+
+@cache
+def _quantile(share: float) -> float:
+    return float(ndtri(share))
 
 
 def _log_mean(logarithms: Sequence[float]) -> float:
