@@ -64,7 +64,7 @@ class Engine:
         self._roster = read_roster(os.environ.get(ROSTER_VARIABLE, ""))
         self._folder = RunFolder.open(Path(self._roster.run), secrets=self._roster.secrets)
         self._recorder = BatchRecorder(self._folder, Place(self._roster.suite))
-        self._host = SessionHost(self._roster, self._recorder)
+        self._host = SessionHost(self._roster, self._recorder, self._session_failed)
         self._tally = SecondTally(self._host.offset)
         self._lag, self._use, self._garbage = LoopLag(), ProcessUse(), SessionGarbage()
         self._name = "engine-0"
@@ -103,6 +103,9 @@ class Engine:
     def say(self, message: dict[str, Any]) -> None:
         """Send a message to the worker, in order."""
         self._out.put_nowait(packed(message))
+
+    def _session_failed(self, user: int, error: VdibenchError) -> None:
+        self.say({"say": "failed", "user": user, "failure": Failure.of(error).document()})
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

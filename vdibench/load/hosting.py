@@ -38,6 +38,7 @@ class _Hosted:
     :param failed: its end was recorded.
     """
 
+    user: int
     session: DesktopSession
     showing: bool = False
     failed: bool = False
@@ -48,11 +49,17 @@ class _Hosted:
 
 
 class SessionHost:
-    """Connects, watches and steers for users, who are named by the index of their desktop in the roster."""
+    """Connects, watches and steers for users, who are named by the index of their desktop in the roster.
 
-    def __init__(self, roster: Roster, recorder: BatchRecorder) -> None:
+    :param on_failed: called with the user whose session ended against its will, once.
+    """
+
+    def __init__(
+        self, roster: Roster, recorder: BatchRecorder, on_failed: Callable[[int, VdibenchError], None]
+    ) -> None:
         self._roster = roster
         self._recorder = recorder
+        self._on_failed = on_failed
         self._gate = ConnectGate()
         self._hosted: dict[int, _Hosted] = {}
         self.started = self.left = 0
@@ -101,7 +108,7 @@ class SessionHost:
             raise UsageError(f"the roster has no desktop {user}", "ask for fewer users than there are desktops")
         desktop = self._roster.desktops[user]
         session = DesktopSession(desktop, self._recorder, self._roster.session_options(desktop))
-        hosted = self._hosted[user] = _Hosted(session)
+        hosted = self._hosted[user] = _Hosted(user, session)
         self.started += 1
         try:
             waited = await self._during(hosted, self._gate.admit(desktop))
@@ -204,6 +211,7 @@ class SessionHost:
         place, desktop = self._recorder.place, hosted.session.desktop.id
         self._recorder.milestone(desktop, "failed", time.time())
         self._recorder.fact(desktop, f"failure.level-{place.level}.trial-{place.trial}", str(error))
+        self._on_failed(hosted.user, error)
 
     # all of them
 

@@ -152,6 +152,8 @@ class WorkerSide:
         if message.get("say") == "second":
             second = {key: value for key, value in message.items() if key != "say"}
             self._runner.send_message("vdibench_second", second)
+        elif message.get("say") == "failed":
+            self.state(int(message["user"]), "failed", Failure.read(message["failure"]).error())
 
     def _leased(self, environment: Any, msg: Any, **rest: Any) -> None:
         result = self._leases.get(msg.data["ticket"])
