@@ -12,11 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Capability", "missing", "needed"]
+__all__ = ["Capability", "missing", "native", "needed"]
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 SYSTEM_FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
@@ -32,17 +33,24 @@ class Capability:
     :param packages: Debian package names that give it, the preferred first; releases differ in spelling.
     :param present: looks for it now.
     :param optional_for_report: the pipeline does without it; only the tests need it.
+    :param vital: what it is for cannot be done at all without it.
     """
 
     name: str
     packages: tuple[str, ...]
     present: Callable[[], bool]
     optional_for_report: bool = False
+    vital: bool = True
 
 
 def needed(purpose: str) -> tuple[Capability, ...]:
     """Return what `report` or `test` needs, in the order in which it is listed to people."""
     return tuple(c for c in _ALL if purpose != "report" or not c.optional_for_report)
+
+
+def native() -> tuple[Capability, ...]:
+    """Return what the build of the native receiver needs."""
+    return _NATIVE
 
 
 def missing(capabilities: Iterable[Capability]) -> tuple[Capability, ...]:
@@ -68,6 +76,10 @@ def _library(soname: str) -> Callable[[], bool]:
         return True
 
     return loads
+
+
+def _header(name: str) -> bool:
+    return any(any(Path("/usr/include").glob(pattern)) for pattern in (name, f"*/{name}"))
 
 
 def _font() -> bool:
@@ -125,6 +137,26 @@ def _venv() -> bool:
     return all(importlib.util.find_spec(module) is not None for module in ("venv", "ensurepip"))
 
 
+def _headers() -> bool:
+    return Path(sysconfig.get_path("include"), "Python.h").exists()
+
+
+def _srtp() -> bool:
+    asked = [shutil.which("pkg-config") or "", "--exists", "libsrtp2 >= 2.3"]
+    return bool(asked[0]) and subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+_PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+_NATIVE = (
+    Capability("C compiler (cc)", ("gcc",), _executable("cc"), True),
+    Capability(
+        "headers of the C library", ("libc6-dev",), lambda: _header("stdio.h"), True, vital=False
+    ),  # or elsewhere
+    Capability(f"headers of {_PYTHON}", (f"{_PYTHON}-dev", "python3-dev"), _headers, True),
+    Capability("pkg-config", ("pkg-config", "pkgconf"), _executable("pkg-config"), True, vital=False),
+    Capability("headers of libsrtp2", ("libsrtp2-dev",), _srtp, True, vital=False),
+)
+
 _ALL = (
     Capability(
         f"virtual environments for Python {sys.version_info[0]}.{sys.version_info[1]}",
@@ -157,5 +189,6 @@ _ALL = (
         "traffic control for network namespaces (tc)", ("iproute2",), _administrative("tc"), optional_for_report=True
     ),
     Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),
+    *_NATIVE,
     *_gstreamer(),
 )

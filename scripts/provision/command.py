@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from provision import apt, capabilities, environment
+from provision import apt, capabilities, environment, native
 from provision.console import SetupError, say
 
 __all__ = ["run"]
@@ -54,6 +54,11 @@ def _prepare(root: Path, purpose: str) -> None:
     phases.append({"name": "pip", "seconds": round(time.monotonic() - started, 3), "note": note})
     if not note.startswith("warm"):
         say(f"python environment: {note} in {phases[-1]['seconds']:.1f} s")
+    started = time.monotonic()
+    note = native.prepare(root, root / ".cache" / "setup-native.log", required=purpose == "test")
+    phases.append({"name": "native", "seconds": round(time.monotonic() - started, 3), "note": note})
+    if note == "built":
+        say(f"native receiver: {note} in {phases[-1]['seconds']:.1f} s")
     (root / ".venv" / "setup.json").write_text(json.dumps(phases, indent=1) + "\n")
 
 

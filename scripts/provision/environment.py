@@ -17,7 +17,7 @@ from pathlib import Path
 
 from provision.console import SetupError, logged, say, tail
 
-__all__ = ["fingerprint", "prepare"]
+__all__ = ["fingerprint", "install", "prepare"]
 
 RECIPE = "1"
 STAMP = "setup.stamp"
@@ -74,9 +74,14 @@ def prepare(root: Path, log: Path) -> str:
     return note
 
 
-def _pip(folder: Path, log: Path, doing: str, *arguments: str) -> None:
+def install(folder: Path, log: Path, doing: str, *arguments: str) -> int:
+    """Let the environment's own pip install; return its exit code."""
     argv = [str(folder / "bin" / "python"), "-m", "pip", *INSTALL, *arguments]
-    code = logged(argv, log, doing, env=_pip_environment(), append=True)
+    return logged(argv, log, doing, env=_pip_environment(), append=True)
+
+
+def _pip(folder: Path, log: Path, doing: str, *arguments: str) -> None:
+    code = install(folder, log, doing, *arguments)
     if code:
         raise SetupError(
             f"pip failed (exit {code}), see {log}:\n{tail(log)}\n"
