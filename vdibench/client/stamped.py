@@ -57,7 +57,9 @@ class StampedSocket(socket.socket):
     def take(self) -> tuple[float, float]:
         """When the first and the last byte since the previous call were read.
 
-        Bytes of the next message that came in the same read as the end of this one count as this one's.
+        Bytes of the next message that came in the same read as the end of this one count as this one's. An event loop
+        that reads past this class (uvloop, by the descriptor) leaves nothing to tell: then it is now.
         """
-        first, self._first = self._first or self._last, 0.0
-        return first, self._last
+        last = self._last or time.time()
+        first, self._first = self._first or last, 0.0
+        return first, last

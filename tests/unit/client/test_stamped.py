@@ -71,3 +71,22 @@ def test_it_is_found_by_its_number_while_it_is_open() -> None:
         assert StampedSocket.of(number) is None
         with pytest.raises(OSError, match="Bad file descriptor"):
             plain.send(b"x")
+
+
+def test_a_loop_that_reads_past_the_socket_leaves_now() -> None:
+    """uvloop takes the descriptor and nothing else: an instant of 1970 would be worse than one of the task's."""
+    uvloop = pytest.importorskip("uvloop", reason="an engine's loop, where there is one")
+
+    async def read() -> tuple[float, float, float]:
+        server, plain = socket.socketpair()
+        with server:
+            client = StampedSocket.adopt(plain)
+            reader, writer = await asyncio.open_connection(sock=client)
+            before = time.time()
+            server.send(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            writer.close()
+            return before, *client.take()
+
+    before, first, last = uvloop.run(read())
+    assert before <= first == last <= time.time()
