@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from locust import events
+from locust import events, runners
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from vdibench.errors import LoadError, VdibenchError
@@ -73,6 +73,10 @@ def _ending(environment: Any, **rest: Any) -> None:
             environment.runner.stop()
         worker.close()
 
+
+# Locust calls a worker missing after three silent seconds, and gives its users to others. On a host that a trial fills,
+# workers that live are silent for longer; whether one lives is looked at by its process, or by its silence elsewhere.
+runners.HEARTBEAT_LIVENESS = 20
 
 events.init.add_listener(_started)  # type: ignore[no-untyped-call]  # Locust types it not
 events.quitting.add_listener(_ending)  # type: ignore[no-untyped-call]  # as above

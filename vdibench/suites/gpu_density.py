@@ -8,11 +8,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from vdibench.analysis import IntegerSearch, Knee, Search, SequentialTest, Sweep, criteria, measured_trial, rule_of
-from vdibench.analysis.neighbours import NEIGHBOUR, ROLE, VICTIM, WORKLOAD, neighbours
+from vdibench.analysis.neighbours import NEIGHBOUR, ROLE, VICTIM, WORKLOAD
 from vdibench.analysis.neighbours import SUITE as NEIGHBOUR_SUITE
-from vdibench.errors import ObjectiveError
+from vdibench.errors import ObjectiveError, ParameterError
 from vdibench.records import Desktop, SuiteVerdict, Workload
-from vdibench.report import density_curve, density_table, resources_over_time
+from vdibench.report import (
+    density_curve,
+    density_table,
+    fairness_table,
+    limits_table,
+    neighbours_table,
+    resources_over_time,
+)
 from vdibench.suites.display import Figures, Judgement
 from vdibench.suites.levels import LevelLoad, LevelPlan
 from vdibench.suites.load_parameters import SHARINGS, LoadParameters
@@ -41,7 +48,7 @@ class Parameters(LoadParameters):
     )
     trials: int = parameter(6, "trials of a level: at most in a sequential search, each in a sweep", minimum=1)
     error_rate: float = parameter(
-        0.05, "chance of a wrong decision on a level of a sequential search, either way", minimum=0.02
+        0.05, "chance of a wrong decision on a level of a sequential search, either way, below 0.5", minimum=0.001
     )
     warmup_seconds: float = parameter(2.0, "seconds watched before anything counts", minimum=0)
     steady_seconds: float = parameter(8.0, "seconds watched for the statistics, each trial", minimum=1)
@@ -49,6 +56,11 @@ class Parameters(LoadParameters):
     neighbour_trials: int = parameter(3, "trials of each number of neighbours", minimum=1)
     victim: str = parameter("idle", "what the light desktop shows", choices=tuple(Workload))
     sharing: str = parameter("none", "how the GPU is shared, for the record", choices=SHARINGS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.error_rate >= 0.5:
+            raise ParameterError(f"parameter error_rate is {self.error_rate:g}", "give less than 0.5: a coin has that")
 
     @property
     def plan(self) -> LevelPlan:
@@ -148,6 +160,14 @@ class GpuDensity:
         """The knee with its bounds; None while no level is decided."""
         return self.measurement.knee
 
+    def fairness(self) -> pd.DataFrame:
+        """How evenly the sessions of each level were served, and the worst of them."""
+        return fairness_table(self.measurement.tables(), SUITE)
+
+    def limits(self) -> pd.DataFrame:
+        """Which resource limits: how near each was to its capacity, and whether it kept step with latency."""
+        return limits_table(self.measurement.tables(), SUITE)
+
     def neighbours(self) -> pd.DataFrame:
         """A light desktop alone, then beside 1, 2, … busy ones; returns what it lost (none when not asked for)."""
         measurement, parameters = self.measurement, self.parameters
@@ -162,7 +182,7 @@ class GpuDensity:
                 for trial in range(parameters.neighbour_trials):
                     load.measure(1 + count, trial)
             load.close()
-        return pd.DataFrame([dataclasses.asdict(cell) for cell in neighbours(measurement.tables().tables)])
+        return neighbours_table(measurement.tables())
 
     def figures(self) -> Figures:
         """Good sessions and latency against the number of desktops."""
