@@ -25,7 +25,7 @@ def difference_chart(found: Comparison) -> Chart | None:
 
     What changed comes first; of the rest as many as can be read.
     """
-    shown = [one for one in found.differences if one.base and one.low is not None and one.high is not None]
+    shown = [one for one in found.differences if one.finding in _LOOK and one.base and None not in (one.low, one.high)]
     ordered = sorted(shown, key=lambda one: (list(_LOOK).index(one.finding), -abs(_share(one.delta, one))))[:_MOST_ROWS]
     if not ordered:
         return None
