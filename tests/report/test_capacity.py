@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vdibench.analysis.capacity import plan
 from vdibench.errors import NoData, ParameterError, RunInvalid, StoreError
 from vdibench.records import Outcome, RunState, SuiteVerdict
 from vdibench.report import formats
@@ -124,6 +125,15 @@ def test_several_templates_have_runs_shares_and_nodes_of_their_own(density, plan
     assert [row["GPUs in nodes"] for row in rows] == ["104", "202", "306"]
     assert list(sources_table(found)["run"]) == [office, cad]
     assert list(sources_table(found)["on"]) == ["NVIDIA L4", "NVIDIA L40S"]
+
+
+def test_a_host_that_was_the_limit_is_said_where_nodes_have_more_gpus(density, planned) -> None:
+    found = planned(density({1: GOOD, 2: BAD}, gpus=("NVIDIA L4",)), gpus_per_node=("4",)).plan
+    full = dataclasses.replace(found.templates[0].template.measured, limited_by="host CPU")
+    for gpus, told in ((4, True), (1, False)):
+        template = dataclasses.replace(found.templates[0].template, measured=full, gpus_per_node=gpus)
+        said = warnings(plan([template], found.terms))
+        assert any("needs 4 times as much of it" in line for line in said) is told
 
 
 @pytest.mark.parametrize(

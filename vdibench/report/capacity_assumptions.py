@@ -33,6 +33,12 @@ def warnings(plan: Plan) -> list[str]:
                 f"{name}: no level of run {source.run} is known to be too much, so fewer {source.unit}s may do; "
                 "by how many is not known."
             )
+        if one.template.units_per_node > 1 and source.limited_by.startswith("host"):
+            found.append(
+                f"{name}: {formats.clean(source.limited_by)} was the limit, not the GPU. A node with "
+                f"{one.template.gpus_per_node} GPUs needs {one.template.gpus_per_node} times as much of it as the host "
+                f"of run {source.run}."
+            )
         if one.logins.standing is Standing.BEYOND and one.logins.carriers is not None:
             found.append(
                 f"{name}: its login peak is beyond what was measured; it would stay inside on "
