@@ -1,20 +1,17 @@
 """Half an hour of a hundred sessions: does memory stay flat, and is every frame that was sent accounted for?
 
-``python benchmarks/soak.py`` (``make soak``) replays a recorded desktop from one process to sessions in another, which
-writes every sample into a run folder as a load run does. It writes ``docs/results/soak.md`` and ``soak.json``; exit
-status 1 says that memory grew or a record was lost. Loopback and this machine's own addresses only. The run folder
+``python benchmarks/soak.py`` (``make soak``) replays a recorded desktop from one process to users of a load: Locust, a
+worker and its engine, which writes every sample into a run folder. It writes ``docs/results/soak.md`` and ``.json``;
+exit status 1 says that memory grew or a record was lost. Loopback and this machine's own addresses only. The run folder
 takes some hundred megabytes of the temporary folder and is removed at the end.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,10 +25,9 @@ import psutil
 from scipy import stats
 
 from results import RESULTS, provenance, write
-from vdibench.children import Child
-from vdibench.client import DesktopSession, Mode, SessionOptions
-from vdibench.client.admission import ConnectGate
-from vdibench.recorder import Place, Recorder
+from vdibench.client import Mode
+from vdibench.errors import RunInvalid, VdibenchError
+from vdibench.load.driver import LoadDriver, LoadOptions
 from vdibench.records import Desktop, Endpoint, Run, RunState
 from vdibench.replay.process import ReplayServer
 from vdibench.replay.traces import LabTrace, cached_trace
@@ -44,42 +40,7 @@ _STEP_SECONDS = 5.0
 _WARM_UP_SHARE, _WARM_UP_SECONDS = 0.25, 300.0
 # What is on its way when the last departures are read.
 _DRAIN_SECONDS = 1.0
-_AT_ONCE = 8
-_CONNECT_SECONDS, _ANSWER_SECONDS = 300.0, 300.0
-
-
-# the process with the sessions
-
-
-async def _host(url: str, count: int, folder: Path) -> None:
-    """Hold ``count`` sessions until standard input says a line, then tell what each counted."""
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    run = RunFolder.open(folder)
-    recorder = Recorder(run, Place("soak", level=count, phase="steady"))
-    options = SessionOptions(mode=Mode.METER, connect_timeout_seconds=60.0, stall_seconds=30.0)
-    sessions = [DesktopSession(Desktop(f"desktop-{n}", Endpoint(url)), recorder, options) for n in range(count)]
-    gate, few = ConnectGate(), asyncio.Semaphore(_AT_ONCE)
-
-    async def connect(session: DesktopSession) -> None:
-        async with few:
-            await gate.admit(session.desktop)
-            await session.connect()
-            await session.first_frame()
-
-    try:
-        await asyncio.gather(*map(connect, sessions))
-        print(json.dumps({"ready": count}), flush=True)
-        await lines.readline()
-        counted = {session.desktop.id: session.read() for session in sessions}
-    finally:
-        await asyncio.gather(*(session.leave() for session in sessions))
-        run.close()
-    said = {
-        name: {"packets_lost": counters.packets_lost, "socket_drops": counters.socket_drops}
-        for name, counters in counted.items()
-    }
-    print(json.dumps({"sessions": said}), flush=True)
+_SAY_SECONDS = 60.0
 
 
 # what is watched meanwhile
@@ -89,7 +50,7 @@ async def _host(url: str, count: int, folder: Path) -> None:
 class Watch:
     """Memory and processor of both processes, and what left, every few seconds."""
 
-    pids: dict[str, int]
+    pids: dict[str, list[int]]
     seconds: list[float] = field(default_factory=list)
     rss: dict[str, list[float]] = field(default_factory=dict)
     late: list[float] = field(default_factory=list)
@@ -99,12 +60,16 @@ class Watch:
     def look(self, server: ReplayServer) -> None:
         """Take one reading."""
         self.seconds.append(time.monotonic())
-        for name, pid in self.pids.items():
-            self.rss.setdefault(name, []).append(psutil.Process(pid).memory_info().rss)
+        for name, pids in self.pids.items():
+            self.rss.setdefault(name, []).append(sum(psutil.Process(pid).memory_info().rss for pid in pids))
         self.late.append(server.count()["late_seconds"])
         self.load.append(os.getloadavg()[0])
         for name, times in server.departures().items():
             self.left.setdefault(name, []).append(times.timestamps.astype(np.uint32))
+
+    def used(self) -> dict[str, float]:
+        """Processor seconds until now."""
+        return {name: sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids) for name, pids in self.pids.items()}
 
     def growth(self, name: str, warm_up: float) -> dict[str, float]:
         """Growth of memory after the warm-up: line through the readings, with the 95 % interval of its slope."""
@@ -152,15 +117,29 @@ def recorded_frames(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: (np.concatenate(stamps), np.concatenate(whole)) for name, (stamps, whole) in found.items()}
 
 
-def account(watch: Watch, folder: Path, counters: dict[str, Any]) -> dict[str, Any]:
+def lost_packets(folder: Path) -> dict[str, tuple[int, int]]:
+    """Packets that each session lost, and those of them that this host's sockets threw away: its last counters."""
+    found: dict[str, tuple[float, int, int]] = {}
+    for rows in _rows(folder, "network"):
+        columns = (
+            rows.column(name).to_pylist() for name in ("session", "unix_seconds", "packets_lost", "socket_drops")
+        )
+        for session, instant, lost, drops in zip(*columns, strict=True):
+            if instant >= found.get(session, (0.0, 0, 0))[0]:
+                found[session] = (instant, int(lost), int(drops))
+    return {session: (lost, drops) for session, (_, lost, drops) in found.items()}
+
+
+def account(watch: Watch, folder: Path) -> dict[str, Any]:
     """Hold every frame that left against what was recorded, session by session."""
     left = {name: np.concatenate(found) for name, found in watch.left.items()}
-    keys = ("sent", "recorded", "incomplete", "vanished", "unaccounted", "twice", "packets_lost", "sessions")
-    totals = dict.fromkeys(keys, 0)
+    counters = lost_packets(folder)
+    keys = ("sent", "recorded", "incomplete", "vanished", "unaccounted", "twice", "packets_lost", "socket_drops")
+    totals = dict.fromkeys((*keys, "sessions"), 0)
     for name, (mine, whole) in recorded_frames(folder).items():
         server = max(left, key=lambda one: int(np.isin(left[one][:200], mine).sum()))
         sent = left.pop(server)
-        vanished, lost = int((~np.isin(sent, mine)).sum()), int(counters[name]["packets_lost"])
+        vanished, (lost, drops) = int((~np.isin(sent, mine)).sum()), counters[name]
         totals["sessions"] += 1
         totals["sent"] += len(sent)
         totals["recorded"] += len(sent) - vanished
@@ -168,6 +147,7 @@ def account(watch: Watch, folder: Path, counters: dict[str, Any]) -> dict[str, A
         totals["twice"] += len(mine) - len(np.unique(mine))
         totals["vanished"] += vanished
         totals["packets_lost"] += lost
+        totals["socket_drops"] += drops
         # A frame that vanished lost a packet at least.
         totals["unaccounted"] += max(0, vanished - lost)
     return {**totals, "unmatched": len(left)}
@@ -176,42 +156,41 @@ def account(watch: Watch, folder: Path, counters: dict[str, Any]) -> dict[str, A
 def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Everything, in base units."""
     trace = arguments.trace or cached_trace(LabTrace(), say)
+    # No user is to give up because this machine had something else to do for some seconds.
+    options = LoadOptions(mode=Mode.METER, connect_timeout_seconds=60.0, stall_seconds=30.0)
     with tempfile.TemporaryDirectory(prefix="vdibench-soak-") as scratch, ReplayServer(trace, log=True) as server:
         run = Run(
             name="", suite="soak", profile="soak", target=f"replay:{trace.name}", started_unix_seconds=time.time()
         )
         folder = RunFolder.create(Path(scratch), run)
         folder.update(context={"synthetic": True})
-        hosting = ("host", server.url, str(arguments.sessions), str(folder.path))
-        with Child("soak", hosting) as client:
+        desktops = [
+            Desktop(f"desktop-{number}", Endpoint(server.url), dialect=str(server.dialect))
+            for number in range(arguments.sessions)
+        ]
+        with LoadDriver(folder.path, desktops, options, suite="soak", say=say) as driver:
+            driver.move(level=arguments.sessions, trial=0, phase="warmup")
             say(f"connecting {arguments.sessions} sessions")
-            client.hear(_CONNECT_SECONDS)
-            watch = Watch({"sessions": client.pid, "replay": server.pid})
-            used = {name: sum(psutil.Process(pid).cpu_times()[:2]) for name, pid in watch.pids.items()}
-            before, began = server.count(), time.monotonic()
+            _refuse(driver.scale(arguments.sessions))
+            driver.move(level=arguments.sessions, trial=0, phase="steady")
+            watch = Watch({name: pids for name, pids in driver.pids.items() if pids} | {"replay": [server.pid]})
+            used, before, began = watch.used(), server.count(), time.monotonic()
             server.departures()  # what left while they connected is not judged
-            said = 0
+            said = 0.0
             while (passed := time.monotonic() - began) < arguments.seconds:
                 watch.look(server)
-                if passed - said >= 60:
-                    said = int(passed)
-                    say(f"{passed:.0f} s: {watch.rss['sessions'][-1] / 2**20:.1f} MiB, load {watch.load[-1]:.1f}")
-                threading.Event().wait(min(_STEP_SECONDS, max(0.1, arguments.seconds - passed)))
+                if passed - said >= _SAY_SECONDS:
+                    said = passed
+                    say(f"{passed:.0f} s: engine {watch.rss['engines'][-1] / 2**20:.1f} MiB, load {watch.load[-1]:.1f}")
+                _refuse(driver.hold(min(_STEP_SECONDS, max(0.1, arguments.seconds - passed))))
             watch.look(server)
             after, seconds = server.count(), time.monotonic() - began
-            cores = {
-                name: (sum(psutil.Process(pid).cpu_times()[:2]) - used[name]) / seconds
-                for name, pid in watch.pids.items()
-            }
-            threading.Event().wait(_DRAIN_SECONDS)
-            client.say("end")
-            counters = client.hear(_ANSWER_SECONDS)["sessions"]
+            cores = {name: (cpu - used[name]) / seconds for name, cpu in watch.used().items()}
+            _refuse(driver.hold(_DRAIN_SECONDS))
+            lag = [one.loop_lag_p99_seconds for one in driver.seconds]
         folder.finish(RunState.FINISHED)
         say("holding what was recorded against what was sent")
         warm_up = min(_WARM_UP_SECONDS, _WARM_UP_SHARE * arguments.seconds)
-        lag = np.concatenate(
-            [rows.column("event_loop_lag_seconds").to_numpy() for rows in _rows(folder.path, "network")]
-        )
         size = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
         return {
             **provenance(),
@@ -225,24 +204,32 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[s
             "cores": cores,
             "late_seconds_max": max(watch.late),
             "late_seconds_p95": float(np.percentile(watch.late, 95)),
-            "loop_lag_seconds": [float(np.percentile(lag, share)) for share in (50, 99, 100)],
+            "loop_lag_p99_seconds": [float(np.nanpercentile(lag, share)) for share in (50, 99, 100)],
             "load_average": [float(f(watch.load)) for f in (min, np.mean, max)],
-            "socket_drops": sum(int(one["socket_drops"]) for one in counters.values()),
             "run_folder_bytes": size,
             "memory": {name: watch.growth(name, warm_up) for name in watch.pids},
-            "frames": account(watch, folder.path, counters),
+            "frames": account(watch, folder.path),
         }
+
+
+def _refuse(failures: dict[str, VdibenchError]) -> None:
+    """A session that failed ends the soak.
+
+    :raises RunInvalid: there is one.
+    """
+    for desktop, error in failures.items():
+        raise RunInvalid(f"{len(failures)} sessions failed, {desktop} first: {error}", "run it on a quieter machine")
 
 
 def page(document: dict[str, Any]) -> str:
     """The result as Markdown."""
     host, frames, cores = document["host"], document["frames"], document["cores"]
-    lag, load = [1e3 * one for one in document["loop_lag_seconds"]], document["load_average"]
+    lag, load = [1e3 * one for one in document["loop_lag_p99_seconds"]], document["load_average"]
     lines = [
         "# Soak",
         "",
         f"Measured {document['date']} by `python benchmarks/soak.py` on {host['cpu_model']}, {host['cpu_cores']} "
-        f"cores: {document['sessions']} sessions (mode meter) in one process for {document['seconds'] / 60:.1f} "
+        f"cores: {document['sessions']} sessions (mode meter) in one engine for {document['seconds'] / 60:.1f} "
         f"minutes, synthetic: {document['source']}, {document['packets_per_second']:.0f} packets a second each, "
         f"replayed over ICE, DTLS and SRTP from a process of its own. Every sample went into a run folder of "
         f"{document['run_folder_bytes'] / 1e6:.0f} MB.",
@@ -252,14 +239,14 @@ def page(document: dict[str, Any]) -> str:
     ]
     for name, found in document["memory"].items():
         lines.append(
-            f"| process of the {name} | {found['begin_bytes'] / 2**20:.1f} MiB | {found['end_bytes'] / 2**20:.1f} MiB "
+            f"| {name} | {found['begin_bytes'] / 2**20:.1f} MiB | {found['end_bytes'] / 2**20:.1f} MiB "
             f"| {found['largest_bytes'] / 2**20:.1f} MiB | {100 * found['growth_ratio']:+.2f} % "
             f"({100 * found['growth_low']:+.2f} to {100 * found['growth_high']:+.2f}) "
-            f"| {f'{100 * GROWTH_RATIO:.0f} %' if name == 'sessions' else ''} |"
+            f"| {f'{100 * GROWTH_RATIO:.0f} %' if name == 'engines' else ''} |"
         )
     lines += [
         "",
-        f"A line through one reading every {_STEP_SECONDS:g} s, n = {document['memory']['sessions']['readings']}, from "
+        f"A line through one reading every {_STEP_SECONDS:g} s, n = {document['memory']['engines']['readings']}, from "
         f"{document['warm_up_seconds']:.0f} s on.",
         "",
         "| frames | |",
@@ -267,15 +254,15 @@ def page(document: dict[str, Any]) -> str:
         f"| sent | {frames['sent']:,} |",
         f"| recorded | {frames['recorded']:,}, of them {frames['incomplete']:,} with a packet missing |",
         f"| lost whole on the way | {frames['vanished']:,} ({frames['packets_lost']:,} packets lost, "
-        f"{document['socket_drops']:,} of them by this host's sockets, {document['refused']:,} never left) |",
+        f"{frames['socket_drops']:,} of them by this host's sockets, {document['refused']:,} never left) |",
         f"| neither recorded nor lost | {frames['unaccounted']:,} |",
         f"| recorded twice | {frames['twice']:,} |",
         "",
-        f"Cores: sessions {cores['sessions']:.2f}, replay {cores['replay']:.2f}. Event loop of the sessions late by "
-        f"{lag[0]:.1f} ms p50, {lag[1]:.1f} ms p99, {lag[2]:.0f} ms at most (the worst of each second). The replay was "
-        f"late by {1e3 * document['late_seconds_p95']:.0f} ms p95, {1e3 * document['late_seconds_max']:.0f} ms at most "
-        f"(the worst of each {_STEP_SECONDS:g} s). Load average of the host {load[0]:.1f} to {load[2]:.1f}, mean "
-        f"{load[1]:.1f}.",
+        f"Cores: {', '.join(f'{name} {share:.2f}' for name, share in cores.items())}. The engine's event loop was late "
+        f"by {lag[0]:.1f} ms in the median second, {lag[1]:.1f} ms in 99 of 100, {lag[2]:.0f} ms at most (p99 of each "
+        f"second). The replay was late by {1e3 * document['late_seconds_p95']:.0f} ms p95, "
+        f"{1e3 * document['late_seconds_max']:.0f} ms at most (the worst of each {_STEP_SECONDS:g} s). Load average of "
+        f"the host {load[0]:.1f} to {load[2]:.1f}, mean {load[1]:.1f}.",
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -283,7 +270,7 @@ def page(document: dict[str, Any]) -> str:
 def missed(document: dict[str, Any]) -> list[str]:
     """What went wrong."""
     found, frames = [], document["frames"]
-    growth = document["memory"]["sessions"]["growth_ratio"]
+    growth = document["memory"]["engines"]["growth_ratio"]
     if growth >= GROWTH_RATIO:
         found.append(f"memory grew by {100 * growth:.1f} %")
     if frames["unaccounted"] or frames["twice"] or frames["unmatched"] or not frames["sent"]:
@@ -295,16 +282,17 @@ def missed(document: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Soak and write."""
-    # The other process is this file too, wherever we were called from.
-    places = [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1800.0)
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--trace", type=Path, help="file to replay; else a lab desktop is recorded, once")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    document = measure(arguments, lambda text: print(text, file=sys.stderr, flush=True))
+    try:
+        document = measure(arguments, lambda text: print(text, file=sys.stderr, flush=True))
+    except VdibenchError as error:
+        print(f"soak: {error}", file=sys.stderr)
+        return error.exit_code
     write(arguments.output, "soak", document, page(document))
     for what in missed(document):
         print(f"missed: {what}", file=sys.stderr)
@@ -312,7 +300,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["host"]:
-        asyncio.run(_host(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])))
-        sys.exit(0)
     sys.exit(main())
