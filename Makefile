@@ -12,7 +12,8 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock fuzz clean bench-client bench-dialects bench-browser bench-interruptions
+.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean \
+	bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,24 @@ bench-browser: setup ## Chromium beside the client under loss: writes docs/resul
 
 bench-interruptions: setup ## what cuts, restarts and kills do to a session: writes docs/results/interruptions.md
 	$(BIN)/python benchmarks/interruptions.py $(ARGS)
+
+bench-native: setup ## native reception beside Python's and bare C: writes docs/results/native.md
+	$(BIN)/python benchmarks/native.py $(ARGS)
+
+bench-engine: setup ## what an engine pays to record a frame, and how late that makes its loop
+	$(BIN)/python benchmarks/engine.py $(ARGS)
+
+bench-knee: setup ## the knee search on simulated systems: writes docs/results/knee-simulation.md
+	$(BIN)/python benchmarks/knee_simulation.py $(ARGS)
+
+bench-knee-lab: setup ## the knee of this host, by the search and by a full sweep: writes docs/results/knee-lab.md
+	$(BIN)/python benchmarks/knee_lab.py $(ARGS)
+
+bench-comparison: setup ## false alarms and power of vdibench compare: writes docs/results/comparison.md
+	$(BIN)/python benchmarks/comparison_errors.py $(ARGS)
+
+soak: setup ## a hundred sessions for half an hour, memory and every record accounted for: writes docs/results/soak.md
+	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 fuzz: setup ## hostile input for every parser, 10 minutes (FUZZ_SECONDS=600)
 	$(BIN)/python tests/fuzz/fuzzer.py --seconds $(or $(FUZZ_SECONDS),600)
