@@ -6,9 +6,14 @@ give out more than it was given, or keep more than its bound. Time and memory ar
 
 from __future__ import annotations
 
+import functools
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import vdibench_native
 
 from vdibench.client.assembly import MAX_PENDING, AssembledFrame, FrameAssembler, MediaPacket
 from vdibench.client.h264 import find_sps, is_key, opens_access_unit, parse_sps
@@ -216,9 +221,55 @@ def sdp(data: bytes) -> None:
     _require(not candidate_addresses(without_candidates(repaired)), "a candidate is left")
 
 
+class _Fed:
+    """A receiver of ``vdibench_native``, and the socket that feeds it over loopback; made once."""
+
+    def __init__(self) -> None:
+        self.receiver = vdibench_native.Receiver()
+        self._ours, self._theirs = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self._ours.bind(("127.0.0.1", 0))
+        self._theirs.connect(self._ours.getsockname())
+        self.lane = self.receiver.add(self._ours.fileno(), lambda _: None)
+        self.lane.touch([97, 98])
+
+    def deliver(self, datagrams: list[bytes]) -> list[Any]:
+        for one in datagrams:
+            self._theirs.send(one)
+        return [event for _, events in self.receiver.round() or () for event in events]
+
+
+@functools.cache
+def _fed() -> _Fed:
+    return _Fed()
+
+
+def native(data: bytes) -> None:
+    """Datagrams at an armed lane of the native receiver: each comes out as it was, or is counted once."""
+    if len(data) < 12:
+        return
+    fed, datagrams, position = _fed(), [], 12
+    while position < len(data) and len(datagrams) < 32:
+        size = data[position] * (8 if data[position] & 1 else 1)
+        datagrams.append(data[position + 1 : position + 1 + size])
+        position += 1 + size
+    sequence, timestamp, ssrc, how = struct.unpack_from("!HIIB", data)
+    keys = vdibench_native.Keys(bytes(30), 1) if how & 4 and vdibench_native.HAS_SRTP else None
+    fed.lane.keys = keys
+    fed.lane.arm(
+        sequence, timestamp, ssrc, 97, how & 31, sequence, bool(how & 1), True, -1, "H264" if how & 2 else "VP8"
+    )
+    events = fed.deliver(datagrams)
+    last = fed.lane.disarm()
+    runs = [event for event in [*events, last] if isinstance(event, vdibench_native.Run)]
+    raw = [event for event in events if not isinstance(event, vdibench_native.Run)]
+    _require(len(raw) + sum(run.packets for run in runs) == len(datagrams), "a datagram that vanished or doubled")
+    _require(all(event[0] in datagrams for event in raw), "a datagram that changed")
+    _require(sum(run.size_bytes for run in runs) <= sum(map(len, datagrams)), "more payload than there was")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     one.__name__: one
-    for one in (rtp, rtcp, h264, assembly, binary, pictures, conversation, signalling, control, pages, sdp)
+    for one in (rtp, rtcp, h264, assembly, binary, pictures, conversation, signalling, control, pages, sdp, native)
 }
 
 
