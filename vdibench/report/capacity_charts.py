@@ -66,14 +66,15 @@ def users_chart(plan: Plan) -> Chart:
     users = plan.terms.users
     counts = sorted({*np.linspace(0, 2 * users, _POINTS).round().astype(int).tolist(), users})
     noun = unit(plan)
+    heading = noun[:1].upper() + noun[1:]
     found = [_counted(plan_at(plan, count), noun) for count in counts]
     here = _counted(plan, noun)
     headroom = f"{float(100 * plan.terms.headroom):g} %"
     figure, (axes,) = chart(
-        f"{noun} by number of users",
+        f"{heading} by number of users",
         f"same shares, day, headroom ({headroom}) and spare nodes ({plan.terms.spare_nodes} a template) · "
         f"{formats.counted(users, 'user')}: {interval_text(here)} {noun} · {_sources(plan)}",
-        f"{noun} in whole nodes, spare ones included, by number of users. The upper line is planned with, from the "
+        f"{heading}, spare ones included and in whole nodes, by number of users. The upper line is planned with, from the "
         "lower bound of each knee; the band reaches down to what its upper bound would need"
         + ("." if here.optimistic is not None else ", which is not known here: fewer may do.")
         + f" {_trials(plan)}",
@@ -83,7 +84,7 @@ def users_chart(plan: Plan) -> Chart:
     high = [bounds.conservative for bounds in found]
     axes.step(counts, high, where="mid", color=BLUE, linewidth=1.8, label="planned")
     low = [bounds.optimistic for bounds in found]
-    if None not in low:
+    if None not in low and low != high:
         known = [value for value in low if value is not None]
         axes.fill_between(
             counts, known, high, step="mid", color=BLUE, alpha=0.16, linewidth=0, label="may turn out to do"

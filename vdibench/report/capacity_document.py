@@ -119,8 +119,8 @@ def _row(one: TemplatePlan, cost: Cost | None) -> dict[str, object]:
         "spare_nodes": one.spare,
         "gpus": one.gpus.conservative,
         "gpus_at_least": one.gpus.optimistic,
-        "logins_per_minute": one.logins.per_minute,
-        "logins_measured_per_minute_each": None if one.logins.measured is None else one.logins.measured.per_minute,
+        "logins_per_minute": _rounded(one.logins.per_minute),
+        "logins_measured_per_minute_each": _rounded(one.logins.measured.per_minute if one.logins.measured else None),
         "logins": str(one.logins.standing),
     }
     if cost is not None:
@@ -130,6 +130,10 @@ def _row(one: TemplatePlan, cost: Cost | None) -> dict[str, object]:
         row["cost_per_month_at_least"] = None if amount.optimistic is None else round(amount.optimistic, 2)
         row["cost_per_user_month"] = round(amount.conservative / one.users, 4) if one.users else None
     return row
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _safe(text: str) -> str:
