@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from vdibench.client.assembly import AssembledFrame
 from vdibench.client.mode import Mode
 from vdibench.client.reception import MediaReception
+from vdibench.client.rounds import Rounds
 from vdibench.client.streams import MediaSection
 from vdibench.client.udp import HostSocket
 
@@ -187,3 +188,46 @@ def test_a_quiet_stream_is_added_up_by_whole_frames(authenticate: bool) -> None:
     assert 580 <= runs <= 600 + 2
     keys = sum("key=True" in frame for frame in plain[0]["frames"])
     assert (keys > 0) is authenticate
+
+
+async def over_sockets(steps: list[Step], mode: Mode) -> tuple[Any, Any]:
+    """The same over a real socket, with the kernel's instants: a journal tells the plain reception what came when."""
+    plain, ours = Watched(mode), Watched(mode, native=vdibench_native)
+    with host(ours) as one, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs:
+        theirs.connect(one._udp.getsockname())
+        receiver = Rounds.of(asyncio.get_running_loop(), vdibench_native)._sockets
+        chance = random.Random(len(steps))
+        left = 1
+
+        def read() -> None:  # nothing is awaited: no timer and no other reader comes between
+            receiver.journal = journal = []
+            for take, events in receiver.round() or ():
+                take(events)
+            for _, packet, arrival in journal:
+                if packet and 128 <= packet[0] <= 191:
+                    plain.reception.datagram(packet, arrival)
+
+        for kind, packet, _ in steps:
+            if kind == "packet":
+                theirs.send(packet)
+                left -= 1
+            if kind != "packet" or not left:
+                read()
+                left = chance.randint(1, 40)
+            if kind != "packet":
+                plain.happen(kind)
+                ours.happen(kind)
+        read()
+        said = plain.said(), ours.said()
+        for watched in (plain, ours):
+            watched.reception.close()
+    return said
+
+
+@pytest.mark.parametrize("mode", [Mode.METER, Mode.SAMPLED])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 1 << 32), frames=st.integers(20, 200), calm=st.sampled_from([0.0, 0.7, 0.95]))
+def test_whatever_comes_over_real_sockets(mode: Mode, seed: int, frames: int, calm: float) -> None:
+    plain, ours = asyncio.run(over_sockets(trace(random.Random(seed), frames, calm), mode))
+    assert ours == plain
+    assert plain["video"].packets_received, "they did come"
