@@ -74,8 +74,8 @@ def users_chart(plan: Plan) -> Chart:
         f"{heading} by number of users",
         f"same shares, day, headroom ({headroom}) and spare nodes ({plan.terms.spare_nodes} a template) · "
         f"{formats.counted(users, 'user')}: {interval_text(here)} {noun} · {_sources(plan)}",
-        f"{heading}, spare ones included and in whole nodes, by number of users. The upper line is planned with, from the "
-        "lower bound of each knee; the band reaches down to what its upper bound would need"
+        f"{heading}, spare ones included and in whole nodes, by number of users. The upper line is planned with, from "
+        "the lower bound of each knee; the band reaches down to what its upper bound would need"
         + ("." if here.optimistic is not None else ", which is not known here: fewer may do.")
         + f" {_trials(plan)}",
         height=400,
