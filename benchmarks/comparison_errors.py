@@ -26,7 +26,8 @@ import numpy as np
 from scipy.signal import lfilter
 
 from results import RESULTS, provenance, write
-from vdibench.analysis.comparison import ALPHA, Comparison, Finding, compare
+from vdibench.analysis.clusters import Side
+from vdibench.analysis.comparison import ALPHA, Comparison, Difference, Finding, compare, differences
 from vdibench.analysis.resampling import shift
 from vdibench.client import DesktopSession, SessionOptions
 from vdibench.lab import DesktopSpec, Lab, LabSpec
@@ -40,6 +41,7 @@ from vdibench.telemetry import Sampler, host_facts, versions
 
 SUITE = "latency_under_load"
 INJECTED_SECONDS = 0.010
+DELAYED = f"down.delay={INJECTED_SECONDS * 1e3:g}ms"
 _DISPLAY, _BITRATE = Display(640, 360, 15), 1_000_000
 # Beyond it, latencies say more of this host than of the desktop; suites call such a run invalid.
 MAX_LATE_SECONDS = 0.05
@@ -108,7 +110,7 @@ def measure(root: Path, link: str, arguments: argparse.Namespace) -> Path:
 
 
 def measure_apart(root: Path, link: str, arguments: argparse.Namespace) -> Path | None:
-    """:func:`measure` in a process of its own, as every run of vdibench is one; None where the machine was too busy.
+    """:func:`measure` in a process of its own, as every run of vdibench is one; None where it failed.
 
     What the measuring process keeps from one run to the next would be a difference between them.
     """
@@ -120,11 +122,13 @@ def measure_apart(root: Path, link: str, arguments: argparse.Namespace) -> Path 
         timeout=_LONGEST_RUN_SECONDS,
         check=False,
     )
-    if done.returncode:
-        return None
-    folder = Path(done.stdout.strip())
-    late = values("decode_seconds", Recording.open(folder).tables, suite=SUITE)
-    return folder if (Statistic.parse("p(95)").of(late) or 1.0) < MAX_LATE_SECONDS else None
+    return None if done.returncode else Path(done.stdout.strip())
+
+
+def in_time(run: Recording) -> bool:
+    """Whether the measuring client kept up with the desktops."""
+    late = Statistic.parse("p(95)").of(values("decode_seconds", run.tables, suite=SUITE))
+    return late is not None and late < MAX_LATE_SECONDS
 
 
 def await_calm(most_load: float, until: float) -> bool:
@@ -136,9 +140,16 @@ def await_calm(most_load: float, until: float) -> bool:
     return True
 
 
-def alarms(found: Comparison) -> list[str]:
+def halves(path: Path) -> list[Difference]:
+    """The even trials of a run against its odd ones."""
+    tables = Recording.open(path).tables
+    sides = [Side([{name: rows[rows["trial"] % 2 == half] for name, rows in tables.items()}]) for half in (0, 1)]
+    return differences(*sides, [SUITE])
+
+
+def alarms(found: Sequence[Difference]) -> list[str]:
     """What was called different, with its corrected p."""
-    changed = (*found.found(Finding.WORSE), *found.found(Finding.BETTER))
+    changed = [one for one in found if one.finding in (Finding.WORSE, Finding.BETTER)]
     return [f"{one.metric} {one.statistic}: {one.finding}, p {one.p_corrected:.2g}" for one in changed]
 
 
@@ -147,45 +158,52 @@ def opened(paths: Sequence[Path]) -> list[Recording]:
     return [Recording.open(path) for path in paths]
 
 
-def real(root: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Pairs of equal runs, then some with the delay; runs of both sides alternate."""
-    began, loads, dropped = time.monotonic(), [], 0
-    until = began + arguments.most_seconds
-    delay = f"down.delay={INJECTED_SECONDS * 1e3:g}ms"
-    folders: dict[str, list[Path]] = {"direct": [], delay: []}
-    wanted = {"direct": 2 * arguments.pairs, delay: arguments.delayed}
-    # The delayed ones stand among the others, so that what drifts on this host meets both.
-    while any(len(folders[link]) < count for link, count in wanted.items()):
-        link = min(wanted, key=lambda one: len(folders[one]) / max(wanted[one], 1e-9))
+def measure_all(root: Path, arguments: argparse.Namespace) -> None:
+    """Equal runs, and among them some with the delay, so that what drifts on this host meets both."""
+    until = time.monotonic() + arguments.most_seconds
+    wanted = {"direct": 2 * arguments.pairs, DELAYED: arguments.delayed}
+    made = dict.fromkeys(wanted, 0)
+    while any(made[link] < count for link, count in wanted.items()):
+        link = min(wanted, key=lambda one: made[one] / max(wanted[one], 1e-9))
         if time.monotonic() > until or not await_calm(arguments.most_load, until):
             print("time is up", file=sys.stderr)
             break
-        loads.append(os.getloadavg()[0])
         folder = measure_apart(root, link, arguments)
-        dropped += folder is None
-        folders[link] += [folder] if folder is not None else []
-        print(
-            f"{ {name: len(found) for name, found in folders.items()} } of {wanted}, {loads[-1]:.1f}", file=sys.stderr
-        )
-    equal, slow = folders["direct"], folders[delay]
+        made[link] += folder is not None and in_time(Recording.open(folder))
+        print(f"{made} of {wanted}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+
+
+def analyse(root: Path) -> dict[str, Any]:
+    """What comparing says of the runs in a folder."""
+    runs = [Recording.open(path) for path in sorted(root.iterdir()) if (path / "run.json").exists()]
+    finished = [run for run in runs if run.run.state is RunState.FINISHED]
+    usable = [run for run in finished if in_time(run)]
+    equal = [run.folder for run in usable if run.run.context["link"] == "direct"]
+    slow = [run.folder for run in usable if run.run.context["link"] == DELAYED]
+    loads = [run.run.host["load_average_1m"] for run in usable]
+    frames = usable[0].table("frames")
+    steady = frames[frames["phase"] == "steady"].groupby(["trial", "session"])["arrival_unix_seconds"]
     pairs = [compare(opened(equal[at : at + 1]), opened(equal[at + 1 : at + 2])) for at in range(0, len(equal) - 1, 2)]
     found = [compare(opened(equal[at : at + 1]), opened([path]), varied=["link"]) for at, path in enumerate(slow)]
+    split = [halves(path) for path in (*equal, *slow)]
     groups = [equal[at : at + 3] for at in range(0, len(equal) - 2, 3)]
     by_runs = [compare(opened(groups[at]), opened(groups[at + 1])) for at in range(0, len(groups) - 1, 2)]
     runs_slow = compare(opened(equal[: len(slow)]), opened(slow), varied=["link"]) if len(slow) >= 3 else None
     return {
-        "seconds": time.monotonic() - began,
+        "seconds": sum((run.run.ended_unix_seconds or 0) - run.run.started_unix_seconds for run in finished),
         "load_average_1m": [min(loads), float(np.median(loads)), max(loads)],
-        "runs": len(equal) + len(slow),
-        "dropped": dropped,
-        "sessions_a_run": arguments.desktops * arguments.trials,
-        "steady_seconds": arguments.seconds,
+        "runs": len(usable),
+        "late": len(finished) - len(usable),
+        "sessions_a_run": len(steady),
+        "steady_seconds": float((steady.max() - steady.min()).median()),
         "comparisons_a_pair": sorted({sum(d.p_corrected is not None for d in one.differences) for one in pairs}),
+        "halves": len(split),
+        "false_alarms_of_halves": [said for one in split if (said := alarms(one))],
         "pairs": len(pairs),
-        "false_alarms": [said for one in pairs if (said := alarms(one))],
+        "false_alarms": [said for one in pairs if (said := alarms(one.differences))],
         "pairs_of_three_runs": len(by_runs),
-        "false_alarms_of_three_runs": [said for one in by_runs if (said := alarms(one))],
-        "itself": alarms(compare(opened(equal[:1]), opened(equal[:1]))) if equal else [],
+        "false_alarms_of_three_runs": [said for one in by_runs if (said := alarms(one.differences))],
+        "itself": alarms(compare(opened(equal[:1]), opened(equal[:1])).differences) if equal else [],
         "delayed": [_injected(one) for one in found],
         "delayed_by_runs": None if runs_slow is None else _injected(runs_slow),
         "session_p95_spread_seconds": _spread(equal),
@@ -308,8 +326,8 @@ def _real_lines(told: dict[str, Any]) -> list[str]:
         "## Real runs",
         "",
         f"{told['runs']} runs, each a process and a lab of its own, {_DISPLAY}, {told['sessions_a_run']} sessions of "
-        f"{told['steady_seconds']:g} s steady, in {told['seconds'] / 60:.1f} minutes. The host did other work: its "
-        f"load average was {low:.1f} to {high:.1f} before the runs, median {middle:.1f}; {told['dropped']} runs whose "
+        f"{told['steady_seconds']:.1f} s steady, in {told['seconds'] / 60:.1f} minutes. The host did other work: its "
+        f"load average was {low:.1f} to {high:.1f} before the runs, median {middle:.1f}; {told['late']} runs whose "
         f"decoder was late by more than {1e3 * MAX_LATE_SECONDS:g} ms (p95) are left out, as invalid ones. All packets "
         "went through a relay. The p95 of glass-to-glass has a standard deviation of "
         f"{1e3 * spread['between_sessions']:.1f} ms between the sessions of a run; the runs' means have one of "
@@ -320,12 +338,15 @@ def _real_lines(told: dict[str, Any]) -> list[str]:
         f"| a run with itself | {len(told['itself'])} differences |",
         f"| {told['pairs']} pairs of equal runs, {counts} comparisons each | "
         f"{len(told['false_alarms'])} false alarms |",
+        f"| the even trials of each run against its odd ones, {told['halves']} pairs | "
+        f"{len(told['false_alarms_of_halves'])} false alarms |",
         f"| {told['pairs_of_three_runs']} pairs of three equal runs a side | "
         f"{len(told['false_alarms_of_three_runs'])} false alarms |",
         "",
     ]
-    if told["false_alarms"]:
-        lines += [f"False alarms: {'; '.join(' and '.join(said) for said in told['false_alarms'])}.", ""]
+    every = [*told["false_alarms"], *told["false_alarms_of_halves"], *told["false_alarms_of_three_runs"]]
+    if every:
+        lines += [f"False alarms: {'; '.join(' and '.join(said) for said in every)}.", ""]
     lines += [
         f"{1e3 * INJECTED_SECONDS:g} ms injected towards the client, p95:",
         "",
@@ -346,7 +367,7 @@ def _real_lines(told: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Measure, compare, simulate, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=20, help="pairs of equal real runs; 0 for simulation only")
+    parser.add_argument("--pairs", type=int, default=20, help="pairs of equal real runs; 0: those in --runs")
     parser.add_argument("--delayed", type=int, default=3, help="runs with the delay")
     parser.add_argument("--desktops", type=int, default=2, help="desktops of a run")
     parser.add_argument("--trials", type=int, default=4, help="times that a run connects to each of them")
@@ -365,8 +386,11 @@ def main() -> None:
     before = arguments.into / "comparison.json"
     known = json.loads(before.read_text()) if before.exists() else {}
     with tempfile.TemporaryDirectory() as temporary:
+        root = arguments.runs or Path(temporary)
         if arguments.pairs:
-            document["real"] = real(arguments.runs or Path(temporary), arguments)
+            measure_all(root, arguments)
+        if arguments.pairs or arguments.runs:
+            document["real"] = analyse(root)
         elif "real" in known:
             document["real"] = known["real"]
     if arguments.simulated:

@@ -23,7 +23,7 @@ from vdibench.metrics import REGISTRY, Metric, Statistic
 from vdibench.records import Outcome, RunState, worst
 from vdibench.store import Recording
 
-__all__ = ["ALPHA", "Comparison", "Difference", "Finding", "LimitResult", "compare", "corrected"]
+__all__ = ["ALPHA", "Comparison", "Difference", "Finding", "LimitResult", "compare", "corrected", "differences"]
 
 ALPHA = 0.05
 
@@ -145,17 +145,7 @@ def compare(
     checked = check(told[0], told[1], suites, allowed=allowed, varied=varied)
     refuse(checked)
     asked = (*limits, *wanted)
-    found = corrected(
-        [
-            _difference(metric, statistic, suite, level, before, after)
-            for suite in suites
-            for level in sorted({*before.levels(suite), *after.levels(suite)})
-            for metric, statistic in _asked(asked, suite, level)
-        ]
-    )
-    if not asked:
-        # Most metrics are for one suite or dialect only: what neither side has is no news.
-        found = [one for one in found if one.samples != (0, 0)]
+    found = differences(before, after, suites, asked)
     return Comparison(
         tuple(one.folder.name for one in sides[0]),
         tuple(one.folder.name for one in sides[1]),
@@ -165,6 +155,23 @@ def compare(
         tuple(result for limit in limits for result in _judge(limit, found)),
         (*_coverage(sides, found), *noted(*([one.run for one in side] for side in sides)), *_damage(sides)),
     )
+
+
+def differences(before: Side, after: Side, suites: Iterable[str], asked: Sequence[Wanted] = ()) -> list[Difference]:
+    """Every metric of both sides at each level of ``suites``, corrected together.
+
+    :param asked: what to compare; without, every metric that has a better direction and any value.
+    """
+    found = corrected(
+        [
+            _difference(metric, statistic, suite, level, before, after)
+            for suite in suites
+            for level in sorted({*before.levels(suite), *after.levels(suite)})
+            for metric, statistic in _asked(asked, suite, level)
+        ]
+    )
+    # Most metrics are for one suite or dialect only: what neither side has is no news, unless it was asked for.
+    return found if asked else [one for one in found if one.samples != (0, 0)]
 
 
 def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[Difference]:

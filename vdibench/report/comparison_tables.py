@@ -124,9 +124,9 @@ def signed(value: float | None, unit: str) -> str:
 
 
 def _tells(one: Difference) -> bool:
-    if one.finding is Finding.NO_DIFFERENCE:
-        return one.metric in _HEADLINES
-    return one.finding is not Finding.NO_DATA
+    if one.finding is Finding.NO_DIFFERENCE or one.p is None:
+        return one.metric in _HEADLINES and one.finding is not Finding.NO_DATA
+    return True
 
 
 def _row(one: Difference) -> list[str]:
