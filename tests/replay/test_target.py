@@ -94,18 +94,18 @@ def test_a_lab_desktop_is_recorded_once(tmp_path: Path, monkeypatch: pytest.Monk
     said: list[str] = []
     path = cached_trace(wanted, said.append, seconds=2.0)
     assert path.is_relative_to(tmp_path)
-    assert len(said) == 2
+    assert len(said) >= 2
     found = load_trace(path)
     assert found.provenance.display == wanted.display
     assert (found.provenance.workload, found.provenance.bitrate_bps) == ("text", 400_000)
     assert found.timed
     assert 1.0 < found.seconds < 3.0
-    before = path.read_bytes()
+    before, spoken = path.read_bytes(), len(said)
     assert cached_trace(wanted, said.append).read_bytes() == before
-    assert len(said) == 2, "it was there"
+    assert len(said) == spoken, "it was there"
     path.write_bytes(before[:-1])
     assert load_trace(cached_trace(wanted, said.append, seconds=1.0)).seconds < found.seconds
-    assert len(said) == 4, "what is damaged is recorded again"
+    assert len(said) > spoken, "what is damaged is recorded again"
 
 
 def test_the_key_of_the_cache_is_what_was_recorded() -> None:

@@ -38,6 +38,8 @@ _NOT_KNOWN = -(1 << 63)
 # Of a screen of any size: more is no header, or no picture.
 _MAX_PROVENANCE_BYTES = 1 << 16
 _MAX_FRAME_BYTES = 32 << 20
+_MOST_FRAMES_PER_SECOND = 1000
+_KINDS: dict[str, type | tuple[type, ...]] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class Trace:
             raise UsageError("the instants of the trace run backwards", "record it again")
         #: Whether the desktop said when each picture was taken.
         self.timed = not any(math.isnan(frame.captured) for frame in self.frames)
+        if not 0 < self.seconds < math.inf or self.frames_per_second > _MOST_FRAMES_PER_SECOND:
+            raise UsageError("the trace says no instants that a desktop could have", "record it again")
 
     @cached_property
     def payloads(self) -> tuple[tuple[bytes, ...], ...]:
@@ -190,7 +194,7 @@ def load_trace(path: Path) -> Trace:
         raise UsageError(f"cannot read trace {path}: {error.strerror}", "make one with vdibench record") from error
     try:
         return _parse(data)
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
         raise UsageError(f"{path} is no trace of ours, or damaged: {error}", "record it again") from error
 
 
@@ -210,12 +214,24 @@ def _parse(data: bytes) -> Trace:
     begin = len(_MAGIC) + _HEAD.size
     if size > _MAX_PROVENANCE_BYTES:
         raise ValueError("its provenance is too long")
-    head: dict[str, Any] = json.loads(data[begin : begin + size])
+    head = json.loads(data[begin : begin + size])
+    if not isinstance(head, dict):
+        raise ValueError("its provenance is none")
     body = memoryview(data)[begin + size :]
     if hashlib.sha256(body).hexdigest() != head.pop("sha256"):
         raise ValueError("its checksum does not match")
-    known = {field.name for field in dataclasses.fields(Provenance)}
-    return Trace(Provenance(**{name: value for name, value in head.items() if name in known}), _frames(body))
+    return Trace(_came(head), _frames(body))
+
+
+def _came(head: dict[str, Any]) -> Provenance:
+    values = {field.name: head[field.name] for field in dataclasses.fields(Provenance)}
+    for field in dataclasses.fields(Provenance):
+        if not isinstance(values[field.name], _KINDS[str(field.type)]):
+            raise ValueError(f"{field.name} of its provenance is of another kind")
+    found = Provenance(**values)
+    if min(found.width, found.height, found.framerate) <= 0:
+        raise ValueError("its picture has no size or no rate")
+    return found
 
 
 def _frames(body: memoryview) -> list[TraceFrame]:

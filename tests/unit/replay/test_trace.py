@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ def trace(count: int = 4) -> Trace:
 @given(
     steps=st.lists(
         st.tuples(
-            st.one_of(st.just(math.nan), st.floats(-1, 1)),
-            st.floats(0, 0.5),
+            st.sampled_from([math.nan, 0.02]),
+            st.floats(0.002, 0.5),
             st.floats(0, 0.5),
             st.integers(1, 65_535),
             st.booleans(),
@@ -61,7 +62,7 @@ def test_file_gives_back_what_went_in(tmp_path_factory: pytest.TempPathFactory, 
     frames, left = [], 0.0
     for number, (captured, gap, spread, packets, key, unit) in enumerate(steps):
         left += gap
-        frames.append(TraceFrame(captured, left, left + spread, packets, key or not number, unit))
+        frames.append(TraceFrame(left - captured, left, left + spread, packets, key or not number, unit))
     path = tmp_path_factory.mktemp("trace") / "one.trace"
     save_trace(Trace(PROVENANCE, frames), path)
     found = load_trace(path)
@@ -105,8 +106,11 @@ def test_no_file_and_no_room_are_told(tmp_path: Path) -> None:
         [frame(0, key=False), frame(1)],
         [frame(0), frame(2), frame(1)],
         [frame(0), frame(1, last=0.0)],
+        [frame(0), frame(1, captured=-0.005)],
+        [frame(0), frame(1, captured=-3.0)],
+        [frame(0), frame(1, captured=math.inf)],
     ],
-    ids=["none", "one", "no key frame", "backwards", "ends before it begins"],
+    ids=["none", "one", "no key frame", "backwards", "ends before it begins", "no time", "unborn", "never ending"],
 )
 def test_what_cannot_be_replayed_is_refused(frames: list[TraceFrame]) -> None:
     with pytest.raises(UsageError):
@@ -134,3 +138,19 @@ def test_the_recorded_one_is_a_real_desktop_cut_as_it_was() -> None:
     recorded = sum(frame.packets for frame in found.frames)
     assert sum(map(len, found.payloads)) == pytest.approx(recorded, rel=0.05)
     assert "recorded H.264 640×360@30" in came.describe()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("width", "wide"), ("width", 0), ("framerate", -1), ("recorded", "yes"), ("marker_id", None), ("source", 5)],
+)
+def test_a_provenance_of_another_kind_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "one.trace"
+    save_trace(trace(), path)
+    whole = path.read_bytes()
+    begin, end = whole.index(b"{"), whole.index(b"}") + 1
+    for document in ({**json.loads(whole[begin:end]), key: value}, [1], "text"):
+        text = json.dumps(document).encode()
+        path.write_bytes(whole[: begin - 4] + len(text).to_bytes(4, "big") + text + whole[end:])
+        with pytest.raises(UsageError, match="no trace of ours"):
+            load_trace(path)
