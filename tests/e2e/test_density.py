@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import psutil
@@ -11,12 +12,12 @@ from vdibench.analysis import criteria, knee, rule_of
 from vdibench.analysis.neighbours import neighbours
 from vdibench.errors import LoadError, ParameterError
 from vdibench.metrics import chosen
-from vdibench.records import RunState
+from vdibench.records import Outcome, RunState
 from vdibench.slo import load
 from vdibench.store import Recording, resolve
 from vdibench.suites import gpu_density
 
-from .commands import vdibench
+from .commands import await_steady, start, vdibench
 
 pytestmark = pytest.mark.timeout(240)
 SMALL = {
@@ -179,3 +180,24 @@ def test_03_and_04_run_through_papermill_with_the_standard_profile_cut_short(tmp
         (2, "desktop-1"),
     ]
     assert inputs.photon_unix_seconds.notna().mean() > 0.8
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_is_ended_keeps_its_samples_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    options = [word for name, value in (SMALL | {"steady_seconds": 90.0}).items() for word in ("-p", name, str(value))]
+    process = start("run", "04", "--no-selftest", *options, cwd=tmp_path)
+    try:
+        folder = await_steady(tmp_path / "results", process)
+        tree = psutil.Process(process.pid).children(recursive=True)
+        assert [one for one in tree if "vdibench.load.engine" in " ".join(one.cmdline())]
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    _, left = psutil.wait_procs(tree, timeout=30)
+    assert not left, [one.cmdline() for one in left]
+    recording = Recording.open(folder)
+    assert recording.run.state is RunState.INTERRUPTED
+    assert (recording.table("frames").phase == "steady").sum() > 20
+    assert recording.verdict.outcome is Outcome.NO_DATA
