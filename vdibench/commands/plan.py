@@ -203,4 +203,4 @@ def _write(path: Path, text: str, encoding: str) -> None:
     try:
         path.write_text(text, encoding=encoding, newline="")
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}", "name a file in a folder that exists") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}", "choose a file that can be written") from error
