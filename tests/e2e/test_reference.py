@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vdibench.analysis import criteria, knee
+from vdibench.analysis import criteria, knee, rule_of
 from vdibench.metrics import values
 from vdibench.records import Outcome, RunState
 from vdibench.report import write_report
@@ -48,7 +48,8 @@ def test_the_verdict_follows_from_the_samples(reference: Recording, suite: str) 
     found = None
     if suite == "gpu_density":
         rules = criteria(objectives, suite, context)
-        found = knee(reference.tables, rules, suite=suite, framerate=context["framerate"])
+        rule = rule_of(reference.run.parameters[suite])
+        found = knee(reference.tables, rules, suite=suite, framerate=context["framerate"], rule=rule)
     again = evaluate(objectives, suite, reference.tables, context, knee=found)
     stored = next(item for item in reference.verdict.suites if item.suite == suite)
     measured = [result for result in stored.objectives if not result.metric.startswith("check:")]
