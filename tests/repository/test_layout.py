@@ -15,7 +15,7 @@ import vdibench
 TOP_FOLDERS = ("docs", "notebooks", "operator", "manifests", "results", "tests")
 # Evidence of a run keeps what the run printed, and may be binary.
 EVIDENCE = Path("results/reference")
-BINARY = {".png", ".parquet", ".h264", ".bin", ".pcap", ".gz", ".jpg", ".ico", ".woff2", ".npz", ".npy"}
+BINARY = {".png", ".trace", ".parquet", ".h264", ".bin", ".pcap", ".gz", ".jpg", ".ico", ".woff2", ".npz", ".npy"}
 MACHINE_PATH = re.compile(r"(?<![\w.$}/:-])/(?:root/\S|work/(?:main|shared)|home/(?!user\b)\w|Users/\w|opt/wheels)")
 REGISTRY = re.compile(
     r"\b(?:pypi\.org|files\.pythonhosted\.org|conda\.anaconda\.org|registry\.npmjs\.org|proxy\.golang\.org"
