@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vdibench.analysis import criteria, knee
+from vdibench.analysis import IntegerSearch, criteria, knee, measured_trial, rule_of
 from vdibench.records import Check, Outcome, Phase, Run, RunState
 from vdibench.slo import evaluate, load
 from vdibench.store import Recording, RunFolder
@@ -46,6 +47,13 @@ objectives:
   gpu_utilization_ratio: avg > 0.80 at knee
   sessions_per_host: knee_lower_bound >= 2
 """
+SEARCHED_BY = """schema: 1
+name: searched
+objectives:
+  glass_to_glass_seconds: p(95) < 0.050
+  sessions_per_host: knee_lower_bound >= 2
+"""
+NEIGHBOURS = "noisy_neighbour"
 CHECKS = (
     Check("reachable", Outcome.PASS, "HTTP 200 in 12 ms", "GET /"),
     Check("turn_relay", Outcome.PASS, "relay pair after 310 ms", "candidate pair relay/relay udp"),
@@ -305,7 +313,8 @@ def judged(folder: RunFolder, suite: str, checks: Sequence[Check] = (), invalid:
     context = recording.run.context
     found = None
     if suite == "gpu_density" and (by := criteria(objectives, suite, context)):
-        found = knee(recording.tables, by, suite=suite, framerate=context.get("framerate"))
+        rule = rule_of(recording.run.parameters.get(suite, {}))
+        found = knee(recording.tables, by, suite=suite, framerate=context.get("framerate"), rule=rule)
     folder.write_verdict(
         evaluate(objectives, suite, recording.tables, context, knee=found, checks=checks, invalid_reasons=invalid)
     )
@@ -335,6 +344,55 @@ def ladder(
                 part.fill(folder)
             folder.append("resources", resources(part, names))
             begin += seconds + 6
+
+
+def searched_run(root: Path, name: str = "", *, knee: float = 6.2, largest: int = 8, **context: Any) -> Path:
+    """A finished knee search whose latency rises as a queue's does; beside it a light desktop with neighbours."""
+    suite = "gpu_density"
+    parameters = {"framerate": 30, "search": "sequential", "trials": 6, "error_rate": 0.05}
+    known = described(suite, name=name, parameters={suite: parameters}, objectives=SEARCHED_BY)
+    run = dataclasses.replace(known, context={**known.context, "framerate": 30, **context})
+    by = criteria(load(SEARCHED_BY), suite, run.context)
+    chance = np.random.default_rng(3)
+    search, begin = IntegerSearch(largest), BEGIN
+    how: dict[str, Any] = {"seconds": 3.0, "warmup_seconds": 1.0, "fps": 30.0, "stamps": False}
+    with RunFolder.create(root, run) as folder:
+        while (level := search.next()) is not None:
+            trial, names = search.trials(level), [f"desktop-{number}" for number in range(level)]
+            late = 0.014 * (1 + 0.35 * level / max(0.1, knee - level)) * np.exp(chance.normal(0, 0.06))
+            for name in names:
+                own = late * np.exp(chance.normal(0, 0.05))
+                part = Part(suite, name, level, trial, begin, latency=own, seed=int(chance.integers(10**9)), **how)
+                part.fill(folder)
+            folder.append("resources", resources(part, names, gpu=bool(context.get("gpu"))))
+            folder.flush()
+            search.add(level, measured_trial(Recording.open(folder.path).tables, by, level, trial, framerate=30))
+            begin += 10
+        for count in range(3):
+            for trial in range(3):
+                for number in range(count + 1):
+                    session, late = f"desktop-{number}", 0.02 * (1 + count) if number == 0 else 0.05
+                    seed = 100 * count + 10 * trial + number
+                    Part(NEIGHBOURS, session, count + 1, trial, begin, latency=late, seed=seed, **how).fill(folder)
+                begin += 10
+        for number in range(3):
+            told = {"neighbour.role": "neighbour" if number else "victim", "workload": "video" if number else "idle"}
+            folder.append("facts", fact_rows(NEIGHBOURS, f"desktop-{number}", told))
+        judged(folder, suite)
+        folder.finish(RunState.FINISHED)
+    return folder.path
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished knee search, to read."""
+    return searched_run(tmp_path_factory.mktemp("searched"))
+
+
+@pytest.fixture
+def search_run() -> Callable[..., Path]:
+    """Makes a finished knee search in a folder, with things in its context."""
+    return searched_run
 
 
 @pytest.fixture

@@ -278,3 +278,19 @@ def test_synthetic_load_is_said_in_every_chart_and_on_the_page(full: Path) -> No
     assert "synthetic load" not in html(recording.run, recording.verdict, [], {})
     rows = measured_table(evidence)
     assert rows["value"].str.contains("synthetic").any()
+
+
+def test_a_search_is_drawn_in_the_order_of_its_trials(searched: Path, full: Path) -> None:
+    chart, sweep = (report.density_curve(Recording.open(path)) for path in (searched, full))
+    assert chart is not None
+    assert sweep is not None
+    assert_readable("a search", chart)
+    assert len(chart.axes) == len(sweep.axes) + 1, "the trials of a sweep are in order anyway"
+    order = chart.axes[-1]
+    line = max(order.get_lines(), key=lambda one: len(one.get_xdata()))
+    levels = [int(level) for level in line.get_xdata()]
+    assert levels[:4] == [1, 2, 4, 8]
+    assert levels != sorted(levels)
+    assert [int(number) for number in line.get_ydata()] == list(range(1, len(levels) + 1))
+    said = {text for text, _ in words(chart)}
+    assert {"order of trials", "trial passed", "trial failed", "knee lies here"} <= said
