@@ -2,8 +2,9 @@
 
 ``python benchmarks/soak.py`` (``make soak``) replays a recorded desktop from one process to users of a load: Locust, a
 worker and its engine, which writes every sample into a run folder. It writes ``docs/results/soak.md`` and ``.json``;
-exit status 1 says that memory grew or a record was lost. Loopback and this machine's own addresses only. The run folder
-takes some hundred megabytes of the temporary folder and is removed at the end.
+exit status 1 says that memory grew or a record was lost, 97 that the machine was too busy for the load that was meant.
+Loopback and this machine's own addresses only. The run folder takes some hundred megabytes of the temporary folder and
+is removed at the end.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _WARM_UP_SHARE, _WARM_UP_SECONDS = 0.25, 300.0
 # What is on its way when the last departures are read.
 _DRAIN_SECONDS = 1.0
 _SAY_SECONDS = 60.0
+# A replay that sends less loads less.
+_ENOUGH = 0.95
 
 
 # what is watched meanwhile
@@ -199,6 +202,7 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[s
             "seconds": seconds,
             "warm_up_seconds": warm_up,
             "packets_per_second": (after["packets"] - before["packets"]) / seconds / arguments.sessions,
+            "nominal_packets_per_second": server.packets_per_second,
             "refused": after["refused"] - before["refused"],
             "native_sender": after["native"],
             "cores": cores,
@@ -263,8 +267,16 @@ def page(document: dict[str, Any]) -> str:
         f"second). The replay was late by {1e3 * document['late_seconds_p95']:.0f} ms p95, "
         f"{1e3 * document['late_seconds_max']:.0f} ms at most (the worst of each {_STEP_SECONDS:g} s). Load average of "
         f"the host {load[0]:.1f} to {load[2]:.1f}, mean {load[1]:.1f}.",
+        "",
+        *[f"Doubtful: {doubt}." for doubt in doubts(document)],
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def doubts(document: dict[str, Any]) -> list[str]:
+    """Why the result says less than it should."""
+    share = document["packets_per_second"] / document["nominal_packets_per_second"]
+    return [f"only {share:.0%} of the trace's rate was sent: this machine was busy"] if share < _ENOUGH else []
 
 
 def missed(document: dict[str, Any]) -> list[str]:
@@ -296,7 +308,9 @@ def main() -> int:
     write(arguments.output, "soak", document, page(document))
     for what in missed(document):
         print(f"missed: {what}", file=sys.stderr)
-    return 1 if missed(document) else 0
+    if missed(document):
+        return 1
+    return RunInvalid.exit_code if doubts(document) else 0
 
 
 if __name__ == "__main__":
