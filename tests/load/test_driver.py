@@ -117,7 +117,7 @@ def test_credentials_are_in_a_private_file_and_nowhere_else(
 
 
 def test_locust_by_itself_ends_when_its_time_is_over(drive: Drive, desktops: Desktops, run_folder: RunFolder) -> None:
-    arguments = ("--headless", "--users", "2", "--spawn-rate", "10", "--run-time", "3s", "--only-summary")
+    arguments = ("--headless", "--users", "2", "--spawn-rate", "10", "--run-time", "5s", "--only-summary")
     driver = drive(desktops(2), controlled=False, arguments=arguments)
     assert driver.wait(60.0)
     driver.close()

@@ -12,21 +12,22 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import deque
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vdibench.client import Mode
 from vdibench.client.spacing import SPACING_SECONDS
 from vdibench.errors import LoadError, MasterLost, StoreError, UsageError, VdibenchError, WorkerLost
 from vdibench.load.health import this_host
-from vdibench.load.messages import EngineSecond, Failure
+from vdibench.load.messages import EngineSecond
+from vdibench.load.options import LoadOptions
 from vdibench.load.processes import LineReader, LocustProcess, end_all
 from vdibench.load.roster import ROSTER_VARIABLE, Roster, write_roster
+from vdibench.load.spool import PROOF_PREFIX
+from vdibench.load.standing import Standing
 from vdibench.records import Desktop
 from vdibench.store import RunFolder
 from vdibench.store.processes import identity, is_alive
@@ -34,73 +35,17 @@ from vdibench.store.processes import identity, is_alive
 __all__ = ["LoadDriver", "LoadOptions"]
 
 _HERE = Path(__file__).parent
-_START_SECONDS = 60.0
+_START_SECONDS, _REMOTE_START_SECONDS = 60.0, 300.0
+_EVERYWHERE = ("*", "0.0.0.0", "::")
 _PLACE_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
-_QUIT_SECONDS = 5.0
+_QUIT_SECONDS, _REMOTE_QUIT_SECONDS = 5.0, 35.0
 _ENGINE_SECONDS = 3.0
 _FAULT_SECONDS = 1.0
+_LAST_SECONDS = 10.0
 # Beside what the options allow a session: a master that asks its workers once a second, and a host that is full.
 _USER_MARGIN_SECONDS = 20.0
 _LONGEST_CONNECT_SECONDS = 80.0
-_KEPT_SECONDS = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How to load.
-
-    :param workers: Locust workers on this host, each with an engine; 0 where all are elsewhere.
-    :param remote_workers: so many more are awaited from elsewhere.
-    :param mode: how much of each stream is looked at.
-    :param spawn_rate: users a second.
-    :param scenario: what users do, a name in ``vdibench.load.scenarios``.
-    :param locustfile: a user's own, instead of a scenario; empty for ours.
-    :param controlled: the number of users is said by :meth:`LoadDriver.scale`. Otherwise by Locust, with ``arguments``.
-    :param arguments: more of Locust's arguments for its master (``--web-port``, ``--users``, ``--csv`` …).
-    :param host: where the master listens for workers; loopback where none is elsewhere.
-    :param port: of the master; 0 for a free one.
-    :param compare_clocks: the desktops may be on other hosts.
-    """
-
-    workers: int = 1
-    remote_workers: int = 0
-    mode: Mode = Mode.DECODE
-    spawn_rate: float = 4.0
-    scenario: str = "watch"
-    locustfile: str = ""
-    controlled: bool = True
-    arguments: tuple[str, ...] = ()
-    host: str = "127.0.0.1"
-    port: int = 0
-    connect_timeout_seconds: float | None = None
-    first_frame_timeout_seconds: float = 10.0
-    stall_seconds: float = 5.0
-    compare_clocks: bool = False
-
-    def __post_init__(self) -> None:
-        if self.workers < 0 or self.remote_workers < 0 or self.workers + self.remote_workers < 1:
-            raise UsageError("a load needs a worker", "set workers to 1 or more")
-        if not 0 < self.spawn_rate < float("inf"):
-            raise UsageError(f"{self.spawn_rate:g} users a second cannot be", "set spawn_rate above 0")
-        if self.locustfile and not Path(self.locustfile).is_file():
-            raise UsageError(f"there is no locustfile {self.locustfile}", "give the path of a file")
-
-
-@dataclass
-class _State:
-    """What the master said, guarded by the condition.
-
-    :param users: state by desktop index: leased, shown or failed.
-    """
-
-    port: int = 0
-    workers: dict[int, tuple[int, int, str]] = field(default_factory=dict)
-    placed: int = 0
-    users: dict[int, str] = field(default_factory=dict)
-    failures: dict[int, VdibenchError] = field(default_factory=dict)
-    fault: VdibenchError | None = None
-    over: bool = False
 
 
 class LoadDriver:
@@ -130,9 +75,8 @@ class LoadDriver:
         self._suite = suite
         self._secrets = tuple(secrets)
         self._say = say
-        self._state = _State()
+        self._state = Standing()
         self._changed = threading.Condition()
-        self._seconds: deque[EngineSecond] = deque(maxlen=_KEPT_SECONDS)
         self._number = 0
         self._target = 0
         self._closed = False
@@ -140,6 +84,8 @@ class LoadDriver:
         self._workers: list[LocustProcess] = []
         self._readers: list[LineReader] = []
         self._engines: dict[int, str] = {}
+        self._nonce = uuid.uuid4().hex
+        self._proof = self._folder / f"{PROOF_PREFIX}{self._nonce}"
         self._private = Path(tempfile.mkdtemp(prefix="vdibench-load-"))
         try:
             self._start()
@@ -161,6 +107,7 @@ class LoadDriver:
                 secrets=self._secrets,
                 scenario=options.scenario,
                 controlled=options.controlled,
+                nonce=self._nonce,
                 mode=options.mode,
                 connect_timeout_seconds=options.connect_timeout_seconds,
                 first_frame_timeout_seconds=options.first_frame_timeout_seconds,
@@ -168,6 +115,7 @@ class LoadDriver:
                 compare_clocks=options.compare_clocks,
             ),
         )
+        self._proof.touch()
         environment = {ROSTER_VARIABLE: str(roster)}
         self._say("starting the load generator")
         self._master = LocustProcess("master", self._private / "master.log", environment)
@@ -177,12 +125,12 @@ class LoadDriver:
         self._readers.append(LineReader(self._master, self._heard, self._master_ended))
         self._master.be(self._master_arguments())
         self._until(lambda state: state.port > 0, _START_SECONDS, "the Locust master did not start")
+        host = "127.0.0.1" if options.host in _EVERYWHERE else options.host
         for worker in self._workers:
-            worker.be(
-                [*self._files(), "--worker", "--master-host", "127.0.0.1", "--master-port", str(self._state.port)]
-            )
+            worker.be([*self._files(), "--worker", "--master-host", host, "--master-port", str(self._state.port)])
         wanted = options.workers + options.remote_workers
-        self._until(lambda state: len(state.workers) >= wanted, _START_SECONDS, "the Locust workers did not start")
+        patience = _REMOTE_START_SECONDS if options.remote_workers else _START_SECONDS
+        self._until(lambda state: len(state.workers) >= wanted, patience, "the Locust workers did not start")
         # Every process has read it.
         roster.unlink(missing_ok=True)
 
@@ -213,42 +161,18 @@ class LoadDriver:
 
     def _heard(self, message: dict[str, Any]) -> None:
         with self._changed:
-            self._take(message)
-            self._changed.notify_all()
-
-    def _take(self, message: dict[str, Any]) -> None:
-        state, what = self._state, message.pop("say", "")
-        if what == "listening":
-            state.port = int(message["port"])
-        elif what == "worker":
-            pid = int(message["engine_pid"])
-            state.workers[int(message["index"])] = (int(message["pid"]), pid, str(message["host"]))
-            if message["host"] == this_host():
+            self._state.take(message)
+            if message.get("say") == "worker" and message["host"] == this_host():
+                pid = int(message["engine_pid"])
                 self._engines[pid] = identity(pid)
-        elif what == "placed":
-            state.placed = max(state.placed, int(message["number"]))
-        elif what == "second":
-            self._seconds.append(EngineSecond.of(message))
-        elif what == "user":
-            self._take_user(int(message["desktop"]), str(message["state"]), message.get("failure"))
-        elif what == "fault":
-            state.fault = state.fault or Failure.read(message).error()
-
-    def _take_user(self, desktop: int, new: str, failure: dict[str, Any] | None) -> None:
-        state = self._state
-        if new == "left":
-            state.users.pop(desktop, None)
-            return
-        state.users[desktop] = new
-        if failure is not None:
-            state.failures[desktop] = Failure.read(failure).error()
+            self._changed.notify_all()
 
     def _master_ended(self) -> None:
         with self._changed:
             self._state.over = True
             self._changed.notify_all()
 
-    def _until(self, met: Callable[[_State], bool], seconds: float, otherwise: str) -> bool:
+    def _until(self, met: Callable[[Standing], bool], seconds: float, otherwise: str) -> bool:
         """Wait until ``met``; with no text for it, whether it was met in time.
 
         :raises LoadError: it was not, or a part of the load is gone.
@@ -276,7 +200,7 @@ class LoadDriver:
             raise self._state.fault
         assert self._master is not None
         if self._state.over or self._master.exit_code is not None:
-            self._master.wait(1.0)  # its line closes a moment before it ends
+            self._master.wait(_LAST_SECONDS)  # its line closes a moment before it ends
             if self._finished:
                 return
             raise self._gone(MasterLost, self._master)
@@ -347,7 +271,7 @@ class LoadDriver:
         self._until(self._none_left, seconds, "")
         return {desktop: error for desktop, error in self._failed().items() if desktop not in self._ids(before)}
 
-    def _none_left(self, state: _State) -> bool:
+    def _none_left(self, state: Standing) -> bool:
         return self._target > 0 and not any(how == "shown" for how in state.users.values())
 
     def wait(self, seconds: float) -> bool:
@@ -378,7 +302,7 @@ class LoadDriver:
     def seconds(self) -> list[EngineSecond]:
         """What engines said of their seconds, the last hour of it."""
         with self._changed:
-            return list(self._seconds)
+            return list(self._state.seconds)
 
     @property
     def pids(self) -> dict[str, list[int]]:
@@ -411,7 +335,7 @@ class LoadDriver:
             for process in heads:
                 with suppress(LoadError):
                     process.say({"do": "quit"})
-            end_all(processes, _QUIT_SECONDS)
+            end_all(processes, _REMOTE_QUIT_SECONDS if self._options.remote_workers else _QUIT_SECONDS)
         except BaseException:  # a second Ctrl-C: no process stays
             end_all(processes, 0.0)
             raise
@@ -421,6 +345,7 @@ class LoadDriver:
                 reader.join(1.0)
             self._keep_logs(processes)
             shutil.rmtree(self._private, ignore_errors=True)
+            self._proof.unlink(missing_ok=True)
         if killed:
             self._say("an engine did not end by itself and was ended")
 

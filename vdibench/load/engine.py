@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from vdibench.errors import VdibenchError
@@ -33,9 +32,9 @@ from vdibench.load.loop import SessionGarbage, run
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import ROSTER_VARIABLE, read_roster
 from vdibench.load.seconds import SecondTally
+from vdibench.load.spool import open_folder
 from vdibench.metrics import STEADY
 from vdibench.recorder import Place
-from vdibench.store import RunFolder
 
 __all__ = ["ENDING_SECONDS", "Engine", "main"]
 
@@ -62,8 +61,8 @@ class Engine:
         self._channel = channel
         self._parent = parent
         self._roster = read_roster(os.environ.get(ROSTER_VARIABLE, ""))
-        self._folder = RunFolder.open(Path(self._roster.run), secrets=self._roster.secrets)
-        self._recorder = BatchRecorder(self._folder, Place(self._roster.suite))
+        self._folder, self._spool = open_folder(self._roster)
+        self._recorder = BatchRecorder(self._folder, self._first_place())
         self._host = SessionHost(self._roster, self._recorder, self._session_failed)
         self._tally = SecondTally(self._host.offset)
         self._lag, self._use, self._garbage = LoopLag(), ProcessUse(), SessionGarbage()
@@ -73,6 +72,12 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._over = asyncio.Event()
         self._rows = 0
+
+    def _first_place(self) -> Place:
+        """Where rows belong until somebody says: a load that nobody steers is one level, and all of it counts."""
+        if self._roster.controlled:
+            return Place(self._roster.suite)
+        return Place(self._roster.suite, level=len(self._roster.desktops), phase=STEADY)
 
     async def serve(self) -> None:
         """Serve until the worker asks to end, is gone, or SIGTERM comes."""
@@ -87,7 +92,8 @@ class Engine:
             self._lag.watch(),
         ):
             self._keep(work)
-        self.say({"say": "hello", "pid": os.getpid(), "loop": type(loop).__module__})
+        spool = str(self._spool or "")
+        self.say({"say": "hello", "pid": os.getpid(), "loop": type(loop).__module__, "spool": spool})
         await self._over.wait()
         # Whatever hangs from here on does so for a bounded time: this thread of C needs no interpreter.
         faulthandler.dump_traceback_later(ENDING_SECONDS, exit=True)
@@ -160,6 +166,10 @@ class Engine:
         try:
             if verb == "place":
                 await self._move(arguments)
+                found = None
+            elif verb == "flush":
+                self._count()
+                await asyncio.to_thread(self._folder.flush)
                 found = None
             else:
                 found = await self._host.call(verb, int(arguments.pop("user", -1)), arguments)

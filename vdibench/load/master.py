@@ -19,6 +19,7 @@ from vdibench.load.health import this_host
 from vdibench.load.leases import Leases
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import Roster
+from vdibench.load.shipping import Receiver
 from vdibench.store.processes import is_alive
 
 __all__ = ["KEPT_SECONDS", "MasterSide", "WorkerSeen"]
@@ -30,6 +31,8 @@ KEPT_SECONDS = 3600
 _LOOK_SECONDS = 0.25
 # A worker elsewhere says something every second. Three in a row may be late on a host that is full; more are not.
 _SILENCE_SECONDS = 4.0
+_GATHER_SECONDS = 30.0
+_LAST_SECONDS = 1.5  # what failed ends soon
 
 
 @dataclass
@@ -46,6 +49,7 @@ class WorkerSeen:
     host: str
     engine_pid: int
     heard: float
+    ships: bool = False
 
 
 class MasterSide:
@@ -68,6 +72,8 @@ class MasterSide:
         self._leases = Leases(len(roster.desktops))
         self._place: dict[str, Any] | None = None
         self._placed: set[str] = set()
+        self._receiver: Receiver | None = None
+        self._unfinished: set[str] = set()
         self._scales: gevent.queue.Queue = gevent.queue.Queue()
         self._ending = False
         for name, listener in (
@@ -79,6 +85,8 @@ class MasterSide:
             ("placed", self._placed_by),
             ("second", self._second),
             ("fault", self._fault),
+            ("part", self._part),
+            ("finished", self._finished),
         ):
             runner.register_message(f"vdibench_{name}", listener)
         self._control: ControlLine | None = open_control_line(self._told, self.end)
@@ -125,6 +133,7 @@ class MasterSide:
             str(said["host"]),
             int(said["engine_pid"]),
             time.monotonic(),
+            bool(said.get("ships")),
         )
         self.workers[msg.node_id] = seen
         if self._place is not None:
@@ -177,6 +186,34 @@ class MasterSide:
         if self._placed >= self.workers.keys():
             self._say("placed", number=self._place["number"])
 
+    # samples of workers elsewhere
+
+    def _part(self, environment: Any, msg: Any, **rest: Any) -> None:
+        try:
+            if self._receiver is None:
+                self._receiver = Receiver(self.roster)
+            name = self._receiver.take(msg.node_id, msg.data)
+        except VdibenchError as error:
+            self.fail(error)
+            return
+        if name is not None:
+            self._runner.send_message("vdibench_taken", {"name": name}, self._address(msg.node_id))
+
+    def _finished(self, environment: Any, msg: Any, **rest: Any) -> None:
+        self._unfinished.discard(msg.node_id)
+
+    def gather(self) -> None:
+        """Wait until workers elsewhere have handed over what they recorded; bounded. Before the load ends."""
+        self._unfinished = {worker.node for worker in self.workers.values() if worker.ships}
+        for node in self._unfinished:
+            self._runner.send_message("vdibench_finish", {}, self._address(node))
+        deadline = time.monotonic() + (_GATHER_SECONDS if self.fault is None else _LAST_SECONDS)
+        while self._unfinished & self.workers.keys() and time.monotonic() < deadline:
+            gevent.sleep(_LOOK_SECONDS)
+        if left := sorted(self.workers[node].index for node in self._unfinished & self.workers.keys()):
+            _LOG.error("samples of workers %s are missing", ", ".join(map(str, left)))
+            self._environment.process_exit_code = 1
+
     # users
 
     def _lease(self, environment: Any, msg: Any, **rest: Any) -> None:
@@ -224,9 +261,13 @@ class MasterSide:
         gevent.spawn(self._end)
 
     def _end(self) -> None:
+        # Not left to Locust's own end of the test: where a shape runs, Locust quits without waiting for its listeners.
+        self.gather()
         self._runner.quit()
         self._stop_web()
 
     def close(self) -> None:
         """The process is about to end."""
         self._ending = True
+        if self._receiver is not None:
+            self._receiver.close()

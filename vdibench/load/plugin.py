@@ -63,6 +63,12 @@ def _started(environment: Any, runner: Any, web_ui: Any = None, **rest: Any) -> 
             worker.follow_master()
 
 
+def _stopped(environment: Any, **rest: Any) -> None:
+    # In the master this comes before its workers are told to quit.
+    if isinstance(environment.runner, MasterRunner) and (master := master_side(environment)) is not None:
+        master.gather()
+
+
 def _ending(environment: Any, **rest: Any) -> None:
     master, worker = getattr(environment, _MASTER, None), getattr(environment, _WORKER, None)
     if isinstance(master, MasterSide):
@@ -79,4 +85,5 @@ def _ending(environment: Any, **rest: Any) -> None:
 runners.HEARTBEAT_LIVENESS = 20
 
 events.init.add_listener(_started)  # type: ignore[no-untyped-call]  # Locust types it not
+events.test_stop.add_listener(_stopped)  # type: ignore[no-untyped-call]  # as above
 events.quitting.add_listener(_ending)  # type: ignore[no-untyped-call]  # as above

@@ -38,6 +38,7 @@ class Roster:
     :param scenario: name in ``vdibench.load.scenarios``.
     :param controlled: a driver says how many users there are and where their samples belong; a user whose session
         fails does not come back then.
+    :param nonce: stands in the name of a file in the run folder: who sees it sees the run.
     :param connect_timeout_seconds: None for what the dialect needs.
     """
 
@@ -47,6 +48,7 @@ class Roster:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     scenario: str = "watch"
     controlled: bool = False
+    nonce: str = ""
     mode: Mode = Mode.DECODE
     connect_timeout_seconds: float | None = None
     first_frame_timeout_seconds: float = 10.0

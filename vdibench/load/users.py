@@ -75,7 +75,7 @@ class DesktopUser(User):
         began, clock = time.time(), time.perf_counter()
         try:
             self._index = self._side.lease()
-        except LoadError as error:
+        except VdibenchError as error:
             self._record("desktop", began, time.perf_counter() - clock, error)
             self._stand_still()
         self.connect()

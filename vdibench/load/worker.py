@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -18,6 +19,7 @@ from vdibench.load.control import open_control_line, watch_parent
 from vdibench.load.health import ProcessUse, this_host
 from vdibench.load.messages import Failure
 from vdibench.load.roster import Roster
+from vdibench.load.shipping import Shipper
 from vdibench.store.processes import identity
 
 __all__ = ["WorkerSide"]
@@ -26,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 _PLACE_SECONDS = 10.0
 _LEASE_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 5.0
+_FLUSH_SECONDS = 10.0
 
 
 class WorkerSide:
@@ -45,6 +48,9 @@ class WorkerSide:
         self.engine = EngineBridge(self._hear_engine, self.fail)
         runner.register_message("vdibench_leased", self._leased)
         runner.register_message("vdibench_place", self._place, concurrent=True)
+        runner.register_message("vdibench_taken", self._taken)
+        runner.register_message("vdibench_finish", self._finish, concurrent=True)
+        self._shipper: Shipper | None = None
         gevent.spawn(self._introduce)
         gevent.spawn(self._report)
 
@@ -53,7 +59,9 @@ class WorkerSide:
         # A driver starts workers itself, and its line tells; one of Locust's --processes is the master's child.
         if open_control_line(self._told, self._abandoned) is not None or self._environment.parsed_options.processes:
             watch_parent(self._abandoned)
-        gevent.spawn(self._watch_heartbeat)
+        else:
+            # Only where nothing better tells: on a host that a trial fills, a master that lives is silent for seconds.
+            gevent.spawn(self._watch_heartbeat)
 
     def _told(self, message: dict[str, Any]) -> None:
         if message.get("do") == "quit":
@@ -75,8 +83,9 @@ class WorkerSide:
     def lease(self) -> int:
         """The index of a desktop for one user; waits while none is free.
 
-        :raises LoadError: none became free in time.
+        :raises LoadError: none became free in time, or the engine does not serve.
         """
+        self.engine.wait()  # else the user's first step would take as long as the engine's start
         ticket = next(self._tickets)
         result = self._leases[ticket] = gevent.event.AsyncResult()
         try:
@@ -127,6 +136,9 @@ class WorkerSide:
             self.fail(error)
             return
         _LOG.info("engine %s serves (%s)", hello["pid"], hello["loop"])
+        if hello["spool"]:
+            _LOG.info("the run folder is not on this host: samples go to the master")
+            self._shipper = Shipper(Path(hello["spool"]), self._runner.send_message, self.fail)
         pid = os.getpid()
         self._runner.send_message(
             "vdibench_hello",
@@ -136,6 +148,7 @@ class WorkerSide:
                 "identity": identity(pid),
                 "host": this_host(),
                 "engine_pid": hello["pid"],
+                "ships": self._shipper is not None,
             },
         )
 
@@ -177,6 +190,22 @@ class WorkerSide:
         else:
             self._runner.send_message("vdibench_placed", {"number": place["number"]})
 
+    def _taken(self, environment: Any, msg: Any, **rest: Any) -> None:
+        if self._shipper is not None:
+            self._shipper.acknowledged(msg.data["name"])
+
+    def _finish(self, environment: Any, msg: Any, **rest: Any) -> None:
+        """The master is about to end, or paused: what was recorded elsewhere must be there before."""
+        if self._shipper is not None:
+            try:
+                self._runner.stop_users(self._runner.user_classes_count)
+                self.engine.call("flush", timeout_seconds=_FLUSH_SECONDS)
+                self._shipper.ship()
+            except VdibenchError as error:
+                self.fail(error)
+                return
+        self._runner.send_message("vdibench_finished", {})
+
     # ending
 
     def fail(self, error: VdibenchError) -> None:
@@ -197,3 +226,5 @@ class WorkerSide:
         """End the engine, its samples written."""
         self._ending = True
         self.engine.close()
+        if self._shipper is not None:
+            self._shipper.close()
