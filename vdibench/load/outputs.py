@@ -65,7 +65,9 @@ def _steps(tables: Tables, suite: str) -> list[dict[str, Any]]:
                 "count": len(rows),
                 "failed": int((rows["error"] != "").sum()),
                 **{
-                    f"p{percent}_seconds": _number(float(np.percentile(done, percent))) if len(done) else None
+                    f"p{percent}_seconds": _number(float(np.percentile(done, percent, method="inverted_cdf")))
+                    if len(done)
+                    else None
                     for percent in (50, 95, 99)
                 },
             }
@@ -111,8 +113,8 @@ def _latency_by_second(tables: Tables, suite: str) -> dict[int, dict[str, Any]]:
         return {}
     return {
         int(str(second)): {
-            "p50_seconds": _number(np.percentile(samples, 50)),
-            "p95_seconds": _number(np.percentile(samples, 95)),
+            "p50_seconds": _number(np.percentile(samples, 50, method="inverted_cdf")),
+            "p95_seconds": _number(np.percentile(samples, 95, method="inverted_cdf")),
         }
         for second, samples in found.groupby(np.floor(found.index.to_numpy(dtype=float)).astype("int64"))
     }

@@ -84,6 +84,8 @@ def _check(parameters: Parameters) -> None:
         )
     if parameters.workers + parameters.remote_workers < 1:
         raise ParameterError("a load without workers has no users", "set workers to 1 or more")
+    if parameters.locustfile and not Path(parameters.locustfile).is_file():
+        raise ParameterError(f"there is no locustfile {parameters.locustfile}", "give the path of a file")
     url = parameters.target.startswith("url:")
     if url and not parameters.take_control and not parameters.locustfile and scenario(parameters.scenario).sends_input:
         raise UsageError(
