@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vdibench import report
+from vdibench.analysis import IntegerSearch
 from vdibench.report import NO_DATA, Evidence
 from vdibench.report.document import write_report
 from vdibench.store import Recording
@@ -77,6 +78,20 @@ def test_ways_of_sharing_without_a_run_are_no_data(tmp_path: Path, search_run: C
     assert table.loc["time-slicing", "run"].endswith("(synthetic)")
     assert int(table.loc["time-slicing", "knee, at least"]) < 4
     assert report.sharing_table([])["run"].tolist() == [NO_DATA] * 4
+
+
+def test_a_small_level_that_is_too_close_is_not_called_bad() -> None:
+    search = IntegerSearch(4)
+    while (level := search.next()) is not None:
+        passed = level == 1 and search.trials(level) % 2 == 0
+        search.observe(
+            level, good=level * passed, sessions=level, margin=0.03 if passed else -0.03 if level == 1 else -0.6
+        )
+    assert report.knee_text(search.knee()) == "knee: at most 1, no level is known to be good"
+    bad = IntegerSearch(4)
+    while (level := bad.next()) is not None:
+        bad.observe(level, good=0, sessions=level, margin=-0.6)
+    assert report.knee_text(bad.knee()) == "knee: none, even 1 was bad"
 
 
 def test_nothing_measured_has_no_rows() -> None:

@@ -167,10 +167,9 @@ def _usages(tables: Tables, host: Mapping[str, Any], suite: str) -> Iterable[Usa
             ("cpu_ratio", "CPU of the busiest engine"),
             ("worker_cpu_ratio", "CPU of the busiest worker"),
         ):
-            busiest = engine.groupby(["level", "unix_seconds"])[column].max().reset_index()
-            yield from _usage(
-                name, "cores", busiest.rename(columns={column: "value"}), 1.0, near=_NEAR_CPU, generator=True
-            )
+            each = engine.groupby(["level", "session"])[column].mean().rename("value").reset_index()
+            busiest = each.loc[each.dropna().groupby("level")["value"].idxmax()]
+            yield from _usage(name, "cores", busiest, 1.0, near=_NEAR_CPU, generator=True)
     traffic = {
         level: float(rate.mean()) * level
         for level in sorted(set(chosen(tables["network"], suite=suite)["level"]))

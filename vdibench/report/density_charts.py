@@ -73,6 +73,8 @@ def knee_text(found: Knee | None) -> str:
         return "knee: no data, no level was decided"
     if found.upper is None:
         return f"knee: at least {found.lower}, no level was bad"
+    if found.lower == 0 and any(level.good is None for level in found.levels if level.level <= found.upper):
+        return f"knee: at most {found.upper}, no level is known to be good"
     if found.lower == 0:
         return f"knee: none, even {found.upper + 1} was bad"
     if found.lower == found.upper:

@@ -108,9 +108,9 @@ def test_a_full_engine_is_the_generators_limit_and_not_the_desktops(tables) -> N
             "level": k,
             "phase": "steady",
             "session": f"engine-{number}",
-            "unix_seconds": 1e9,
+            "unix_seconds": 1e9 + number / 7,
             "cpu_ratio": 0.12 * k / (1 + number),
-            "worker_cpu_ratio": 0.02,
+            "worker_cpu_ratio": None,
         }
         for k in LEVELS
         for number in range(2)
