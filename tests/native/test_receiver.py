@@ -268,6 +268,18 @@ def test_misuse_is_refused(line: Line) -> None:
             call()
 
 
+def test_a_socket_that_was_closed_first_and_lives_on_in_a_copy(line: Line) -> None:
+    fd = line.ours.fileno()
+    copy = line.ours.dup()
+    with copy:
+        line.ours.close()
+        line.receiver.remove(fd)
+        line.lane = None
+        gc.collect()
+        line.theirs.send(b"for nobody")
+        assert line.receiver.round() == []
+
+
 def test_nothing_is_left_behind() -> None:
     """Receivers in circles with their callbacks, dropped with sockets in them."""
     descriptors = Path("/proc/self/fd")

@@ -210,8 +210,10 @@ static PyObject *receiver_remove(PyObject *object, PyObject *argument)
             PyErr_SetObject(PyExc_KeyError, argument);
         return NULL;
     }
-    if (self->epoll >= 0)
-        epoll_ctl(self->epoll, EPOLL_CTL_DEL, ((lane_t *)lane)->fd, NULL);
+    /* One that was closed before may live on in a copy of its descriptor, and epoll still points to the lane then. */
+    if (self->epoll >= 0 && epoll_ctl(self->epoll, EPOLL_CTL_DEL, ((lane_t *)lane)->fd, NULL) < 0
+        && PyDict_SetItem(self->lanes, lane, lane) < 0)
+        return NULL;
     ((lane_t *)lane)->fd = -1;
     ((lane_t *)lane)->armed = 0;
     if (PyDict_DelItem(self->lanes, argument) < 0)
