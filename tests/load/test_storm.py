@@ -20,7 +20,10 @@ SPACING_SECONDS = 0.5
 
 
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize(("dialect", "users", "rate"), [("selkies-2-webrtc", 100, 10), ("selkies-2-websocket", 30, 4)])
+@pytest.mark.parametrize(
+    ("dialect", "users", "rate", "workers"),
+    [("selkies-2-webrtc", 100, 10, 2), ("selkies-2-websocket", 30, 4, 1)],
+)
 def test_nobody_is_turned_away(tmp_path: Path, dialect: str, users: int, rate: int, workers: int) -> None:
     code, out, errors = loaded(
         tmp_path,
