@@ -18,7 +18,7 @@ import pytest
 
 from vdibench.errors import EngineLost, LoadError, MasterLost, WorkerLost
 from vdibench.load.driver import LoadDriver
-from vdibench.load.roster import ROSTER_VARIABLE, Roster, write_roster
+from vdibench.load.roster import PRIVATE_PREFIX, ROSTER_VARIABLE, Roster, write_roster
 from vdibench.records import Desktop
 from vdibench.store import Recording, RunFolder
 
@@ -83,7 +83,11 @@ def test_a_killed_part_ends_the_load_by_name(
 @pytest.fixture
 def owner(stand_in_url: str, run_folder: RunFolder) -> Any:
     """A process that owns a load, once its users show video."""
-    process = subprocess.Popen([sys.executable, str(OWNER), stand_in_url, str(run_folder.path)], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, str(OWNER), stand_in_url, str(run_folder.path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(run_folder.path.parent)},
+    )
     assert process.stdout is not None
     said = json.loads(process.stdout.readline())
     assert said["failed"] == []
@@ -101,6 +105,7 @@ def test_a_killed_owner_takes_everything_with_it(owner: Any, run_folder: RunFold
     process.kill()
     assert gone(others) == []
     assert recorded_until(run_folder.path) > killed - 1.0, "engines whose owner is gone write what they have"
+    assert list(run_folder.path.parent.glob(f"{PRIVATE_PREFIX}*")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -131,8 +136,7 @@ def plain_locust(desktops: Callable[[int], list[Desktop]], run_folder: RunFolder
         stderr=subprocess.STDOUT,
     )
     try:
-        _await(log.name, "All users spawned", process)
-        _await_frames(run_folder.path)
+        _await_frames(run_folder.path, process, Path(log.name))
         yield process, psutil.Process(process.pid).children(recursive=True), Path(log.name)
     finally:
         if process.poll() is None:
@@ -148,18 +152,11 @@ def _ports() -> list[str]:
     return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
 
 
-def _await(log: str, text: str, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while text not in Path(log).read_text():
-        assert process.poll() is None, Path(log).read_text()
-        assert time.monotonic() < deadline, Path(log).read_text()
-        time.sleep(0.1)  # another process writes it
-
-
-def _await_frames(folder: Path, seconds: float = 30.0) -> None:
+def _await_frames(folder: Path, process: subprocess.Popen[bytes], log: Path, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while Recording.open(folder).table("frames")["session"].nunique() < 2:
-        assert time.monotonic() < deadline
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)  # other processes write them
 
 

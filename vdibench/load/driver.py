@@ -25,7 +25,7 @@ from vdibench.load.health import this_host
 from vdibench.load.messages import EngineSecond
 from vdibench.load.options import LoadOptions
 from vdibench.load.processes import LineReader, LocustProcess, end_all
-from vdibench.load.roster import ROSTER_VARIABLE, Roster, write_roster
+from vdibench.load.roster import PRIVATE_PREFIX, ROSTER_VARIABLE, Roster, write_roster
 from vdibench.load.spool import PROOF_PREFIX
 from vdibench.load.standing import Standing
 from vdibench.records import Desktop
@@ -86,7 +86,7 @@ class LoadDriver:
         self._engines: dict[int, str] = {}
         self._nonce = uuid.uuid4().hex
         self._proof = self._folder / f"{PROOF_PREFIX}{self._nonce}"
-        self._private = Path(tempfile.mkdtemp(prefix="vdibench-load-"))
+        self._private = Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX))
         try:
             self._start()
         except BaseException:

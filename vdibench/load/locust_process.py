@@ -15,6 +15,7 @@ from locust.main import main as locust_main  # patches the interpreter: before a
 
 from vdibench.load.channel import Unpacker
 from vdibench.load.control import CONTROL_VARIABLE
+from vdibench.load.roster import forget_roster
 
 __all__ = ["main"]
 
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> None:
     line = socket.socket(fileno=descriptor)
     said = _first_message(line)
     if said is None:
+        forget_roster()
         sys.exit(1)  # the driver is gone
     line.detach()  # the plugin takes the line over by its descriptor
     os.environ[CONTROL_VARIABLE] = str(descriptor)

@@ -18,7 +18,7 @@ from vdibench.load.control import ControlLine, open_control_line, watch_parent
 from vdibench.load.health import this_host
 from vdibench.load.leases import Leases
 from vdibench.load.messages import EngineSecond, Failure
-from vdibench.load.roster import Roster
+from vdibench.load.roster import Roster, forget_roster
 from vdibench.load.shipping import Receiver
 from vdibench.store.processes import is_alive
 
@@ -89,9 +89,9 @@ class MasterSide:
             ("finished", self._finished),
         ):
             runner.register_message(f"vdibench_{name}", listener)
-        self._control: ControlLine | None = open_control_line(self._told, self.end)
+        self._control: ControlLine | None = open_control_line(self._told, self._orphaned)
         if self._control is not None:
-            watch_parent(self.end)
+            watch_parent(self._orphaned)
         gevent.spawn(self._watch_workers)
 
     def listening(self, port: int) -> None:
@@ -114,6 +114,11 @@ class MasterSide:
             self._scales.put((int(message["users"]), float(message["spawn_rate"])))
         elif what == "quit":
             self.end()
+
+    def _orphaned(self) -> None:
+        """The driver is gone."""
+        forget_roster()
+        self.end()
 
     def next_scale(self) -> tuple[int, float]:
         """Wait until the driver wants another number of users; returns it and the users a second."""

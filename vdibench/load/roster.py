@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +22,12 @@ from vdibench.lab.files import write_private
 from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
 from vdibench.selkies import Dialect, Role
 
-__all__ = ["ROSTER_VARIABLE", "Roster", "read_roster", "write_roster"]
+__all__ = ["PRIVATE_PREFIX", "ROSTER_VARIABLE", "Roster", "forget_roster", "read_roster", "write_roster"]
 
 ROSTER_VARIABLE = "VDIBENCH_ROSTER"
+
+PRIVATE_PREFIX = "vdibench-load-"
+"""What the folder that a driver makes for its roster is called, in the system's temporary folder."""
 
 _SCHEMA = 1
 
@@ -71,6 +76,13 @@ class Roster:
 def write_roster(path: Path, roster: Roster) -> None:
     """Write a roster, whole, for its user's eyes only."""
     write_private(path, json.dumps({"schema": _SCHEMA, **dataclasses.asdict(roster)}))
+
+
+def forget_roster() -> None:
+    """Remove what the driver of this process made for its roster, because the driver is gone and cannot."""
+    folder = Path(os.environ.get(ROSTER_VARIABLE, "")).parent
+    if folder.name.startswith(PRIVATE_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_roster(path: str) -> Roster:
