@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from commands import LoadCommand, loaded, reasons, until
+from commands import TRACE, LoadCommand, loaded, reasons, until
 
 from vdibench.cli import cli
 from vdibench.errors import UsageError
@@ -53,6 +54,18 @@ def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path, argume
         cli.main(["load", "--results", str(results), *arguments], prog_name="vdibench", standalone_mode=False)
     assert said in str(refusal.value)
     assert not results.exists(), "nothing was started"
+
+
+def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        arguments = ["--target", f"replay:{TRACE}", "--web-port", str(taken.getsockname()[1])]
+        with pytest.raises(UsageError, match="Address already in use: choose another --web-port"):
+            cli.main(
+                ["load", "--results", str(tmp_path / "runs"), *arguments], prog_name="vdibench", standalone_mode=False
+            )
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_load_from_its_start_to_its_verdict(tmp_path: Path) -> None:

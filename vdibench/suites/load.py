@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,6 +95,25 @@ def _check(parameters: Parameters) -> None:
         )
 
 
+def _check_port(around: Surroundings) -> None:
+    """Locust would go on without its page.
+
+    :raises UsageError: another program has the page's port.
+    """
+    if not around.web_port:
+        return
+    with socket.socket(socket.AF_INET6 if ":" in around.web_host else socket.AF_INET) as probe:
+        # As servers do: a port that a page had a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((around.web_host, around.web_port))
+        except OSError as error:
+            where = f"{around.web_host}:{around.web_port}"
+            raise UsageError(
+                f"the web page cannot be at {where}: {error.strerror}", "choose another --web-port"
+            ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What belongs to this host and not to what is measured.
@@ -163,6 +183,7 @@ class Load:
         self._surroundings = surroundings or Surroundings()
         if parameters.stages is None and not self._surroundings.web_port:
             raise UsageError("nothing says how many users there are", "give a shape, or a port for the web page")
+        _check_port(self._surroundings)
         self.failures: dict[str, VdibenchError] = {}
         self.measurement = Measurement(
             SUITE, parameters, desktops=parameters.count, planned_seconds=planned_seconds(parameters)
