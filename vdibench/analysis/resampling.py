@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -216,31 +217,32 @@ def _relabelled(
     """
     pieces = _Pieces(statistic, [np.concatenate(cluster) for side in sides for cluster in side])
     first, count = len(sides[0]), len(sides[0]) + len(sides[1])
-    # The way that was found is one of them: nothing is so rare that it never happened.
-    ways = [np.arange(count) < first, *_ways(first, count, random)]
-    differences = np.concatenate(
-        [
-            pieces.of(~part) - pieces.of(part)
-            for part in (np.array(ways[at : at + _CHUNK]) for at in range(0, len(ways), _CHUNK))
-        ]
-    )
+    found = pieces.of((np.arange(count) >= first)[None]) - pieces.of((np.arange(count) < first)[None])
     every = math.comb(count, first)
-    counted = np.abs(differences[1:] if every == len(ways) - 1 else differences)
-    share = float((counted >= abs(differences[0]) * (1 - 1e-9)).mean())
+    ways = _every_way(first, count) if every <= _RELABELLINGS else _some_ways(first, count, random)
+    differences = np.abs(pieces.of(~ways) - pieces.of(ways))
+    as_large = int((differences >= abs(found[0]) * (1 - 1e-9)).sum())
     # Sides of the same number can change places: that difference is as large.
-    return share, (2 if 2 * first == count else 1) / min(every, len(ways)) * (1 + 1e-9)
+    rarest = (2 if 2 * first == count else 1) / min(every, _RELABELLINGS + 1) * (1 + 1e-9)
+    if every <= _RELABELLINGS:
+        return as_large / every, rarest
+    # The way that was found is one of them: nothing is so rare that it never happened.
+    return (as_large + 1) / (len(ways) + 1), rarest
 
 
-def _ways(first: int, count: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.bool_]]:
-    """Which clusters a relabelling calls base: every way where there are few, else some by chance."""
-    if math.comb(count, first) <= _RELABELLINGS:
-        for chosen in itertools.combinations(range(count), first):
-            way = np.zeros(count, dtype=bool)
-            way[list(chosen)] = True
-            yield way
-    else:
-        for _ in range(_RELABELLINGS):
-            yield random.permutation(count) < first
+@lru_cache(maxsize=16)
+def _every_way(first: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which clusters each possible relabelling calls base, shape ``(ways, count)``."""
+    chosen = np.array(list(itertools.combinations(range(count), first)))
+    ways = np.zeros((len(chosen), count), dtype=bool)
+    np.put_along_axis(ways, chosen, True, axis=1)
+    return ways
+
+
+def _some_ways(first: int, count: int, random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    ways = np.tile(np.arange(count) < first, (_RELABELLINGS, 1))
+    shuffled: npt.NDArray[np.bool_] = random.permuted(ways, axis=1)
+    return shuffled
 
 
 def _variance(pieces: _Pieces, count: int, random: np.random.Generator) -> float:
