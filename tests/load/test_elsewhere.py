@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdibench.errors import ProtocolViolation, StoreError
@@ -30,6 +30,7 @@ from .conftest import SUITE
 LOCUSTFILE = Path(__file__).parents[2] / "vdibench" / "load" / "locustfile.py"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3 * PIECE_BYTES + 1))
 def test_a_part_arrives_as_it_left(size: int) -> None:
     data = (bytes(range(251)) * (size // 251 + 1))[:size]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdibench import errors
@@ -19,6 +21,7 @@ from vdibench.load.batches import BatchRecorder, FrameBatch
 from vdibench.load.channel import MAX_BYTES, Unpacker, packed
 from vdibench.load.histograms import Distribution
 from vdibench.load.leases import Leases
+from vdibench.load.loop import SessionGarbage
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import Roster, read_roster, write_roster
 from vdibench.load.seconds import SecondTally
@@ -32,6 +35,7 @@ PLACE = Place("gpu_density", level=2, trial=1, phase="steady")
 documents = st.dictionaries(st.text(), st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.text(), st.binary()))
 
 
+@settings(deadline=None)
 @given(st.lists(documents, max_size=6), st.randoms(use_true_random=False))
 def test_messages_arrive_whole_however_they_are_cut(messages: list[dict[str, Any]], chance: random.Random) -> None:
     data = b"".join(map(packed, messages))
@@ -43,6 +47,7 @@ def test_messages_arrive_whole_however_they_are_cut(messages: list[dict[str, Any
     assert found == messages
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=4, max_size=200))
 def test_noise_is_refused_or_waited_for(noise: bytes) -> None:
     try:
@@ -86,6 +91,7 @@ def test_a_second_survives_the_way_and_a_newer_engine() -> None:
 # leases
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=40))
 def test_users_never_share_a_desktop_and_get_the_lowest(count: int, steps: list[tuple[int, bool]]) -> None:
     leases, mine, tickets = Leases(count), {}, 0
@@ -221,6 +227,7 @@ def batch(seen: list[Any]) -> FrameBatch:
     return FrameBatch.of(PLACE, [(session, item) for _, session, item in seen])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_live_distributions_are_those_of_the_registry(seed: int, parts: int) -> None:
     chance = np.random.default_rng(seed)
@@ -302,3 +309,30 @@ def test_inputs_that_were_never_seen_are_left_out() -> None:
     assert len(Distribution.read(tally.histograms()["input_to_photon_seconds"])) == 1
     tally.begin()
     assert tally.histograms() == {}
+
+
+# garbage
+
+
+def test_the_collector_leaves_living_sessions_alone_and_gets_the_dead() -> None:
+    garbage, before = SessionGarbage(), gc.get_freeze_count()
+    try:
+        session = [object() for _ in range(3)]
+        session.append(session)
+        garbage.look(started=1, ended=0, connecting=1)
+        assert gc.get_freeze_count() == before, "it connects still"
+        garbage.look(started=1, ended=0, connecting=0)
+        assert gc.get_freeze_count() > before
+        gone = weakref.finalize(probe := _Probe(), lambda: None)
+        probe.itself = probe
+        garbage.look(started=2, ended=1, connecting=0)
+        del probe, session
+        assert gone.alive
+        garbage.look(started=2, ended=2, connecting=0)
+        assert not gone.alive, "nobody is measured: now is the time"
+    finally:
+        gc.unfreeze()
+
+
+class _Probe:
+    itself: _Probe | None = None

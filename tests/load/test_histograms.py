@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdibench.load.histograms import Distribution, merged
@@ -35,6 +35,7 @@ def near(found: float, true: float) -> bool:
     return abs(found - true) <= RESOLUTION * true + MICROSECOND
 
 
+@settings(deadline=None)
 @given(st.lists(durations, min_size=4, max_size=4).filter(any))
 def test_merged_percentiles_of_four_workers_are_those_of_all_samples(workers: list[list[float]]) -> None:
     parts = []
@@ -52,6 +53,7 @@ def test_merged_percentiles_of_four_workers_are_those_of_all_samples(workers: li
         assert found[percent] == whole.percentile(percent)
 
 
+@settings(deadline=None)
 @given(durations)
 def test_counting_many_at_once_is_counting_each(samples: list[float]) -> None:
     at_once, one_by_one = Distribution(), Distribution()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ PACKAGE = Path(__file__).resolve().parents[2] / "vdibench"
 MODULES = sorted(
     ".".join(("vdibench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
+    if "native" not in path.relative_to(PACKAGE).parts  # a distribution of its own
 )
+# Some of them import Locust, which changes the interpreter: they are looked at in another one.
+LOAD = [name for name in MODULES if name.startswith("vdibench.load.")]
 LONGEST = 400
 ONE_FILE_BY_DESIGN = {"vdibench.desk.desk"}  # it is copied into desktops
 
@@ -37,8 +42,26 @@ def test_module_offers_what_it_says(name: str) -> None:
         for node in tree.body
         for target in (node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)])
     ), f"{name} has no __all__"
-    if name.endswith("__main__"):
-        return  # importing it would run it
+    if name.endswith("__main__") or name in LOAD:
+        return  # importing it would run it, or change the interpreter
     module = importlib.import_module(name)
     assert [n for n in module.__all__ if not hasattr(module, n)] == []
     assert len(set(module.__all__)) == len(module.__all__)
+
+
+def test_modules_of_load_offer_what_they_say() -> None:
+    program = (
+        "import importlib, sys\n"
+        "import locust.main\n"
+        "for name in sys.argv[1:]:\n"
+        "    module = importlib.import_module(name)\n"
+        "    assert [n for n in module.__all__ if not hasattr(module, n)] == [], name\n"
+        "    assert len(set(module.__all__)) == len(module.__all__), name\n"
+    )
+    assert "vdibench.load.users" in LOAD
+    subprocess.run([sys.executable, "-c", program, *LOAD], check=True, timeout=120)
+
+
+def test_what_an_owner_imports_leaves_the_interpreter_alone() -> None:
+    program = "import sys, vdibench.load.driver; assert not {'gevent', 'locust'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
