@@ -29,6 +29,14 @@ def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 TREE = dict(walk(cli))
 
 
+def split(line: str) -> list[str]:
+    """A line's words as a shell would take them; of a line that is no command, whatever they are."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
+
+
 def documented_lines(root: Path, committed: list[Path]) -> list[tuple[Path, list[str]]]:
     return [
         (path, words)
@@ -36,7 +44,7 @@ def documented_lines(root: Path, committed: list[Path]) -> list[tuple[Path, list
         if path.suffix == ".md"
         for block in FENCE.findall((root / path).read_text())
         for line in block.splitlines()
-        if (words := line.removeprefix("$ ").split("  #")[0].split()) and words[0] == "vdibench"
+        if (words := split(line.removeprefix("$ ").split("  #")[0])) and words[0] == "vdibench"
     ]
 
 
@@ -71,7 +79,7 @@ def test_documented_commands_exist(root: Path, committed: list[Path]) -> None:
             wrong.append(f"{source}: {shlex.join(words)}: no such command")
         options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "--version"}
         for word in rest:
-            name = PLACEHOLDERS.sub(" ", word).split()
-            if name and name[0].startswith("-") and name[0].partition("=")[0] not in options:
+            name = PLACEHOLDERS.sub(" ", word).lstrip("[").split()
+            if name and name[0].startswith("-") and name[0] != "--" and name[0].partition("=")[0] not in options:
                 wrong.append(f"{source}: {shlex.join(words)}: no option {name[0]}")
     assert wrong == []
