@@ -206,26 +206,34 @@ class Load:
         measurement.require_open()
         with measurement.step():
             self._write_roster()
-            with LoadDriver(
-                measurement.folder.path,
-                measurement.desktops,
-                self._options(),
-                suite=SUITE,
-                secrets=measurement.secrets,
-                say=measurement.progress.say,
-            ) as driver:
-                if self._surroundings.web_port:
-                    self._say(f"web page at {self.web_url}", at_once=True)
-                if self.parameters.stages is not None:
-                    self._ends = time.monotonic() + self.parameters.stages.seconds
-                try:
-                    self._drive(driver)
-                except KeyboardInterrupt:
-                    # Who follows the page ends it so; what was measured is judged. A shape was to be run to its end.
-                    if self.parameters.stages is not None:
-                        raise
+            try:
+                self._run_driver()
+            finally:
+                if self._surroundings.roster:
+                    Path(self._surroundings.roster).unlink(missing_ok=True)
             measurement.note_loaded(measurement.desktops, SUITE)
             self._refuse_overloaded()
+
+    def _run_driver(self) -> None:
+        measurement = self.measurement
+        with LoadDriver(
+            measurement.folder.path,
+            measurement.desktops,
+            self._options(),
+            suite=SUITE,
+            secrets=measurement.secrets,
+            say=measurement.progress.say,
+        ) as driver:
+            if self._surroundings.web_port:
+                self._say(f"web page at {self.web_url}", at_once=True)
+            if self.parameters.stages is not None:
+                self._ends = time.monotonic() + self.parameters.stages.seconds
+            try:
+                self._drive(driver)
+            except KeyboardInterrupt:
+                # Who follows the page ends it so; what was measured is judged. A shape was to be run to its end.
+                if self.parameters.stages is not None:
+                    raise
 
     def write_document(self) -> None:
         """Write ``load.json`` beside the samples; see :mod:`vdibench.load.outputs`."""
@@ -289,6 +297,9 @@ class Load:
 
     def _stage(self, driver: LoadDriver, stage: Stage, trial: int, what: str) -> None:
         ends = time.monotonic() + stage.seconds
+        # Users that come more slowly than planned take nothing from what was to be watched with all of them.
+        coming = stage.users / (stage.spawn_rate or self.parameters.spawn_rate)
+        planned = stage.seconds - coming - self.parameters.warmup_seconds
         self._move(driver, stage.users, trial, "warmup")
         self._say(f"{what}: {stage.users} users are coming", at_once=True)
         self.failures |= driver.scale(stage.users, stage.spawn_rate or None)
@@ -297,7 +308,7 @@ class Load:
             raise TargetUnavailable(f"every one of {stage.users} users failed: {error.cause}", error.remedy)
         self._hold(driver, self.parameters.warmup_seconds, what)
         self._move(driver, stage.users, trial, "steady")
-        self._hold(driver, max(_LEAST_SECONDS, ends - time.monotonic()), what)
+        self._hold(driver, max(_LEAST_SECONDS, planned, ends - time.monotonic()), what)
 
     def _hold(self, driver: LoadDriver, seconds: float, what: str) -> None:
         ends = time.monotonic() + seconds
