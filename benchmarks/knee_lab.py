@@ -87,7 +87,9 @@ def find(way: str, options: argparse.Namespace, results: Path) -> Found:
 def take(outcome: Found, knee: Knee, recording: Recording) -> None:
     """What the tables of a run say of each level."""
     tables = recording.tables
-    outcome.lower, outcome.upper, outcome.course = knee.lower, knee.upper, knee.course
+    outcome.lower, outcome.upper = knee.lower, knee.upper
+    made = [(trial.at or 0.0, level.level) for level in knee.levels for trial in level.trials]
+    outcome.course = tuple(level for _, level in sorted(made))
     outcome.limit = limits(tables, knee, recording.run.host).sentence
     for level in knee.levels:
         outcome.trials[level.level] = [trial.good for trial in level.trials]
@@ -173,6 +175,7 @@ def main() -> None:
     line.add_argument("--bitrate", type=int, default=1_000_000)
     line.add_argument("--workload", default="video", choices=[str(item) for item in Workload])
     line.add_argument("--trials", type=int, default=6, help="of a level, at most, in a search")
+    line.add_argument("--searches", type=int, default=2, help="one before the sweep, the rest after it")
     line.add_argument("--sweep-trials", type=int, default=2)
     line.add_argument("--warmup", type=float, default=1.5)
     line.add_argument("--steady", type=float, default=5.0)
@@ -180,6 +183,7 @@ def main() -> None:
     line.add_argument("--output", type=Path, default=RESULTS)
     options = line.parse_args()
     where = provenance()
+    ways = ("sequential", "sweep", *["sequential"] * (options.searches - 1))
     spec = DesktopSpec(
         display=Display(options.width, options.height, options.framerate),
         workload=Workload(options.workload),
@@ -190,7 +194,7 @@ def main() -> None:
         Lab.up(LabSpec((spec,) * options.desktops), name=_NAME, owned=True, timeout_seconds=180),
     ):
         results = options.results or Path(scratch)
-        runs = [find(way, options, results) for way in ("sequential", "sweep", "sequential")]
+        runs = [find(way, options, results) for way in ways]
     document = {
         **where,
         "options": vars(options) | {"results": "", "output": ""},
