@@ -27,7 +27,7 @@ _INTERRUPTED = 130
 @click.argument("locust_options", nargs=-1, metavar="[-- LOCUST OPTION...]")
 @click.option("--target", default="lab", show_default=True, help="lab, lab:NAME, url:URL, replay or replay:FILE.")
 @click.option("--desktops", type=click.IntRange(min=1), help="Desktops to have; by default as many as users.")
-@click.option("--scenario", default="", help="What users do: watch, office, cad, video, 3d, idle.")
+@click.option("--scenario", default="", help="What users do: watch, press, office, cad, video, 3d, idle.")
 @click.option(
     "--shape",
     default="",

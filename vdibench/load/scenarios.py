@@ -199,7 +199,9 @@ def _table(*entries: Scenario) -> Mapping[str, Scenario]:
 
 SCENARIOS = _table(
     Scenario("watch", "no input at all: what density trials count", Workload.TEXT, 0.0, _watching),
-    Scenario("press", "a key, a click, one at a time: what input latency is taken from", Workload.TEXT, 133.0, _pressing),
+    Scenario(
+        "press", "a key, a click, one at a time: what input latency is taken from", Workload.TEXT, 133.0, _pressing
+    ),
     Scenario("office", "types, clicks and reads, with pauses of 2 to 20 s", Workload.TEXT, 152.0, _office),
     Scenario("cad", "turns a part with the mouse, zooms and picks", Workload.WINDOW, 31.6, _cad),
     Scenario("video", "watches, and clicks every minute or two", Workload.VIDEO, 0.94, _video),
