@@ -128,7 +128,7 @@ class IntegerSearch(_Trials):
         decisions = self.rule.judge(self._trials)
         silent = [level for level, known in decisions.items() if known.open and not known.leaning]
         if silent:
-            return silent[0]  # nothing could be measured there
+            return min(silent)  # nothing could be measured there
         bad = min((level for level, known in decisions.items() if _speaks(known) < 0), default=None)
         below = {level: known for level, known in decisions.items() if bad is None or level < bad}
         good = max((level for level, known in below.items() if _speaks(known) > 0), default=0)

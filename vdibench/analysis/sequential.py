@@ -103,7 +103,8 @@ class SequentialTest:
 
     def judge(self, trials: Mapping[int, Sequence[Trial]]) -> dict[int, Decision]:
         """The decision on each level; trials count in the order in which they are given."""
-        deviation = self.deviation_seen(trials.values())
+        # In order: sums of floats depend on it, and a search that is read back must say the same to the last digit.
+        deviation = self.deviation_seen(trials[level] for level in sorted(trials))
         return {level: self._decide(of_level, deviation) for level, of_level in trials.items()}
 
     def deviation_seen(self, levels: Iterable[Sequence[Trial]]) -> float:
