@@ -168,7 +168,7 @@ def _level_row(level: int, runs: list[Found]) -> str:
 def main() -> None:
     """Measure and write."""
     line = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    line.add_argument("--desktops", type=int, default=18, help="largest level")
+    line.add_argument("--desktops", type=int, default=24, help="largest level")
     line.add_argument("--width", type=int, default=640)
     line.add_argument("--height", type=int, default=360)
     line.add_argument("--framerate", type=int, default=15)
