@@ -12,8 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean \
-	bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison
+.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
