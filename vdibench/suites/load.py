@@ -14,7 +14,7 @@ from typing import Any
 
 from vdibench.client import Mode
 from vdibench.errors import ParameterError, TargetUnavailable, UsageError, VdibenchError
-from vdibench.load import guard, live
+from vdibench.load import guard
 from vdibench.load.driver import LoadDriver, LoadOptions
 from vdibench.load.outputs import load_document
 from vdibench.load.roster import Roster, write_roster
@@ -311,6 +311,8 @@ class Load:
         self._hold(driver, max(_LEAST_SECONDS, planned, ends - time.monotonic()), what)
 
     def _hold(self, driver: LoadDriver, seconds: float, what: str) -> None:
+        from vdibench.load import live  # its histograms come with the extra `load`; commands are listed without
+
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             slice_seconds = min(left, _SAY_SECONDS)
@@ -325,6 +327,8 @@ class Load:
 
         It counts while there are users, from when the first of them settled.
         """
+        from vdibench.load import live  # its histograms come with the extra `load`; commands are listed without
+
         level, came, phase = self.parameters.count, math.inf, ""
         while not driver.wait(_LOOK_SECONDS):
             engines = live.latest(driver.seconds, time.time()).values()
