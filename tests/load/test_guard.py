@@ -59,10 +59,18 @@ def odd(value: float, seconds: int, usual: float) -> list[float]:
         (
             "loop_lag_p99_seconds",
             0.005,
-            "event loop was late in 2 of 30 seconds, up to 9.0 ms where 5.0 ms are allowed",
+            "event loop was late in 2 of 30 seconds at level 8, trial 1, up to 9.0 ms where 5.0 ms are allowed",
         ),
-        ("cpu_ratio", 0.7, "process was busy in 2 of 30 seconds, up to 1.26 cores where 0.70 cores are allowed"),
-        ("worker_cpu_ratio", 0.7, "worker was busy in 2 of 30 seconds, up to 1.26 cores where 0.70 cores are allowed"),
+        (
+            "cpu_ratio",
+            0.7,
+            "process was busy in 2 of 30 seconds at level 8, trial 1, up to 1.26 cores where 0.70 cores are allowed",
+        ),
+        (
+            "worker_cpu_ratio",
+            0.7,
+            "worker was busy in 2 of 30 seconds at level 8, trial 1, up to 1.26 cores where 0.70 cores are allowed",
+        ),
     ],
 )
 def test_an_overloaded_engine(column: str, limit: float, said: str) -> None:
@@ -84,7 +92,9 @@ def test_only_what_counts_counts() -> None:
 
 def test_a_dropped_datagram_is_one_too_many() -> None:
     drops = odd(1.0, 1, 0.0)
-    assert found(engine(socket_drops=drops), engine("engine-1")) == ["engine-0: its sockets dropped 1 datagrams"]
+    assert found(engine(socket_drops=drops), engine("engine-1")) == [
+        "engine-0: its sockets dropped 1 datagrams at level 8, trial 1"
+    ]
 
 
 def test_a_missing_worker() -> None:
@@ -112,6 +122,25 @@ def test_fewer_users_than_asked_for_is_the_generators_fault_and_a_failed_session
         "6 sessions showed video and 1 failed at level 8, trial 1: 8 were asked for"
     ]
     assert found(engine(users=-1), engine("engine-1", users=-1)) == [], "nobody said how many there should be"
+
+
+def test_what_overloads_one_level_does_not_drown_in_the_others() -> None:
+    calm = [engine(level=level, users=level, sessions=level) for level in range(1, 20)]
+    late = engine(level=20, users=20, sessions=20, loop_lag_p99_seconds=0.5)
+    (said,) = found(*calm, late, workers=1)
+    assert said.startswith("engine-0: the event loop was late in 30 of 30 seconds at level 20, trial 1")
+
+
+def test_a_session_that_failed_at_an_earlier_stage_and_stands_still_is_not_the_generators() -> None:
+    first = engine(level=2, users=2, sessions=1)
+    second = engine(level=4, users=4, sessions=3).assign(unix_seconds=[2000.0 + at for at in range(SECONDS)])
+    rows = tables(first, second, failed=("desktop-1",), level=2)
+    assert reasons(rows, suite="load", workers=1) == []
+    again = pd.DataFrame([("load", 4, 0, "warmup", "desktop-1", "started", 1990.0)], columns=TABLES["milestones"].names)
+    rows["milestones"] = pd.concat([rows["milestones"], again])
+    assert reasons(rows, suite="load", workers=1) == [
+        "3 sessions showed video and 0 failed at level 4, trial 1: 4 were asked for"
+    ], "it was started again: that it shows nothing now is not explained by what it did then"
 
 
 def test_a_decoder_that_falls_behind() -> None:

@@ -36,7 +36,9 @@ class Bounds:
         return Bounds(self.conservative + other.conservative, low if known else None)
 
     def times(self, factor: int) -> Bounds:
-        """Both, so many times."""
+        """Both, so many times; none of anything is none."""
+        if not factor:
+            return Bounds(0, 0)
         return Bounds(self.conservative * factor, None if self.optimistic is None else self.optimistic * factor)
 
     def plus(self, number: int) -> Bounds:

@@ -239,6 +239,10 @@ def _value(cell: str, kind: Kind, where: str) -> Fraction:
         )
     if kind is not Kind.SHARE and percent:
         raise ParameterError(f"{where}: {cell} in a column of {kind}", "write a number, or name the column share")
-    if kind is Kind.USERS and value.denominator != 1:
+    # 1.000 or 1,200 is a thousand to whoever wrote it, and one to us.
+    separated = re.fullmatch(r"\d+[.,]\d{3}", digits) is not None
+    if kind is Kind.LOGINS and separated:
+        raise ParameterError(f"{where}: {cell} may be thousands or a fraction", "write 1200, or 1.2")
+    if kind is Kind.USERS and (separated or value.denominator != 1):
         raise ParameterError(f"{where}: {cell} is no number of users", "write whole numbers without separators: 1200")
     return value

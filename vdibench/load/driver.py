@@ -271,6 +271,12 @@ class LoadDriver:
         self._until(self._none_left, seconds, "")
         return {desktop: error for desktop, error in self._failed().items() if desktop not in self._ids(before)}
 
+    @property
+    def shown(self) -> int:
+        """Users that show video now."""
+        with self._changed:
+            return sum(how == "shown" for how in self._state.users.values())
+
     def _none_left(self, state: Standing) -> bool:
         return self._target > 0 and not any(how == "shown" for how in state.users.values())
 

@@ -105,8 +105,10 @@ def reasons(
     if steady.empty:
         return [*found, "no engine said anything while it counted"]
     found += _missing(steady, workers)
-    for name, rows in steady.groupby("session"):
-        found += _overloaded(str(name), rows, limits)
+    # Each trial by itself: what overloads the last of twenty levels must not drown in the other nineteen.
+    for (at_level, at_trial), rows in steady.groupby(["level", "trial"]):
+        for name, own in rows.groupby("session"):
+            found += _overloaded(str(name), own, limits, _place(at_level, at_trial))
     return [*found, *(_unachieved(steady, tables["milestones"], suite) if asked else [])]
 
 
@@ -132,7 +134,7 @@ def _missing(steady: pd.DataFrame, workers: int) -> Iterator[str]:
                 yield f"{name} said nothing for {silence:.0f} s at {_place(level, trial)}"
 
 
-def _overloaded(name: str, rows: pd.DataFrame, limits: GuardLimits) -> Iterator[str]:
+def _overloaded(name: str, rows: pd.DataFrame, limits: GuardLimits, place: str) -> Iterator[str]:
     for column, limit, what in (
         ("loop_lag_p99_seconds", limits.loop_lag_seconds, "event loop was late"),
         ("cpu_ratio", limits.engine_cpu_ratio, "process was busy"),
@@ -142,18 +144,17 @@ def _overloaded(name: str, rows: pd.DataFrame, limits: GuardLimits) -> Iterator[
         over = int((values > limit).sum())
         if over > max(1, _ODD_SHARE * len(values)):
             yield (
-                f"{name}: the {what} in {over} of {len(values)} seconds, "
+                f"{name}: the {what} in {over} of {len(values)} seconds at {place}, "
                 f"up to {_amount(column, float(values.max()))} where {_amount(column, limit)} are allowed"
             )
     drops = float(rows["socket_drops"].sum())
     if drops > 0:
-        yield f"{name}: its sockets dropped {drops:.0f} datagrams"
-    for (level, trial), own in rows.groupby(["level", "trial"]):
-        backlog = own.sort_values("unix_seconds")["backlog"].to_numpy()
-        third = max(1, len(backlog) // 3)
-        first, last = float(np.median(backlog[:third])), float(np.median(backlog[-third:]))
-        if last > _BACKLOG_FRAMES and last > _BACKLOG_GROWTH * max(first, 1.0):
-            yield f"{name}: {last:.0f} frames waited for a decoder at the end of {_place(level, trial)}, and more came"
+        yield f"{name}: its sockets dropped {drops:.0f} datagrams at {place}"
+    backlog = rows.sort_values("unix_seconds")["backlog"].to_numpy()
+    third = max(1, len(backlog) // 3)
+    first, last = float(np.median(backlog[:third])), float(np.median(backlog[-third:]))
+    if last > _BACKLOG_FRAMES and last > _BACKLOG_GROWTH * max(first, 1.0):
+        yield f"{name}: {last:.0f} frames waited for a decoder at the end of {place}, and more came"
 
 
 def _unachieved(steady: pd.DataFrame, milestones: pd.DataFrame, suite: str) -> Iterator[str]:
@@ -165,10 +166,19 @@ def _unachieved(steady: pd.DataFrame, milestones: pd.DataFrame, suite: str) -> I
         if (mostly["users"] >= 0).all() and (users := round(mostly["users"].sum())) < level:
             yield f"{users} users were there at {_place(level, trial)}, where {level} were asked for"
             continue
-        failed = mine[(mine["level"] == level) & (mine["trial"] == trial)]["session"].nunique()
+        failed = _lost(mine, milestones, suite, float(rows["unix_seconds"].max()), level, trial)
         shown = round(mostly["sessions"].sum())
         if shown + failed < level:
             yield f"{shown} sessions showed video and {failed} failed at {_place(level, trial)}: {level} were asked for"
+
+
+def _lost(failed: pd.DataFrame, milestones: pd.DataFrame, suite: str, until: float, level: int, trial: object) -> int:
+    """Sessions that had failed by the end of a trial: in it, or before and were not started again since."""
+    here = set(failed[(failed["level"] == level) & (failed["trial"] == trial)]["session"])
+    before = failed[failed["unix_seconds"] <= until].groupby("session")["unix_seconds"].max()
+    starts = milestones[(milestones["suite"] == suite) & (milestones["event"] == "started")]
+    last = starts[starts["unix_seconds"] <= until].groupby("session")["unix_seconds"].max()
+    return len(here | {name for name, at in before.items() if at >= last.get(name, -math.inf)})
 
 
 def _amount(column: str, value: float) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from vdibench.client import DesktopSession, InputKind, InputRecord
 from vdibench.client.admission import ConnectGate
+from vdibench.client.failure import as_our_error
 from vdibench.errors import StreamLost, UsageError, VdibenchError
 from vdibench.load.batches import BatchRecorder
 from vdibench.load.roster import Roster
@@ -21,6 +22,7 @@ from vdibench.load.roster import Roster
 __all__ = ["VERBS", "SessionHost"]
 
 _FOR_GOOD_SECONDS = 1e9
+_LOOK_SECONDS = 0.01
 
 
 class _UserLeft(StreamLost):
@@ -43,6 +45,7 @@ class _Hosted:
     showing: bool = False
     failed: bool = False
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    guard: asyncio.Task[None] | None = None
     drops: float = 0.0
     received: float = 0.0
     lost: float = 0.0
@@ -93,8 +96,22 @@ class SessionHost:
         except StreamLost as error:
             self._fail(hosted, error)
             raise
+        except VdibenchError as error:
+            if not await self._is_over(hosted):
+                raise  # the verb could not be done; the session goes on
+            self._fail(hosted, error)
+            # Whatever ended it, to the user it is a stream that is lost: there is nothing more to be done with it.
+            raise StreamLost(error.cause, error.remedy) from error
         finally:
             hosted.tasks.discard(task)
+
+    @staticmethod
+    async def _is_over(hosted: _Hosted) -> bool:
+        try:
+            await hosted.session.watch(_LOOK_SECONDS)
+        except VdibenchError:
+            return True
+        return False
 
     def _find(self, user: int) -> _Hosted:
         if user not in self._hosted:
@@ -113,8 +130,8 @@ class SessionHost:
         try:
             waited = await self._during(hosted, self._gate.admit(desktop))
             await self._during(hosted, session.connect())
-        except VdibenchError as error:
-            self._fail(hosted, error)
+        except Exception as error:  # a defect of the client is a session that failed, too
+            self._fail(hosted, as_our_error(error))
             raise
         return {"dialect": str(session.dialect or ""), "waited_seconds": waited}
 
@@ -122,8 +139,8 @@ class SessionHost:
         hosted = self._find(user)
         try:
             await hosted.session.first_frame()
-        except VdibenchError as error:
-            self._fail(hosted, error)
+        except Exception as error:  # likewise
+            self._fail(hosted, as_our_error(error))
             raise
         self._shows(hosted)
 
@@ -162,14 +179,15 @@ class SessionHost:
     async def _reconnect(self, user: int, arguments: dict[str, Any]) -> None:
         hosted = self._find(user)
         hosted.showing = False
-        hosted.drops = hosted.received = hosted.lost = 0.0
+        if hosted.guard is not None:
+            hosted.guard.cancel()  # that the old session ends is what is wanted
         self.ended.append(hosted.session.desktop.id)
         hosted.failed = False
-        await self._gate.admit(hosted.session.desktop)
         try:
+            await self._gate.admit(hosted.session.desktop)
             await hosted.session.reconnect(float(arguments.get("patience_seconds", 0.0)))
-        except VdibenchError as error:
-            self._fail(hosted, error)
+        except Exception as error:  # likewise
+            self._fail(hosted, as_our_error(error))
             raise
         self._shows(hosted)
 
@@ -193,15 +211,15 @@ class SessionHost:
     def _shows(self, hosted: _Hosted) -> None:
         """The session shows video: from now on its end is noticed when it comes, whatever its user does."""
         hosted.showing = True
-        task = asyncio.get_running_loop().create_task(self._guard(hosted))
+        hosted.guard = task = asyncio.get_running_loop().create_task(self._guard(hosted))
         hosted.tasks.add(task)
         task.add_done_callback(hosted.tasks.discard)
 
     async def _guard(self, hosted: _Hosted) -> None:
         try:
             await hosted.session.watch(_FOR_GOOD_SECONDS)
-        except VdibenchError as error:
-            self._fail(hosted, error)
+        except Exception as error:  # likewise
+            self._fail(hosted, as_our_error(error))
 
     def _fail(self, hosted: _Hosted, error: VdibenchError) -> None:
         hosted.showing = False
@@ -264,7 +282,9 @@ class SessionHost:
                 ("socket_drops", "drops", counters.socket_drops),
             ):
                 if now == now:  # NaN: not applicable
-                    total[key] += max(0.0, now - getattr(hosted, name))
+                    before = getattr(hosted, name)
+                    # Less than before: it connected anew, and counts from zero.
+                    total[key] += now - before if now >= before else now
                     setattr(hosted, name, now)
         return total
 

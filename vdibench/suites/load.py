@@ -303,7 +303,7 @@ class Load:
         self._move(driver, stage.users, trial, "warmup")
         self._say(f"{what}: {stage.users} users are coming", at_once=True)
         self.failures |= driver.scale(stage.users, stage.spawn_rate or None)
-        if len(self.failures) >= stage.users:
+        if self.failures and not driver.shown:
             error = next(iter(self.failures.values()))
             raise TargetUnavailable(f"every one of {stage.users} users failed: {error.cause}", error.remedy)
         self._hold(driver, self.parameters.warmup_seconds, what)
