@@ -50,7 +50,7 @@ async def feed(kind: str, sessions: int, framerate: float, seconds: float, folde
     async def hand_over() -> None:
         second = 0
         while isinstance(recorder, BatchRecorder) and kind != "nothing":
-            await asyncio.sleep(HAND_OVER_SECONDS)
+            await asyncio.sleep(HAND_OVER_SECONDS)  # as often as the engine does
             batches = recorder.hand_over()
             if kind == "batches and distributions":
                 for batch in batches:
@@ -68,7 +68,7 @@ async def feed(kind: str, sessions: int, framerate: float, seconds: float, folde
             if kind != "nothing":
                 recorder.frame(names[done % sessions], record)
             done += 1
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # the pace of the frames is what is made here
     used = time.process_time() - cpu
     largest, p99 = lag.take()
     handing.cancel()

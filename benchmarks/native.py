@@ -98,7 +98,7 @@ async def client(url: str, kind: str, count: int, seconds: float) -> dict[str, d
         row, *floors = KINDS[kind]
         packets, frames = sum(session.read().packets_received for session in sessions), sink.count
         used, began = _used(), time.monotonic()
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # what is measured goes on meanwhile
         used, passed = _used() - used, time.monotonic() - began
         packets = sum(session.read().packets_received for session in sessions) - packets
         drops = sum(session.read().socket_drops for session in sessions)

@@ -145,7 +145,7 @@ async def run(steps: list[Step], batches: list[int], mode: Mode, *, authenticate
         one._read_for_us(events)
         said = plain.said(), ours.said()
         for _ in range(5):  # what is sent is sent by tasks
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # callbacks that are due run now
         sent = plain.transport.sent, ours.transport.sent
         for watched in (plain, ours):
             watched.reception.close()

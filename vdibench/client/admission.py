@@ -56,7 +56,7 @@ class ConnectGate:
                 "start fewer at once: the desktop takes one in half a second from one address",
             )
         wait = max(0.0, due - time.monotonic())
-        await asyncio.sleep(wait)
+        await asyncio.sleep(wait)  # the turn is at a time, and nothing tells of it
         return wait
 
     async def _dialect(self, endpoint: Endpoint) -> str:

@@ -67,11 +67,11 @@ class Gestures:
                         self._held.append(keysym)
                         self._recent.append(keysym)
                         self._send(key_down(keysym))
-                    await asyncio.sleep(min(HOLD_SECONDS, each / 2))
+                    await asyncio.sleep(min(HOLD_SECONDS, each / 2))  # a person holds a key
                 finally:
                     self._let_go_of_keys()
                 due += each
-                await asyncio.sleep(max(0.0, due - loop.time()))
+                await asyncio.sleep(max(0.0, due - loop.time()))  # the pace of typing
 
     async def click(self, position: Point | None = None) -> None:
         """Press and release the left button, by default where the pointer is.
@@ -81,7 +81,7 @@ class Gestures:
         async with self._probe.aside(InputKind.CLICK):
             try:
                 self._point(position or self._position, 1)
-                await asyncio.sleep(HOLD_SECONDS)
+                await asyncio.sleep(HOLD_SECONDS)  # a person holds a button
             finally:
                 self._let_go_of_buttons()
 
@@ -93,7 +93,7 @@ class Gestures:
         for _ in range(abs(steps)):
             for verb in wheel(*self._position, down=steps < 0):
                 self._send(verb)
-            await asyncio.sleep(NOTCH_SECONDS)
+            await asyncio.sleep(NOTCH_SECONDS)  # the pace of a wheel
 
     async def move(self, path: Sequence[Point], seconds: float, *, drag: bool = False) -> None:
         """Move the pointer along ``path`` evenly in time, a position a frame at most; ``drag`` holds the left button.
@@ -112,7 +112,7 @@ class Gestures:
                     if index != sent:
                         self._point(path[index], int(drag))
                         sent = index
-                    await asyncio.sleep(MOVE_SECONDS)
+                    await asyncio.sleep(MOVE_SECONDS)  # the pace of a pointer
             finally:
                 self._let_go_of_buttons()
 

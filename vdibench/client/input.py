@@ -122,7 +122,7 @@ class InputProbe:
     async def _settle(self, kind: InputKind) -> None:
         """After an unanswered event wait for its late answer, which the next event would take for its own."""
         if kind in self._quiet_at:
-            await asyncio.sleep(self._quiet_at.pop(kind) - asyncio.get_running_loop().time())
+            await asyncio.sleep(self._quiet_at.pop(kind) - asyncio.get_running_loop().time())  # late frames
         if kind not in self._unanswered:
             return
         late: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()

@@ -50,7 +50,7 @@ class Pulse:
         with LoopLag.of(loop).watched() as lag:
             while True:
                 reported = loop.time()
-                await asyncio.sleep(PERIOD_SECONDS)
+                await asyncio.sleep(PERIOD_SECONDS)  # counters are read once a second
                 self._sink.network(self._session, self._reading(lag.worst_since(reported)))
 
     async def guard(self, reason: Callable[[float], Awaitable[VdibenchError]]) -> None:

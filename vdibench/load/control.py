@@ -73,7 +73,7 @@ def watch_parent(on_end: Callable[[], None]) -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            gevent.sleep(_PARENT_SECONDS)
+            gevent.sleep(_PARENT_SECONDS)  # no event tells of a parent's end
         on_end()
 
     gevent.spawn(watch)

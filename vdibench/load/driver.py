@@ -89,7 +89,7 @@ class LoadDriver:
         self._private = Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX))
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process stays
             self.close()
             raise
 

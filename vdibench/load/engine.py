@@ -193,7 +193,7 @@ class Engine:
 
     async def _hand_over(self) -> None:
         while True:
-            await asyncio.sleep(_HAND_OVER_SECONDS)
+            await asyncio.sleep(_HAND_OVER_SECONDS)  # many rows at once cost less than one by one
             while self._recorder.waiting > _AT_ONCE:
                 self._count(_AT_ONCE)
                 await asyncio.sleep(0)  # packets first
@@ -213,7 +213,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         due = loop.time() + 1.0
         while True:
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            await asyncio.sleep(max(0.0, due - loop.time()))  # a second a second
             due = max(due + 1.0, loop.time() + 0.5)
             self._count()
             second = self._second()
@@ -250,7 +250,7 @@ class Engine:
     async def _watch_parent(self) -> None:
         """The second net, and the only one where the kernel does not tell."""
         while os.getppid() == self._parent:  # noqa: ASYNC110  # nothing in this process changes it
-            await asyncio.sleep(_PARENT_SECONDS)
+            await asyncio.sleep(_PARENT_SECONDS)  # no event tells of it on every system
         self._over.set()
 
 

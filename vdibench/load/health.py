@@ -35,7 +35,7 @@ class LoopLag:
         """Look until cancelled."""
         while True:
             due = time.perf_counter() + STEP_SECONDS  # finer than the millisecond of uvloop's own clock
-            await asyncio.sleep(STEP_SECONDS)
+            await asyncio.sleep(STEP_SECONDS)  # how late this wakes is what is measured
             self._delays.append(max(0.0, time.perf_counter() - due))
 
     def take(self) -> tuple[float, float]:

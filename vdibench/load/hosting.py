@@ -139,7 +139,7 @@ class SessionHost:
         hosted = self._find(user)
         try:
             await hosted.session.first_frame()
-        except Exception as error:  # likewise
+        except Exception as error:  # likewise: a defect fails one session and not the others
             self._fail(hosted, as_our_error(error))
             raise
         self._shows(hosted)
@@ -186,7 +186,7 @@ class SessionHost:
         try:
             await self._gate.admit(hosted.session.desktop)
             await hosted.session.reconnect(float(arguments.get("patience_seconds", 0.0)))
-        except Exception as error:  # likewise
+        except Exception as error:  # likewise: a defect fails one session and not the others
             self._fail(hosted, as_our_error(error))
             raise
         self._shows(hosted)
@@ -218,7 +218,7 @@ class SessionHost:
     async def _guard(self, hosted: _Hosted) -> None:
         try:
             await hosted.session.watch(_FOR_GOOD_SECONDS)
-        except Exception as error:  # likewise
+        except Exception as error:  # likewise: a defect fails one session and not the others
             self._fail(hosted, as_our_error(error))
 
     def _fail(self, hosted: _Hosted, error: VdibenchError) -> None:

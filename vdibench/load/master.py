@@ -153,7 +153,7 @@ class MasterSide:
         here = this_host()
         suspects: set[str] = set()
         while not self._ending:
-            gevent.sleep(_LOOK_SECONDS)
+            gevent.sleep(_LOOK_SECONDS)  # Locust tells of none of it
             for worker in tuple(self.workers.values()):
                 silent = time.monotonic() - worker.heard
                 gone = not is_alive(worker.pid, worker.identity) if worker.host == here else silent > _SILENCE_SECONDS
@@ -214,7 +214,7 @@ class MasterSide:
             self._runner.send_message("vdibench_finish", {}, self._address(node))
         deadline = time.monotonic() + (_GATHER_SECONDS if self.fault is None else _LAST_SECONDS)
         while self._unfinished & self.workers.keys() and time.monotonic() < deadline:
-            gevent.sleep(_LOOK_SECONDS)
+            gevent.sleep(_LOOK_SECONDS)  # Locust tells of none of it
         if left := sorted(self.workers[node].index for node in self._unfinished & self.workers.keys()):
             _LOG.error("samples of workers %s are missing", ", ".join(map(str, left)))
             self._environment.process_exit_code = 1

@@ -45,7 +45,7 @@ class LocustProcess:
                     env={**os.environ, **environment},
                     start_new_session=True,  # Ctrl-C is the owner's to handle
                 )
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no process stays
             ours.close()
             raise
         finally:

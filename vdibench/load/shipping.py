@@ -53,7 +53,7 @@ class Shipper:
     def _follow(self) -> None:
         try:
             while True:
-                gevent.sleep(_LOOK_SECONDS)
+                gevent.sleep(_LOOK_SECONDS)  # acknowledgements come by Locust's own greenlet
                 self.ship()
         except VdibenchError as error:
             self._on_failure(error)

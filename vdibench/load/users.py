@@ -189,7 +189,7 @@ class DesktopUser(User):
     def _stand_still() -> None:
         """Until Locust stops this user: one that returned would be counted as running."""
         while True:
-            gevent.sleep(_FOREVER_SECONDS)
+            gevent.sleep(_FOREVER_SECONDS)  # Locust ends it
 
     def _record(self, name: str, began: float, seconds: float, error: VdibenchError | None) -> None:
         self._side.request(self._index, name, began, seconds, error)

@@ -69,7 +69,7 @@ class WorkerSide:
 
     def _watch_heartbeat(self) -> None:
         while True:
-            gevent.sleep(1.0)
+            gevent.sleep(1.0)  # a master's silence is counted in seconds
             heard = self._runner.last_heartbeat_timestamp
             if heard and time.time() - heard > _HEARTBEAT_SECONDS:
                 self._abandoned()
@@ -91,7 +91,7 @@ class WorkerSide:
         try:
             self._runner.send_message("vdibench_lease", {"ticket": ticket})
             return int(result.get(timeout=_LEASE_SECONDS))
-        except BaseException as error:
+        except BaseException as error:  # a user that is stopped while it waits, too: the lease must go back
             if result.ready() and result.successful():
                 self.give_back(int(result.get()))
             else:
@@ -159,7 +159,7 @@ class WorkerSide:
                 self.engine.tell("worker", name=name, users=users, cpu_ratio=self._use.cpu_ratio())
             except VdibenchError:
                 return
-            gevent.sleep(1.0)
+            gevent.sleep(1.0)  # once a second is how often the engine is told
 
     def _hear_engine(self, message: Mapping[str, Any]) -> None:
         if message.get("say") == "second":

@@ -91,7 +91,7 @@ class _Server:
                     else:
                         await session.send(now)
                     self._late_seconds = max(self._late_seconds, session.late)
-            await asyncio.sleep(_TICK_SECONDS)
+            await asyncio.sleep(_TICK_SECONDS)  # the pace of the recording
 
     # what its owner asks
 

@@ -36,7 +36,7 @@ _SEND_STEP_SECONDS = 0.001
 _POLL_SECONDS = 0.2
 # Until a child on a full machine begins to send.
 _START_SECONDS = 20.0
-_LEAD_SECONDS, _START_SECONDS = 1.0, 30.0
+_LEAD_SECONDS = 1.0
 
 
 @contextmanager
