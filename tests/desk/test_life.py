@@ -130,10 +130,11 @@ def test_over_tcp_with_cookie(running_desk, shared_screen) -> None:
             near.close()
 
         def pump(source: socket.socket, target: socket.socket) -> None:
-            # A client that ends with data unread resets its connection.
+            # A client that ends with data unread resets its connection; the other way must end then too.
             with contextlib.suppress(OSError):
                 while data := source.recv(65536):
                     target.sendall(data)
+            with contextlib.suppress(OSError):
                 target.shutdown(socket.SHUT_WR)
 
         thread = threading.Thread(target=relay)
