@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdibench.load.guard import GuardLimits, limits_for, reasons
+from vdibench.load.guard import MISSING_FACT, GuardLimits, limits_for, reasons
 from vdibench.records import TABLES
 
 SECONDS = 30
@@ -33,16 +33,40 @@ def engine(name: str = "engine-0", *, level: int = 8, trial: int = 0, phase: str
     return pd.DataFrame({"unix_seconds": [1000.0 + second for second in range(SECONDS)], **rows})
 
 
-def tables(*engines: pd.DataFrame, failed: tuple[str, ...] = (), level: int = 8) -> dict[str, pd.DataFrame]:
+def telemetry(seconds: int, *, level: int = 8, trial: int = 0, phase: str = "steady") -> pd.DataFrame:
+    """What the machine's telemetry said meanwhile: that it counted for so long."""
+    place = {"suite": "load", "level": level, "trial": trial, "phase": phase, "session": "host"}
+    rows = {**place, "resource": "cpu_cores", "value": 0.5}
+    return pd.DataFrame({"unix_seconds": [1000.0 + second for second in range(seconds)], **rows})
+
+
+def tables(
+    *engines: pd.DataFrame,
+    failed: tuple[str, ...] = (),
+    level: int = 8,
+    windows: tuple[pd.DataFrame, ...] = (),
+    missing: tuple[str, ...] = (),
+) -> dict[str, pd.DataFrame]:
+    facts = [("load", 1, 0, "warmup", "engine-1", MISSING_FACT, why) for why in missing]
     milestones = [("load", level, 0, "steady", session, "failed", 1010.0) for session in failed]
     return {
         "engine": pd.concat(engines) if engines else pd.DataFrame(columns=TABLES["engine"].names),
         "milestones": pd.DataFrame(milestones, columns=TABLES["milestones"].names),
+        "resources": pd.concat(windows) if windows else pd.DataFrame(columns=TABLES["resources"].names),
+        "facts": pd.DataFrame(facts, columns=TABLES["facts"].names),
     }
 
 
-def found(*engines: pd.DataFrame, workers: int = 2, failed: tuple[str, ...] = (), **rest: Any) -> list[str]:
-    return reasons(tables(*engines, failed=failed), suite="load", workers=workers, **rest)
+def found(
+    *engines: pd.DataFrame,
+    workers: int = 2,
+    failed: tuple[str, ...] = (),
+    windows: tuple[pd.DataFrame, ...] = (),
+    missing: tuple[str, ...] = (),
+    **rest: Any,
+) -> list[str]:
+    given = tables(*engines, failed=failed, windows=windows, missing=missing)
+    return reasons(given, suite="load", workers=workers, **rest)
 
 
 def test_nothing_speaks_against_a_quiet_generator() -> None:
@@ -106,6 +130,31 @@ def test_a_missing_worker() -> None:
 def test_an_engine_that_falls_silent() -> None:
     half = engine("engine-1").iloc[: SECONDS // 2]
     assert found(engine(), half) == ["engine-1 said nothing for 15 s at level 8, trial 1"]
+
+
+@pytest.mark.parametrize("kept", [slice(0, 20), slice(10, 30), slice(5, 25)], ids=["end", "start", "both"])
+def test_the_only_engine_is_held_against_how_long_it_counted(kept: slice) -> None:
+    alone = engine(users=8, sessions=8)
+    assert found(alone, workers=1, windows=(telemetry(SECONDS),)) == []
+    assert found(alone.iloc[kept], workers=1, windows=(telemetry(SECONDS),)) == [
+        "engine-0 said nothing for 10 s at level 8, trial 1"
+    ]
+    elsewhere = alone.assign(unix_seconds=alone["unix_seconds"] + 60.0)
+    assert found(elsewhere, workers=1, windows=(telemetry(SECONDS),)) == [], "its host may have another clock"
+    before = telemetry(SECONDS, phase="warmup")
+    assert found(alone.iloc[kept], workers=1, windows=(before,)) == [], "only what counts counts"
+
+
+def test_a_whole_trial_without_a_word() -> None:
+    alone, window = engine(users=8, sessions=8), telemetry(SECONDS, trial=1)
+    assert found(alone, workers=1, windows=(window,)) == ["no engine said anything for 29 s at level 8, trial 2"]
+    assert found(alone, workers=1, windows=(window,), trial=0) == []
+    assert found(alone, workers=1, windows=(telemetry(3, trial=1),)) == [], "too short for a word of each"
+
+
+def test_samples_that_did_not_arrive() -> None:
+    why = "samples of worker 1 on host b are missing: it is gone"
+    assert found(engine(), engine("engine-1"), missing=(why, why)) == [why]
 
 
 def test_nobody_said_anything() -> None:

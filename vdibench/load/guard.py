@@ -9,7 +9,7 @@ Only seconds of phase ``steady`` count. One odd second in twenty is nobody's fau
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "CLOCK_SHARE",
     "ENGINE_CPU_RATIO",
     "LOOP_LAG_SECONDS",
+    "MISSING_FACT",
     "WORKER_CPU_RATIO",
     "GuardLimits",
     "limits_for",
@@ -35,6 +36,9 @@ ENGINE_CPU_RATIO = 0.70
 
 WORKER_CPU_RATIO = 0.70
 """Of one core: a worker that is busy starts users and steps late."""
+
+MISSING_FACT = "samples.missing"
+"""The fact of an engine whose worker, on another host, did not hand over all that was recorded: why not."""
 
 CLOCK_SHARE = 0.10
 """Of an objective that clocks may disagree by, as for every verdict."""
@@ -95,21 +99,24 @@ def reasons(
     :param one_way_bounds: what such values are held against, in seconds.
     """
     limits = limits or GuardLimits()
-    engine = tables["engine"]
-    mine = (engine["suite"] == suite) & (engine["phase"] == STEADY)
-    for column, wanted in (("level", level), ("trial", trial)):
-        if wanted is not None:
-            mine &= engine[column] == wanted
-    steady = engine[mine]
-    found = list(_clock(clock_bound_seconds, one_way_bounds))
+    steady = _counted(tables["engine"], suite, level, trial)
+    found = [*_clock(clock_bound_seconds, one_way_bounds), *_not_handed_over(tables, suite)]
     if steady.empty:
         return [*found, "no engine said anything while it counted"]
-    found += _missing(steady, workers)
+    found += _missing(steady, _windows(_counted(tables["resources"], suite, level, trial)), workers)
     # Each trial by itself: what overloads the last of twenty levels must not drown in the other nineteen.
     for (at_level, at_trial), rows in steady.groupby(["level", "trial"]):
         for name, own in rows.groupby("session"):
             found += _overloaded(str(name), own, limits, _place(at_level, at_trial))
     return [*found, *(_unachieved(steady, tables["milestones"], suite) if asked else [])]
+
+
+def _counted(rows: pd.DataFrame, suite: str, level: int | None, trial: int | None) -> pd.DataFrame:
+    mine = (rows["suite"] == suite) & (rows["phase"] == STEADY)
+    for column, wanted in (("level", level), ("trial", trial)):
+        if wanted is not None:
+            mine &= rows[column] == wanted
+    return rows[mine]
 
 
 def _clock(bound_seconds: float, one_way_bounds: Sequence[float]) -> Iterator[str]:
@@ -121,15 +128,34 @@ def _clock(bound_seconds: float, one_way_bounds: Sequence[float]) -> Iterator[st
         )
 
 
-def _missing(steady: pd.DataFrame, workers: int) -> Iterator[str]:
-    for (level, trial), rows in steady.groupby(["level", "trial"]):
+def _not_handed_over(tables: Tables, suite: str) -> Iterator[str]:
+    facts = tables["facts"]
+    mine = facts[(facts["suite"] == suite) & (facts["key"] == MISSING_FACT)]
+    yield from dict.fromkeys(map(str, mine["value"]))
+
+
+def _windows(resources: pd.DataFrame) -> dict[tuple[object, object], float]:
+    """How long each trial counted, by level and trial: telemetry goes on whatever becomes of the engines."""
+    return {
+        (level, trial): float(np.ptp(rows["unix_seconds"].to_numpy()))
+        for (level, trial), rows in resources.groupby(["level", "trial"])
+    }
+
+
+def _missing(steady: pd.DataFrame, windows: Mapping[tuple[object, object], float], workers: int) -> Iterator[str]:
+    heard = steady.groupby(["level", "trial"])
+    for (level, trial), seconds in windows.items():
+        if seconds > _SILENCE_SECONDS and (level, trial) not in heard.groups:
+            yield f"no engine said anything for {seconds:.0f} s at {_place(level, trial)}"
+    for (level, trial), rows in heard:
         names = sorted(rows["session"].unique())
         if len(names) < workers:
             yield f"{len(names)} of {workers} workers answered at {_place(level, trial)}"
-        begin, end = rows["unix_seconds"].min(), rows["unix_seconds"].max()
-        for name, own in rows.groupby("session"):
-            said = np.concatenate(([begin], np.sort(own["unix_seconds"].to_numpy()), [end]))
-            silence = float(np.diff(said).max())
+        said = {str(name): np.sort(own.to_numpy()) for name, own in rows.groupby("session")["unix_seconds"]}
+        # Lengths and not instants: workers elsewhere have clocks of their own.
+        window = max(windows.get((level, trial), 0.0), *(float(np.ptp(own)) for own in said.values()))
+        for name, own in said.items():
+            silence = max(window - float(np.ptp(own)), float(np.diff(own).max(initial=0.0)))
             if silence > _SILENCE_SECONDS:
                 yield f"{name} said nothing for {silence:.0f} s at {_place(level, trial)}"
 

@@ -36,6 +36,7 @@ def tables(
         "resources": pd.DataFrame(resources),
         "engine": pd.DataFrame(engine),
         "milestones": pd.DataFrame(columns=list(TABLES["milestones"].names)),
+        "facts": pd.DataFrame(columns=list(TABLES["facts"].names)),
     }
 
 
