@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -328,3 +329,53 @@ def test_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert native_module() is None
     with pytest.raises(UsageError, match=r"pip install vdibench/load/native"):
         native_module(True)
+
+
+COLLECTED = """
+import gc, socket, sys
+from vdibench_native import Receiver
+try:
+    import _testcapi
+except ImportError:  # a Python that was packaged without what tests it
+    _testcapi = None
+
+receiver, pair = Receiver(), [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+pair[0].bind(("127.0.0.1", 0))
+pair[1].sendto(b"x", pair[0].getsockname())
+lane = receiver.add(pair[0].fileno(), print)
+# Lists in use: the next one is no old one that is used again, so that making it may collect garbage, or fail.
+lists = [[] for _ in range(1000)]
+references = sys.getrefcount(lane)
+round = receiver.round
+if _testcapi is not None:
+    _testcapi.set_nomemory(0, 1)
+    try:
+        round()
+    except MemoryError:
+        pass
+    finally:
+        _testcapi.remove_mem_hooks()
+assert sys.getrefcount(lane) == references
+
+def collecting(phase, info):
+    global lane
+    if phase == "start" and lane is not None:
+        receiver.remove(pair[0].fileno())
+        lane = None
+
+gc.callbacks.append(collecting)
+gc.disable()
+for _ in range(1000):
+    lists.append([])
+gc.set_threshold(1)
+gc.enable()
+found = round()
+gc.disable()
+print("collected", lane, found)
+"""
+
+
+def test_a_socket_that_is_taken_out_while_a_round_begins() -> None:
+    """Making the round's list may fail, and may collect garbage that takes out the only socket that has something."""
+    done = subprocess.run([sys.executable, "-c", COLLECTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "collected None []\n"), done.stderr

@@ -116,7 +116,7 @@ static PyObject *receiver_round(PyObject *object, PyObject *none)
     receiver_t *self = (receiver_t *)object;
     struct epoll_event ready[MOST_READY];
     PyObject *found;
-    int count, failed = 0;
+    int count, failed;
 
     (void)none;
     if (self->epoll < 0 || reading) {
@@ -128,12 +128,11 @@ static PyObject *receiver_round(PyObject *object, PyObject *none)
         return PyErr_SetFromErrno(PyExc_OSError);
     if (count <= 0)
         Py_RETURN_NONE;
-    found = PyList_New(0);
-    if (found == NULL)
-        return NULL;
-    /* Making objects may collect garbage, and that may take sockets out. */
+    /* Making objects may collect garbage, the list of what is found too, and that may take sockets out. */
     for (int i = 0; i < count; i++)
         Py_INCREF((PyObject *)ready[i].data.ptr);
+    found = PyList_New(0);
+    failed = found == NULL;
     reading = 1;
     for (int i = 0; i < count && !failed; i++) {
         lane_t *lane = ready[i].data.ptr;
@@ -149,7 +148,7 @@ static PyObject *receiver_round(PyObject *object, PyObject *none)
     for (int i = 0; i < count; i++)
         Py_DECREF((PyObject *)ready[i].data.ptr);
     if (failed) {
-        Py_DECREF(found);
+        Py_XDECREF(found);
         return NULL;
     }
     return found;
