@@ -12,6 +12,8 @@ from standin import StandIn
 from standin_websocket import WebSocketStandIn
 
 from vdibench.client import DesktopSession, InputKind, SessionOptions
+from vdibench.client.gestures import Gestures
+from vdibench.client.input import InputProbe
 from vdibench.errors import StreamLost, UsageError
 from vdibench.records import Display
 from vdibench.selkies import Role
@@ -91,6 +93,20 @@ async def test_a_measured_key_waits_until_the_typed_ones_were_seen(
         await session.type_text("abc", characters_per_second=20.0)
         record = await session.press(InputKind.KEY)
     assert record.photon_unix_seconds - record.sent_unix_seconds >= 0.498
+
+
+async def test_no_gesture_begins_while_a_photon_is_waited_for() -> None:
+    sent: list[str] = []
+    probe = InputProbe(sent.append, (1, 1))
+    hands = Gestures(sent.append, (320, 180), probe)
+    acts = (hands.type_text("a", 20.0), hands.click(), hands.scroll(-1), hands.move([(1, 2)], 0.0))
+    async with probe.aside():  # the turn, as a measured event has it until its photon came
+        begun = [asyncio.create_task(act) for act in acts]
+        for _ in range(5):
+            await asyncio.sleep(0)  # all of them come as far as they may
+        assert sent == []
+    await asyncio.gather(*begun)
+    assert {"kd,97", "m,320,180,1,0", "m,320,180,8,1", "m,1,2,0,0"} <= set(sent)
 
 
 async def test_over_the_websocket_as_well(

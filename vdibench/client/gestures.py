@@ -90,10 +90,11 @@ class Gestures:
 
         :raises ConnectionError: the channel is closed.
         """
-        for _ in range(abs(steps)):
-            for verb in wheel(*self._position, down=steps < 0):
-                self._send(verb)
-            await asyncio.sleep(NOTCH_SECONDS)  # the pace of a wheel
+        async with self._probe.aside():  # no patch is the wheel's
+            for _ in range(abs(steps)):
+                for verb in wheel(*self._position, down=steps < 0):
+                    self._send(verb)
+                await asyncio.sleep(NOTCH_SECONDS)  # the pace of a wheel
 
     async def move(self, path: Sequence[Point], seconds: float, *, drag: bool = False) -> None:
         """Move the pointer along ``path`` evenly in time, a position a frame at most; ``drag`` holds the left button.
