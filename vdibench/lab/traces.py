@@ -15,6 +15,8 @@ import socket
 import time
 from pathlib import Path
 
+from vdibench.lab.cluster.cgroups import cgroup_name, remove_cgroups
+
 __all__ = [
     "LOCK_FILE",
     "MARK_FILE",
@@ -123,6 +125,8 @@ def sweep(directory: Path, mark: str, *, spare: frozenset[int] = frozenset()) ->
         began = time.time()
     servers = kill_marked(mark, spare=spare) | _noted_x_servers(directory)
     remove_x_files(servers, began)
+    if mark:
+        remove_cgroups(cgroup_name(mark))
     remove_directory(directory)
 
 

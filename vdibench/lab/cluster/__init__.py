@@ -1,0 +1,4 @@
+"""A real Kubernetes on this machine, in namespaces of its own. Linux only, as root.
+
+See ``docs/howto/cluster-lab.md``.
+"""

@@ -1,0 +1,78 @@
+"""A few questions to the API server of a cluster lab, while it comes up. Asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from vdibench.lab.cluster.addresses import NODE, Addresses
+
+__all__ = ["ApiClient", "http_answers"]
+
+_LOOK_SECONDS = 0.05
+_ANSWER_SECONDS = aiohttp.ClientTimeout(total=5)
+
+
+class ApiClient:
+    """The administrator's view."""
+
+    def __init__(self, pki: Path, addresses: Addresses) -> None:
+        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        self._session = aiohttp.ClientSession(
+            addresses.api, connector=aiohttp.TCPConnector(ssl=context), timeout=_ANSWER_SECONDS
+        )
+
+    async def get(self, path: str) -> Any | None:
+        """What is there: parsed JSON, or the text of what is none; None where there is nothing yet."""
+        try:
+            async with self._session.get(path) as answer:
+                if not answer.ok:
+                    return None
+                return await answer.json() if "json" in answer.content_type else await answer.text()
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+
+    async def until(self, path: str, holds: Callable[[Any], bool] = lambda answer: True) -> None:
+        """Return when something is there of which that holds."""
+        while True:
+            answer = await self.get(path)
+            if answer is not None and holds(answer):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)  # everything here comes up in seconds; nothing would tell
+
+    async def node_ready(self) -> None:
+        """Return when the node takes pods."""
+        await self.until(f"/api/v1/nodes/{NODE}", _is_ready)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+
+def _is_ready(node: Any) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+async def http_answers(url: str) -> None:
+    """Return when something answers there with success."""
+    async with aiohttp.ClientSession(timeout=_ANSWER_SECONDS) as session:
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    if answer.ok:
+                        return
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(_LOOK_SECONDS)  # it comes up in a second
