@@ -5,6 +5,7 @@ Built apart by module set, so that a new version of one add-on does not build Ku
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -15,10 +16,10 @@ from pathlib import Path
 
 from vdibench.errors import LabError
 from vdibench.lab.cluster.toolchain import go_environment, go_program
-from vdibench.lab.cluster.versions import GO, GO_MODULES, KUBERNETES, GoModule
+from vdibench.lab.cluster.versions import GO, GO_MODULES, KUBERNETES, GoFiles, GoModule
 from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["binaries", "build_name", "module_folder"]
+__all__ = ["binaries", "build_name", "module_files", "module_folder"]
 
 _PINS = ("go.mod", "go.sum", "tools.go")
 _SHOWN_LINES = 3
@@ -48,6 +49,34 @@ def binaries(
         folder = entry(cache_root() / "cluster", build_name(module), partial(_build, module, say))
         found.update({name: folder / name for name, _ in module.commands})
     return found
+
+
+def module_files(wanted: GoFiles, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """Those files of a module, by name; fetched now when they are not kept.
+
+    :raises LabError: the module cannot be fetched, or is not the one that was pinned.
+    """
+
+    def fetch(into: Path) -> None:
+        say(f"fetching {wanted.name}")
+        go = go_program(say)
+        command = [str(go), "mod", "download", "-json", f"{wanted.module}@{wanted.version}"]
+        done = subprocess.run(command, cwd=into, env=go_environment(go), capture_output=True, text=True, check=False)
+        found = json.loads(done.stdout or "{}")
+        if done.returncode or "Dir" not in found:
+            said = found.get("Error") or done.stderr.strip().replace("\n", " / ") or f"exit {done.returncode}"
+            raise LabError(f"cannot fetch {wanted.module}: {said}", "check that a Go module proxy can be reached")
+        if found["Sum"] != wanted.checksum:
+            raise LabError(f"{wanted.module} {wanted.version} is not what it was", "find out who changed it, and why")
+        for pattern in wanted.patterns:
+            files = list(Path(found["Dir"]).glob(pattern))
+            if not files:
+                raise LabError(f"{wanted.module} {wanted.version} has no {pattern}", "name the files that it has")
+            for file in files:
+                shutil.copyfile(file, into / file.name)
+
+    made_from = (wanted.module, wanted.version, wanted.checksum, *wanted.patterns)
+    return sorted(entry(cache_root() / "cluster", entry_name(wanted.name, made_from), fetch).iterdir())
 
 
 def _build(module: GoModule, say: Callable[[str], None], into: Path) -> None:

@@ -164,7 +164,7 @@ async def _run(options: argparse.Namespace) -> int:
 def _arrange(options: argparse.Namespace) -> None:
     for name in ("pki", "logs", "containerd"):
         (options.directory / name).mkdir(mode=0o755)
-    arrange(options.packages, options.directory)
+    arrange(options.packages, options.directory, keep=(options.store,))
     mask_kernel_settings(options.directory)
     lay_store(options.store, options.directory / "containerd")
     make_cgroups(cgroup_name(os.environ[MARK_VARIABLE]))

@@ -8,13 +8,46 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from vdibench.errors import LabError
 from vdibench.lab.cluster.mounts import bind
+from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["lay_store"]
+__all__ = ["image_store", "lay_store"]
 
 _SNAPSHOTS = Path("io.containerd.snapshotter.v1.overlayfs") / "snapshots"
+
+
+def image_store(packages: Path, archives: Mapping[str, Path], say: Callable[[str], None] = lambda line: None) -> Path:
+    """A containerd root with those images; made now if there is none of exactly them.
+
+    :param packages: the unpacked programs of the node, containerd among them.
+    :param archives: digest -> archive of an image.
+    :raises LabError: an image cannot be imported.
+    """
+
+    def make(folder: Path) -> None:
+        say(f"importing {len(archives)} images (once)")
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="vdibench-import-", dir=folder.parent) as scratch:
+            line = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+            line += ["--mount-proc", sys.executable, "-m", "vdibench.lab.cluster.importing"]
+            line += ["--packages", str(packages), "--root", str(folder), "--scratch", scratch]
+            line += [str(archive) for archive in archives.values()]
+            done = subprocess.run(line, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = done.stderr.strip().splitlines()
+            raise LabError(said[-1] if said else f"the import ended with {done.returncode}", "see above")
+        say(f"imported {len(archives)} images in {time.monotonic() - began:.0f} s")
+
+    name = entry_name("images", (str(packages), *sorted(archives)))
+    return entry(cache_root() / "cluster", name, make)
 
 
 def lay_store(store: Path, root: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["GO", "GO_MODULES", "KUBERNETES", "GoModule", "Toolchain"]
+__all__ = ["GO", "GO_FILES", "GO_MODULES", "KUBERNETES", "GoFiles", "GoModule", "Toolchain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,22 @@ class GoModule:
     requires: tuple[tuple[str, str], ...]
     commands: tuple[tuple[str, str], ...]
     staging: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GoFiles:
+    """Files that a module carries beside its program.
+
+    :param name: what they are called here.
+    :param checksum: of the module, as ``go.sum`` has it.
+    :param patterns: which files, below the module's folder.
+    """
+
+    name: str
+    module: str
+    version: str
+    checksum: str
+    patterns: tuple[str, ...]
 
 
 GO = Toolchain("1.26.6", (1, 26), "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff")
@@ -80,4 +96,37 @@ GO_MODULES = (
         commands=(("local-path-provisioner", "github.com/rancher/local-path-provisioner"),),
     ),
     GoModule("helm", requires=(("helm.sh/helm/v3", "v3.22.0"),), commands=(("helm", "helm.sh/helm/v3/cmd/helm"),)),
+)
+
+_TRAEFIK_REFERENCE = "docs/content/reference/dynamic-configuration"
+
+GO_FILES = (
+    GoFiles(
+        # What a played node and pod do: kwok has none built in. Leases carry the heartbeat, status is seldom written.
+        "kwok-stages",
+        "sigs.k8s.io/kwok",
+        "v0.8.0",
+        "h1:OTIOTwgROqPMovcTwxICx2eYQ4AwLpSx5EpjbDKF4SQ=",
+        tuple(
+            f"kustomize/stage/{kind}.yaml"
+            for kind in ("node/fast/node-*", "node/heartbeat-with-lease/node-*", "pod/fast/pod-*")
+        ),
+    ),
+    GoFiles(
+        "traefik-crds",
+        "github.com/traefik/traefik/v3",
+        "v3.7.13",
+        "h1:T8wy9KuaFzCkmXCqAzDy7t73pBDR1DHrJe3pqXpNXTw=",
+        (f"{_TRAEFIK_REFERENCE}/traefik.io_*.yaml",),
+    ),
+    GoFiles(
+        "prometheus-operator-crds",
+        "github.com/prometheus-operator/prometheus-operator",
+        "v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        tuple(
+            f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml"
+            for kind in ("podmonitors", "probes", "prometheusrules", "scrapeconfigs", "servicemonitors")
+        ),
+    ),
 )
