@@ -179,6 +179,49 @@ def test_whatever_comes_and_is_decrypted(seed: int, frames: int, batches: list[i
     assert ours == plain
 
 
+async def over_two(steps: list[Step], chance: random.Random, *, authenticate: bool) -> tuple[Watched, Watched, int]:
+    """What came on the wire, and the same by two sockets of a session, of which a round hears either first."""
+    plain = Watched(Mode.METER, authenticate=authenticate)
+    ours = Watched(Mode.METER, native=vdibench_native, authenticate=authenticate)
+    video: Any = ours.reception.video
+    late, used = 0, 0
+    with host(ours) as one, host(ours) as other:
+        left = list(steps)
+        while left:
+            events: dict[HostSocket, list[Any]] = {one: [], other: []}
+            for _, packet, arrival in left[: chance.randint(1, 40)]:
+                left.pop(0)
+                plain.reception.datagram(packet, arrival)
+                used = 1 - used if chance.random() < 0.1 else used
+                through = (one, other)[used]
+                lane: Any = through._lane
+                events[through] += lane.feed(packet, arrival)
+            for through in chance.sample([one, other], 2):
+                runs = [event for event in events[through] if isinstance(event, vdibench_native.Run)]
+                late += bool(runs) and runs[0].sequence != video._gaps.next
+                through._read_for_us(events[through])
+        for watched in (plain, ours):
+            watched.said()  # what is still added up is taken
+            watched.reception.close()
+    return plain, ours, late
+
+
+@pytest.mark.parametrize("authenticate", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_two_sockets_of_a_session_in_one_round(seed: int, authenticate: bool) -> None:
+    """Every frame is what it was on the wire. Requests are not: what is heard late looks lost for a moment."""
+    chance = random.Random(seed)
+    steps = [step for step in trace(chance, 300, 1.0) if step[1] and 128 <= step[1][0] <= 191]
+    plain, ours, late = asyncio.run(over_two(steps, chance, authenticate=authenticate))
+    assert late > 5, "or nothing was tested"
+    arrivals = ("first_arrival_unix_seconds", "arrival_unix_seconds")
+    for name in ("timestamp", "packets", "size_bytes", "key", "complete", *arrivals):
+        assert [getattr(frame, name) for frame in ours.frames] == [getattr(frame, name) for frame in plain.frames]
+    counted, wire = ours.said()["video"], plain.said()["video"]
+    assert (counted.packets_received, counted.packets_lost) == (wire.packets_received, 0)
+    assert counted.bytes_received == wire.bytes_received
+
+
 @pytest.mark.parametrize("authenticate", [False, True])
 def test_a_quiet_stream_is_added_up_by_whole_frames(authenticate: bool) -> None:
     """The native receiver does the work, or the properties above would prove nothing."""

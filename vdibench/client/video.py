@@ -173,7 +173,10 @@ class VideoStream(MediaStream):
         """Account for what a lane added up."""
         if self._run.packets:
             self._account()
-        (_, timestamp, packets, size, first_size, first, last, begins, ends, head, tail, key) = run
+        (sequence, timestamp, packets, size, first_size, first, last, begins, ends, head, tail, key) = run
+        if sequence != self._gaps.next:
+            self._take_apart(run)
+            return
         self._gaps.passed(packets)
         if begins:
             self._timestamp = timestamp
@@ -185,6 +188,30 @@ class VideoStream(MediaStream):
         if tail and not (begins and packets == 1):
             self._read_times(tail, parse_header(tail))
         self._assembler.add_run(timestamp, packets, size, first_size, (first, last), begins=begins, ends=ends, key=key)
+
+    def _take_apart(self, run: Run) -> None:
+        """Take what a lane added up packet by packet: it is not what comes next. Another socket of the session was read
+        in the same round, and heard first.
+
+        Of packets between the first and the last nobody knows size and arrival: they have the mean, and the last one's.
+        """
+        self._end_run()
+        (begin, timestamp, packets, size, first_size, first, last, _, ends, head, tail, key) = run
+        share, more = divmod(size - first_size, max(1, packets - 1))
+        for number in range(packets):
+            sequence, marker = (begin + number) & _MASK, ends and number == packets - 1
+            arrival = first if number == 0 else last
+            own = first_size if number == 0 else share + (number <= more)
+            if not self._gaps.arrived(sequence, arrival):
+                continue
+            self._meter.add(self.ssrc, sequence, timestamp, own, arrival)
+            self._timestamp = timestamp
+            for known in (head,) * (number == 0) + (tail,) * marker:
+                if known:
+                    self._read_times(known, parse_header(known))
+            self._assemble(MediaPacket(sequence, timestamp, marker, arrival, b"", own, key, False))
+            if self._gaps.hole:
+                self._ask_again(arrival)
 
     def _end_run(self) -> None:
         """Account for what was added up, here and by a lane, and add up no more."""
