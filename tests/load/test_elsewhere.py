@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 
 from vdibench.errors import ProtocolViolation, StoreError
 from vdibench.load.driver import LoadDriver, LoadOptions
+from vdibench.load.guard import reasons
+from vdibench.load.health import this_host
 from vdibench.load.parcels import LARGEST_BYTES, PIECE_BYTES, Assembly, pieces
 from vdibench.load.roster import ROSTER_VARIABLE, Roster, write_roster
 from vdibench.load.spool import PROOF_PREFIX, open_folder, sees_run
@@ -172,3 +175,82 @@ def test_samples_of_a_worker_elsewhere_reach_the_run_folder(
     assert not frames.duplicated().any()
     assert list(spools.glob("vdibench-spool-*")) == [], "nothing stays on the worker's host"
     assert list(run_folder.path.glob(f"{PROOF_PREFIX}*")) == []
+
+
+def test_samples_that_do_not_arrive_make_the_run_invalid(
+    desktops: Callable[[int], list[Desktop]], run_folder: RunFolder, tmp_path: Path
+) -> None:
+    roster, spools, port = tmp_path / "roster.json", tmp_path / "spools", free_port()
+    spools.mkdir()
+    ours = desktops(1)
+    write_roster(roster, Roster("/nowhere/run", SUITE, tuple(ours), controlled=True))
+    options = LoadOptions(workers=0, remote_workers=1, port=port, spawn_rate=10.0)
+    with worker_elsewhere(roster, port, spools) as process:
+        with LoadDriver(run_folder.path, ours, options, suite=SUITE) as driver:
+            driver.move(level=1, trial=0, phase="steady")
+            assert driver.scale(1) == {}
+            assert driver.hold(1.0) == {}
+            process.kill()
+            process.wait()
+        assert driver.missing == [f"samples of worker 0 on {this_host()} are missing: it is gone"]
+    found = reasons(Recording.open(run_folder.path).tables, suite=SUITE, workers=1)
+    assert driver.missing[0] in found
+
+
+GATHERING = """
+import json, sys
+import gevent
+from locust.env import Environment  # patches the interpreter
+from types import SimpleNamespace
+from vdibench.load.master import MasterSide
+from vdibench.load.roster import Roster
+from vdibench.records import Desktop, Endpoint
+
+environment = Environment(user_classes=[])
+runner = environment.create_local_runner()
+master = MasterSide(environment, runner, Roster(sys.argv[1], "x", (Desktop("a", Endpoint("http://x")),)), lambda: None)
+said, asked = [], []
+master._control = SimpleNamespace(say=said.append)
+
+
+def finish(environment, msg, **rest):
+    asked.append(msg.type)
+    if sys.argv[2] == "fault":
+        runner.send_message("vdibench_fault", {"kind": "LoadError", "cause": "the disk is full", "remedy": "-"})
+    elif sys.argv[2] == "finished":
+        gevent.spawn_later(0.2, runner.send_message, "vdibench_finished", {})
+
+
+runner.register_message("vdibench_finish", finish)
+hello = {"index": 3, "pid": 1, "identity": "", "host": "elsewhere", "engine_pid": 2, "ships": True}
+runner.send_message("vdibench_hello", hello)
+gevent.joinall([gevent.spawn(master.gather), gevent.spawn(master.gather)])
+master.gather()
+once = len(asked)
+if sys.argv[2] == "finished":
+    runner.send_message("vdibench_lease", {"ticket": 1})
+    master.gather()
+missing = [message["why"] for message in said if message["say"] == "missing"]
+print(json.dumps([once, len(asked), missing, environment.process_exit_code]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked", "missing", "code"),
+    [
+        ("finished", 2, [], None),
+        ("nothing", 1, ["samples of worker 3 on elsewhere are missing: it is gone"], 1),
+        ("fault", 1, ["samples of worker 3 on elsewhere are missing: the disk is full"], 1),
+    ],
+)
+def test_samples_are_gathered_once_for_what_there_is(
+    answer: str, asked: int, missing: list[str], code: int | None, run_folder: RunFolder
+) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", GATHERING, str(run_folder.path), answer],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=90,
+    )
+    assert json.loads(said.stdout.splitlines()[-1]) == [1, asked, missing, code]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from commands import LoadCommand, until
 
 from vdibench.load import live
 from vdibench.load.histograms import Distribution
+from vdibench.load.kept import KEPT_SECONDS, KeptSeconds
 from vdibench.load.messages import EngineSecond
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -138,6 +139,13 @@ def second(engine: str, at: float, **changes: Any) -> EngineSecond:
     return EngineSecond(engine, at, **{"sessions": 2, "users": 2, "frames": 60, **changes})
 
 
+def kept(seconds: Iterable[EngineSecond]) -> KeptSeconds:
+    found = KeptSeconds()
+    for one in seconds:
+        found.append(one)
+    return found
+
+
 def test_engines_are_added_up_and_percentiles_merged() -> None:
     early, late = Distribution(), Distribution()
     early.add(np.full(100, 0.010))
@@ -148,7 +156,7 @@ def test_engines_are_added_up_and_percentiles_merged() -> None:
         for at in range(10)
         for engine, found, lag in (("engine-0", early, 0.001), ("engine-1", late, 0.004))
     ]
-    found = live.state(seconds, 1009.5)
+    found = live.View(kept(seconds)).state(1009.5)
     assert (found["users"], found["sessions"], found["freezes"]) == (4, 4, 0)
     assert found["frames_per_second"] == pytest.approx(30, rel=0.1)
     assert found["latencies"][name]["p50"] == pytest.approx(0.010, rel=0.002)
@@ -159,11 +167,44 @@ def test_engines_are_added_up_and_percentiles_merged() -> None:
 
 def test_an_engine_that_is_silent_is_not_there() -> None:
     seconds = [second("engine-0", 1000.0), second("engine-1", 1009.0)]
-    assert [engine["engine"] for engine in live.state(seconds, 1010.0)["engines"]] == ["engine-1"]
+    assert [engine["engine"] for engine in live.View(kept(seconds)).state(1010.0)["engines"]] == ["engine-1"]
 
 
 def test_nothing_yet_is_no_data_and_no_error() -> None:
-    found = live.state([], 1000.0)
+    found = live.View(kept([])).state(1000.0)
     assert (found["users"], found["sessions"], found["frames_per_second"]) == (0, 0, None)
     assert json.loads(json.dumps(found)) == found
     assert live.sentence([], 1000.0) == "0 of 0 show video"
+
+
+def test_each_engine_keeps_its_own_seconds_and_totals_never_fall() -> None:
+    engines, log, totals = 8, KeptSeconds(), []
+    view = live.View(log)
+    for at in range(2 * KEPT_SECONDS):
+        for engine in range(engines):
+            log.append(second(f"engine-{engine}", 1000.0 + at, freezes=1))
+        if at % 100 == 99:
+            totals.append(view.figures(1000.0 + at)["freezes_total"])
+    assert totals == [engines * 100 * part for part in range(1, 2 * KEPT_SECONDS // 100 + 1)]
+    assert [one.unix_seconds for one in log if one.engine == "engine-7"] == [
+        1000.0 + at for at in range(KEPT_SECONDS, 2 * KEPT_SECONDS)
+    ]
+    assert len(view.state(1000.0 + 2 * KEPT_SECONDS)["history"]) == live.HISTORY_SECONDS - 1
+
+
+def test_a_second_of_the_past_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    plain = live._row
+    monkeypatch.setattr(live, "_row", lambda at, parts: made.append(at) or plain(at, parts))
+    log = kept(second("engine-0", 1000.0 + at) for at in range(100))
+    view = live.View(log)
+    first = view.state(1099.5)
+    assert len(made) == 100
+    assert view.state(1099.5) == first
+    assert len(made) == 100
+    log.append(second("engine-1", 1099.2))
+    log.append(second("engine-0", 1100.0))
+    rows = view.state(1100.0)["history"]
+    assert made[100:] == [1099, 1100], "one that another engine added to, and the new one"
+    assert rows[-2]["sessions"] == 4
+    assert rows[:-2] == first["history"][:-1]

@@ -26,7 +26,7 @@ from vdibench.load.messages import EngineSecond
 from vdibench.load.options import LoadOptions
 from vdibench.load.processes import LineReader, LocustProcess, end_all
 from vdibench.load.roster import PRIVATE_PREFIX, ROSTER_VARIABLE, Roster, write_roster
-from vdibench.load.spool import PROOF_PREFIX
+from vdibench.load.spool import PROOF_PREFIX, note_missing
 from vdibench.load.standing import Standing
 from vdibench.records import Desktop
 from vdibench.store import RunFolder
@@ -306,9 +306,15 @@ class LoadDriver:
 
     @property
     def seconds(self) -> list[EngineSecond]:
-        """What engines said of their seconds, the last hour of it."""
+        """What engines said of their seconds, the last ten minutes of each."""
         with self._changed:
             return list(self._state.seconds)
+
+    @property
+    def missing(self) -> list[str]:
+        """A sentence for each worker elsewhere whose samples did not all arrive; all are known once it is closed."""
+        with self._changed:
+            return [why for _, why in sorted(self._state.missing.items())]
 
     @property
     def pids(self) -> dict[str, list[int]]:
@@ -352,6 +358,8 @@ class LoadDriver:
             self._keep_logs(processes)
             shutil.rmtree(self._private, ignore_errors=True)
             self._proof.unlink(missing_ok=True)
+        if self._state.missing:
+            note_missing(self._folder, self._suite, self._state.missing, self._secrets)
         if killed:
             self._say("an engine did not end by itself and was ended")
 

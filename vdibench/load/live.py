@@ -1,4 +1,4 @@
-"""What a load looks like now: engines' latest seconds put together, as a document of plain values. Pure.
+"""What a load looks like now: engines' latest seconds put together, as a document of plain values. No I/O.
 
 Percentiles come from merged histograms, right to within a thousandth of their value; verdicts come from raw samples.
 """
@@ -11,12 +11,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vdibench.load.histograms import Distribution, merged
+from vdibench.load.kept import KeptSeconds
 from vdibench.load.messages import EngineSecond
 
-__all__ = ["WINDOW_SECONDS", "latest", "sentence", "state"]
+__all__ = ["HISTORY_SECONDS", "WINDOW_SECONDS", "View", "latest", "sentence"]
 
 WINDOW_SECONDS = 10.0
 """Over which percentiles are taken."""
+
+HISTORY_SECONDS = 120
+"""So much of the past has a row a second."""
 
 # An engine that was silent for so long is not there; it says a second a second.
 _GONE_SECONDS = 5.0
@@ -30,15 +34,52 @@ def latest(seconds: Iterable[EngineSecond], now: float) -> dict[str, EngineSecon
     return {name: found[name] for name in sorted(found) if now - found[name].unix_seconds <= _GONE_SECONDS}
 
 
-def state(seconds: Sequence[EngineSecond], now: float, *, history_seconds: int = 120) -> dict[str, Any]:
-    """The load at ``now`` (Unix seconds): totals, latencies of the last ten seconds, engines, a row a second.
+class View:
+    """Looks at what is kept, for as many as ask: a second of the past is put together once.
 
-    Values that were not measured are None.
+    :param kept: what engines said; more may come at any time.
     """
+
+    def __init__(self, kept: KeptSeconds) -> None:
+        self._kept = kept
+        # By second: how many engines had said theirs, and the row.
+        self._rows: dict[int, tuple[int, dict[str, Any]]] = {}
+
+    def state(self, now: float) -> dict[str, Any]:
+        """The load at ``now`` (Unix seconds): totals, latencies of the last ten seconds, engines, a row a second.
+
+        Values that were not measured are None.
+        """
+        return {**self.figures(now), "history": self._history(now)}
+
+    def figures(self, now: float) -> dict[str, Any]:
+        """The same without the past."""
+        return {**_figures(self._kept.since(now - WINDOW_SECONDS), now), "freezes_total": self._kept.freezes}
+
+    def engines(self, now: float) -> list[dict[str, Any]]:
+        """A row an engine alone."""
+        return [_engine(second, now) for second in latest(self._kept.since(now - _GONE_SECONDS), now).values()]
+
+    def _history(self, now: float) -> list[dict[str, Any]]:
+        by_second: defaultdict[int, list[EngineSecond]] = defaultdict(list)
+        for second in self._kept.since(now - HISTORY_SECONDS):
+            if second.unix_seconds <= now:
+                by_second[math.floor(second.unix_seconds)].append(second)
+        rows = {}
+        for at, parts in sorted(by_second.items()):
+            known, row = self._rows.get(at, (0, {}))
+            rows[at] = (len(parts), row if known == len(parts) else _row(at, parts))
+        self._rows = rows
+        return [row for _, row in rows.values()]
+
+
+def _figures(seconds: Sequence[EngineSecond], now: float) -> dict[str, Any]:
     engines = latest(seconds, now)
     window = [second for second in seconds if now - WINDOW_SECONDS < second.unix_seconds <= now]
     covered = max(1.0, min(WINDOW_SECONDS, now - min((second.unix_seconds for second in window), default=now) + 1.0))
-    distributions = merged(second.histograms for second in window)
+    distributions = merged(
+        {name: second.histograms[name] for name in _LATENCIES if name in second.histograms} for second in window
+    )
     shown = sum(second.sessions for second in engines.values())
     frames = sum(second.frames for second in window)
     return {
@@ -47,11 +88,9 @@ def state(seconds: Sequence[EngineSecond], now: float, *, history_seconds: int =
         "sessions": shown,
         "frames_per_second": frames / covered / shown if shown else None,
         "freezes": sum(second.freezes for second in window),
-        "freezes_total": sum(second.freezes for second in seconds),
         "bits_per_second": 8 * sum(second.bytes_received for second in window) / covered,
         "latencies": {name: _percentiles(distributions[name]) for name in _LATENCIES if name in distributions},
         "engines": [_engine(second, now) for second in engines.values()],
-        "history": _history(seconds, now, history_seconds),
     }
 
 
@@ -72,32 +111,24 @@ def _engine(second: EngineSecond, now: float) -> dict[str, Any]:
     }
 
 
-def _history(seconds: Sequence[EngineSecond], now: float, length: int) -> list[dict[str, Any]]:
-    by_second: defaultdict[int, list[EngineSecond]] = defaultdict(list)
-    for second in seconds:
-        if now - length < second.unix_seconds <= now:
-            by_second[math.floor(second.unix_seconds)].append(second)
-    rows = []
-    for at, parts in sorted(by_second.items()):
-        shown = sum(part.sessions for part in parts)
-        frames = sum(part.frames for part in parts)
-        name = "glass_to_glass_seconds"
-        latency = merged({name: part.histograms[name]} for part in parts if name in part.histograms).get(name)
-        lags = [part.loop_lag_p99_seconds for part in parts if not math.isnan(part.loop_lag_p99_seconds)]
-        rows.append(
-            {
-                "unix_seconds": at,
-                "users": sum(max(0, part.users) for part in parts),
-                "sessions": shown,
-                "frames_per_second": frames / shown if shown else None,
-                "freezes": sum(part.freezes for part in parts),
-                "p50": _number(latency.percentile(50)) if latency is not None else None,
-                "p95": _number(latency.percentile(95)) if latency is not None else None,
-                "loop_lag_p99_seconds": max(lags, default=None),
-                "cpu_ratio": _number(sum(part.cpu_ratio for part in parts)),
-            }
-        )
-    return rows
+def _row(at: int, parts: Sequence[EngineSecond]) -> dict[str, Any]:
+    shown = sum(part.sessions for part in parts)
+    frames = sum(part.frames for part in parts)
+    name = "glass_to_glass_seconds"
+    latency = merged({name: part.histograms[name]} for part in parts if name in part.histograms).get(name)
+    found = latency.percentiles((50.0, 95.0)) if latency is not None else {}
+    lags = [part.loop_lag_p99_seconds for part in parts if not math.isnan(part.loop_lag_p99_seconds)]
+    return {
+        "unix_seconds": at,
+        "users": sum(max(0, part.users) for part in parts),
+        "sessions": shown,
+        "frames_per_second": frames / shown if shown else None,
+        "freezes": sum(part.freezes for part in parts),
+        "p50": _number(found.get(50.0, math.nan)),
+        "p95": _number(found.get(95.0, math.nan)),
+        "loop_lag_p99_seconds": max(lags, default=None),
+        "cpu_ratio": _number(sum(part.cpu_ratio for part in parts)),
+    }
 
 
 def _number(value: float) -> float | None:
@@ -106,7 +137,7 @@ def _number(value: float) -> float | None:
 
 def sentence(seconds: Sequence[EngineSecond], now: float) -> str:
     """The same in a few words, for a line of progress."""
-    found = state(seconds, now, history_seconds=0)
+    found = _figures(seconds, now)
     words = [f"{found['sessions']} of {found['users']} show video"]
     if found["frames_per_second"] is not None:
         words.append(f"{found['frames_per_second']:.0f} frames/s each")

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
+import gevent.lock
 import gevent.queue
 from locust.runners import STATE_STOPPED, STATE_STOPPING
 
 from vdibench.errors import VdibenchError, WorkerLost
 from vdibench.load.control import ControlLine, open_control_line, watch_parent
 from vdibench.load.health import this_host
+from vdibench.load.kept import KeptSeconds
 from vdibench.load.leases import Leases
 from vdibench.load.messages import EngineSecond, Failure
 from vdibench.load.roster import Roster, forget_roster
 from vdibench.load.shipping import Receiver
 from vdibench.store.processes import is_alive
 
-__all__ = ["KEPT_SECONDS", "MasterSide", "WorkerSeen"]
+__all__ = ["MasterSide", "WorkerSeen"]
 
 _LOG = logging.getLogger(__name__)
-KEPT_SECONDS = 3600
-"""So many seconds of engines are kept for whoever looks on."""
-
 _LOOK_SECONDS = 0.25
 # A worker elsewhere says something every second. Three in a row may be late on a host that is full; more are not.
 _SILENCE_SECONDS = 4.0
@@ -57,13 +55,13 @@ class MasterSide:
 
     :param runner: Locust's, of a master or of a process that is all in one.
     :param stop_web: ends the web page, where there is one.
-    :ivar seconds: what engines said, the latest last.
+    :ivar seconds: what engines said of late.
     :ivar fault: what ended the load before its time; None while nothing did.
     """
 
     def __init__(self, environment: Any, runner: Any, roster: Roster, stop_web: Callable[[], None]) -> None:
         self.roster = roster
-        self.seconds: deque[EngineSecond] = deque(maxlen=KEPT_SECONDS)
+        self.seconds = KeptSeconds()
         self.fault: VdibenchError | None = None
         self.workers: dict[str, WorkerSeen] = {}
         self._environment = environment
@@ -74,6 +72,8 @@ class MasterSide:
         self._placed: set[str] = set()
         self._receiver: Receiver | None = None
         self._unfinished: set[str] = set()
+        self._gathering = gevent.lock.RLock()
+        self._gathered = False
         self._scales: gevent.queue.Queue = gevent.queue.Queue()
         self._ending = False
         for name, listener in (
@@ -155,9 +155,7 @@ class MasterSide:
         while not self._ending:
             gevent.sleep(_LOOK_SECONDS)  # Locust tells of none of it
             for worker in tuple(self.workers.values()):
-                silent = time.monotonic() - worker.heard
-                gone = not is_alive(worker.pid, worker.identity) if worker.host == here else silent > _SILENCE_SECONDS
-                if not gone:
+                if not _is_gone(worker, here):
                     suspects.discard(worker.node)
                 elif worker.node not in suspects:
                     suspects.add(worker.node)  # its farewell may still be on its way
@@ -166,6 +164,8 @@ class MasterSide:
 
     def _lost(self, worker: WorkerSeen) -> None:
         del self.workers[worker.node]
+        if worker.ships:
+            self._miss(worker, "it is gone")
         over = self._runner.state in {STATE_STOPPING, STATE_STOPPED}
         if over and worker.node not in self._runner.clients:
             return  # it was told to quit, and said so
@@ -178,9 +178,12 @@ class MasterSide:
             )
         )
 
-    def _second(self, environment: Any, msg: Any, **rest: Any) -> None:
-        if (worker := self.workers.get(msg.node_id)) is not None:
+    def _heard_of(self, node: str) -> None:
+        if (worker := self.workers.get(node)) is not None:
             worker.heard = time.monotonic()
+
+    def _second(self, environment: Any, msg: Any, **rest: Any) -> None:
+        self._heard_of(msg.node_id)
         self.seconds.append(EngineSecond.of(msg.data))
         self._say("second", **msg.data)
 
@@ -194,6 +197,7 @@ class MasterSide:
     # samples of workers elsewhere
 
     def _part(self, environment: Any, msg: Any, **rest: Any) -> None:
+        self._heard_of(msg.node_id)
         try:
             if self._receiver is None:
                 self._receiver = Receiver(self.roster)
@@ -208,16 +212,40 @@ class MasterSide:
         self._unfinished.discard(msg.node_id)
 
     def gather(self) -> None:
-        """Wait until workers elsewhere have handed over what they recorded; bounded. Before the load ends."""
+        """Wait until workers elsewhere have handed over what they recorded; bounded, and once for what there is.
+
+        Before the load ends. Whoever did not is told to the driver, which makes the run invalid.
+        """
+        with self._gathering:  # a test that stops and a driver that wants to quit come at one time
+            if self._gathered:
+                return
+            self._gathered = True
+            self._gather()
+
+    def _gather(self) -> None:
         self._unfinished = {worker.node for worker in self.workers.values() if worker.ships}
         for node in self._unfinished:
             self._runner.send_message("vdibench_finish", {}, self._address(node))
-        deadline = time.monotonic() + (_GATHER_SECONDS if self.fault is None else _LAST_SECONDS)
-        while self._unfinished & self.workers.keys() and time.monotonic() < deadline:
-            gevent.sleep(_LOOK_SECONDS)  # Locust tells of none of it
-        if left := sorted(self.workers[node].index for node in self._unfinished & self.workers.keys()):
-            _LOG.error("samples of workers %s are missing", ", ".join(map(str, left)))
+        seconds, here = _GATHER_SECONDS if self.fault is None else _LAST_SECONDS, this_host()
+        deadline = time.monotonic() + seconds
+        while waited := [self.workers[node] for node in self._unfinished & self.workers.keys()]:
+            over = time.monotonic() >= deadline
+            for worker in waited:
+                if _is_gone(worker, here):
+                    self._miss(worker, "it is gone")
+                elif over:
+                    self._miss(worker, f"it did not hand them over within {seconds:g} s")
+            if self._unfinished:
+                gevent.sleep(_LOOK_SECONDS)  # Locust tells of none of it
+
+    def _miss(self, worker: WorkerSeen, why: str) -> None:
+        """Samples of a worker are not all in the run folder, and will not be."""
+        self._unfinished.discard(worker.node)
+        sentence = f"samples of worker {worker.index} on {worker.host} are missing: {why}"
+        _LOG.error("%s", sentence)
+        if not self._environment.process_exit_code:  # what ended the load says more
             self._environment.process_exit_code = 1
+        self._say("missing", worker=worker.index, why=sentence)
 
     # users
 
@@ -227,6 +255,7 @@ class MasterSide:
             self._grant(msg.node_id, msg.data["ticket"], desktop)
 
     def _grant(self, node: str, ticket: Any, desktop: int) -> None:
+        self._gathered = False  # there is somebody again to record of
         self._say("user", desktop=desktop, state="leased", failure=None)
         self._runner.send_message("vdibench_leased", {"ticket": ticket, "desktop": desktop}, self._address(node))
 
@@ -246,7 +275,10 @@ class MasterSide:
     # ending
 
     def _fault(self, environment: Any, msg: Any, **rest: Any) -> None:
-        self.fail(Failure.read(msg.data).error())
+        error = Failure.read(msg.data).error()
+        if msg.node_id in self._unfinished and (worker := self.workers.get(msg.node_id)) is not None:
+            self._miss(worker, error.cause)  # amid the handing over, which it ends
+        self.fail(error)
 
     def fail(self, error: VdibenchError) -> None:
         """End the load before its time, with the error's exit code; only the first error counts."""
@@ -267,6 +299,7 @@ class MasterSide:
 
     def _end(self) -> None:
         # Not left to Locust's own end of the test: where a shape runs, Locust quits without waiting for its listeners.
+        # Where it does call them, this was done before, and is not done again.
         self.gather()
         self._runner.quit()
         self._stop_web()
@@ -276,3 +309,9 @@ class MasterSide:
         self._ending = True
         if self._receiver is not None:
             self._receiver.close()
+
+
+def _is_gone(worker: WorkerSeen, here: str) -> bool:
+    if worker.host == here:
+        return not is_alive(worker.pid, worker.identity)
+    return time.monotonic() - worker.heard > _SILENCE_SECONDS

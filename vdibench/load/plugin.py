@@ -53,7 +53,7 @@ def _started(environment: Any, runner: Any, web_ui: Any = None, **rest: Any) -> 
         master = MasterSide(environment, runner, roster, web_ui.stop if web_ui is not None else lambda: None)
         setattr(environment, _MASTER, master)
         if web_ui is not None:
-            add_pages(web_ui, lambda: tuple(master.seconds), facts_of(roster), locked=roster.controlled)
+            add_pages(web_ui, master.seconds, facts_of(roster), locked=roster.controlled)
         if isinstance(runner, MasterRunner):
             master.listening(runner.server.port)
     if isinstance(runner, WorkerRunner | LocalRunner):

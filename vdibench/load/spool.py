@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vdibench.errors import ProtocolViolation
+from vdibench.load.guard import MISSING_FACT
 from vdibench.load.roster import Roster
+from vdibench.recorder import Place, Recorder
 from vdibench.records import TABLES, Run
 from vdibench.store import RunFolder
 
-__all__ = ["PROOF_PREFIX", "open_folder", "rows_of", "sees_run"]
+__all__ = ["PROOF_PREFIX", "note_missing", "open_folder", "rows_of", "sees_run"]
 
 PROOF_PREFIX = ".load-"
 """A file so named, with the roster's nonce behind it, proves that a folder is the run and not one of its name."""
@@ -40,6 +43,17 @@ def open_folder(roster: Roster) -> tuple[RunFolder, Path | None]:
     root = Path(tempfile.mkdtemp(prefix="vdibench-spool-"))
     run = Run("", roster.suite, "spool", "elsewhere", time.time())
     return RunFolder.create(root, run, secrets=roster.secrets), root
+
+
+def note_missing(run: Path, suite: str, missing: Mapping[int, str], secrets: Iterable[str]) -> None:
+    """Say in the run folder, where the guard reads it, which workers' samples did not arrive, and why.
+
+    :raises StoreError: the run has ended, or the disk refuses.
+    """
+    with RunFolder.open(run, secrets=secrets) as folder:
+        recorder = Recorder(folder, Place(suite))
+        for index, why in sorted(missing.items()):
+            recorder.fact(f"engine-{index}", MISSING_FACT, why)
 
 
 def rows_of(name: str, data: bytes) -> tuple[str, pa.Table]:

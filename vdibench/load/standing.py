@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from vdibench.errors import VdibenchError
+from vdibench.load.kept import KeptSeconds
 from vdibench.load.messages import EngineSecond, Failure
 
 __all__ = ["Standing"]
-
-_KEPT_SECONDS = 3600
 
 
 @dataclass
@@ -26,7 +24,8 @@ class Standing:
     :ivar failures: what ended sessions, by desktop index.
     :ivar fault: what ended the load before its time.
     :ivar over: the master's line closed.
-    :ivar seconds: of engines, the last hour.
+    :ivar seconds: of engines, the last of each.
+    :ivar missing: by the worker's index, why its samples did not all arrive.
     """
 
     port: int = 0
@@ -36,7 +35,8 @@ class Standing:
     failures: dict[int, VdibenchError] = field(default_factory=dict)
     fault: VdibenchError | None = None
     over: bool = False
-    seconds: deque[EngineSecond] = field(default_factory=lambda: deque(maxlen=_KEPT_SECONDS))
+    seconds: KeptSeconds = field(default_factory=KeptSeconds)
+    missing: dict[int, str] = field(default_factory=dict)
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Hear the master; what is not known, of a newer one, is left alone."""
@@ -52,6 +52,8 @@ class Standing:
             self.seconds.append(EngineSecond.of(message))
         elif what == "user":
             self._take_user(int(message["desktop"]), str(message["state"]), message.get("failure"))
+        elif what == "missing":
+            self.missing.setdefault(int(message["worker"]), str(message["why"]))
         elif what == "fault":
             self.fault = self.fault or Failure.read(message).error()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from vdibench.errors import StoreError
 from vdibench.load import live
-from vdibench.load.messages import EngineSecond
+from vdibench.load.kept import KeptSeconds
 from vdibench.load.roster import Roster
 from vdibench.store import Recording
 
@@ -40,8 +40,6 @@ _COLUMNS = (
     ("backlog", "Decoder backlog"),
 )
 
-Seconds = Callable[[], Sequence[EngineSecond]]
-
 
 def facts_of(roster: Roster) -> dict[str, Any]:
     """What the page says of a load besides: target, scenario, mode, and whether it is synthetic."""
@@ -53,14 +51,14 @@ def facts_of(roster: Roster) -> dict[str, Any]:
     return {"scenario": roster.scenario, "mode": str(roster.mode), "target": run.target, "synthetic": synthetic}
 
 
-def add_pages(web_ui: Any, seconds: Seconds, facts: dict[str, Any], *, locked: bool = False) -> None:
+def add_pages(web_ui: Any, kept: KeptSeconds, facts: dict[str, Any], *, locked: bool = False) -> None:
     """Add them to Locust's web page.
 
-    :param seconds: gives what engines said, the latest last.
+    :param kept: what engines said, which goes on.
     :param facts: of :func:`facts_of`.
     :param locked: a driver says how many users there are: the page's own buttons for that do nothing.
     """
-    pages = Blueprint("vdibench", __name__)
+    pages, view = Blueprint("vdibench", __name__), live.View(kept)
 
     def page() -> Response:
         # Nothing from elsewhere, even if a desktop's name or a version of this page asked for it.
@@ -72,18 +70,18 @@ def add_pages(web_ui: Any, seconds: Seconds, facts: dict[str, Any], *, locked: b
         )
 
     def state() -> Response:
-        return jsonify({**facts, **live.state(seconds(), time.time())})
+        return jsonify({**facts, **view.state(time.time())})
 
     def metrics() -> Response:
-        text = exposition(live.state(seconds(), time.time(), history_seconds=0))
+        text = exposition(view.figures(time.time()))
         return Response(text, mimetype="text/plain; version=0.0.4")
 
-    for path, view in (("", page), ("/state", state), ("/metrics", metrics)):
-        pages.add_url_rule(f"/vdibench{path}", view.__name__, web_ui.auth_required_if_enabled(view))
+    for path, answer in (("", page), ("/state", state), ("/metrics", metrics)):
+        pages.add_url_rule(f"/vdibench{path}", answer.__name__, web_ui.auth_required_if_enabled(answer))
     web_ui.app.register_blueprint(pages)
     if locked:
         web_ui.app.before_request(_refuse_buttons)
-    web_ui.app.after_request(lambda response: _extended(response, seconds))
+    web_ui.app.after_request(lambda response: _extended(response, view))
     columns = [{"key": key, "title": title} for key, title in _COLUMNS]
     web_ui.template_args = {
         **web_ui.template_args,
@@ -100,12 +98,12 @@ def _refuse_buttons() -> Response | None:
     return Response(json.dumps(said), status=409, mimetype="application/json")
 
 
-def _extended(response: Response, seconds: Seconds) -> Response:
+def _extended(response: Response, view: live.View) -> Response:
     """Locust's page with our link, and its statistics with our rows."""
     if request.path == "/" and response.mimetype == "text/html" and not response.direct_passthrough:
         response.set_data(response.get_data(as_text=True).replace("</body>", f"{_LINK}</body>"))
     elif request.path == "/stats/requests" and response.is_json:
-        rows = [_row(engine) for engine in live.state(seconds(), time.time(), history_seconds=0)["engines"]]
+        rows = [_row(engine) for engine in view.engines(time.time())]
         document = response.get_json()
         document["extended_stats"] = [{"key": _TAB["key"], "data": rows}]
         response.set_data(jsonify(document).get_data())
