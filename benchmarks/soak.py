@@ -120,40 +120,75 @@ def recorded_frames(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: (np.concatenate(stamps), np.concatenate(whole)) for name, (stamps, whole) in found.items()}
 
 
-def lost_packets(folder: Path) -> dict[str, tuple[int, int]]:
-    """Packets that each session lost, and those of them that this host's sockets threw away: its last counters."""
-    found: dict[str, tuple[float, int, int]] = {}
+def lost_packets(folder: Path, since: float) -> dict[str, tuple[int, int]]:
+    """Packets that each session lost from an instant on, and those of them that this host's sockets threw away.
+
+    Counters begin with the session: what they said last before ``since`` is taken off. A loss can be negative, when
+    packets that were given up come after all.
+    """
+    first: dict[str, tuple[float, int, int]] = {}
+    last: dict[str, tuple[float, int, int]] = {}
     for rows in _rows(folder, "network"):
         columns = (
             rows.column(name).to_pylist() for name in ("session", "unix_seconds", "packets_lost", "socket_drops")
         )
         for session, instant, lost, drops in zip(*columns, strict=True):
-            if instant >= found.get(session, (0.0, 0, 0))[0]:
-                found[session] = (instant, int(lost), int(drops))
-    return {session: (lost, drops) for session, (_, lost, drops) in found.items()}
+            reading = (instant, int(lost), int(drops))
+            last[session] = max(last.get(session, reading), reading)
+            if instant <= since:
+                first[session] = max(first.get(session, reading), reading)
+    nothing = (0.0, 0, 0)
+    return {
+        session: (lost - first.get(session, nothing)[1], drops - first.get(session, nothing)[2])
+        for session, (_, lost, drops) in last.items()
+    }
 
 
-def account(watch: Watch, folder: Path) -> dict[str, Any]:
-    """Hold every frame that left against what was recorded, session by session."""
+def settle(sent: np.ndarray, stamps: np.ndarray, whole: np.ndarray, lost: int) -> dict[str, int]:
+    """Hold the frames that left for one session against its records.
+
+    A frame that is not there lost a packet at least, and so did one that is incomplete: of both together, as many as
+    packets were lost are accounted for, and the rest are the recorder's. That is the least it can have lost: frames of
+    many packets excuse more than they should.
+
+    :param sent: RTP time stamps.
+    :param stamps: of what was recorded, and ``whole``, which of it is complete.
+    :param lost: packets; fewer than none excuse nothing.
+    """
+    mine = np.isin(stamps, sent)
+    vanished = int((~np.isin(sent, stamps)).sum())
+    incomplete = len(np.unique(stamps[mine & ~whole]))
+    return {
+        "sent": len(sent),
+        "recorded": len(sent) - vanished,
+        "incomplete": incomplete,
+        "vanished": vanished,
+        "unaccounted": max(0, vanished + incomplete - max(0, lost)),
+        "twice": len(stamps) - len(np.unique(stamps)),
+    }
+
+
+def account(watch: Watch, folder: Path, since: float) -> dict[str, Any]:
+    """Hold every frame that left against what was recorded, session by session; none makes up for another.
+
+    :param since: unix seconds at which the first of those frames left.
+    """
     left = {name: np.concatenate(found) for name, found in watch.left.items()}
-    counters = lost_packets(folder)
+    counters = lost_packets(folder, since)
+    totals: dict[str, int] = {}
+    strangers = 0
+    for name, (stamps, whole) in recorded_frames(folder).items():
+        shared = {server: int(np.isin(sent, stamps).sum()) for server, sent in left.items()}
+        server = max(shared, key=lambda one: shared[one], default="")
+        if not shared.get(server):
+            strangers += 1
+            continue
+        lost, drops = counters.get(name, (0, 0))
+        found = settle(left.pop(server), stamps, whole, lost) | {"sessions": 1}
+        for key, value in (found | {"packets_lost": lost, "socket_drops": drops}).items():
+            totals[key] = totals.get(key, 0) + value
     keys = ("sent", "recorded", "incomplete", "vanished", "unaccounted", "twice", "packets_lost", "socket_drops")
-    totals = dict.fromkeys((*keys, "sessions"), 0)
-    for name, (mine, whole) in recorded_frames(folder).items():
-        server = max(left, key=lambda one: int(np.isin(left[one][:200], mine).sum()))
-        sent = left.pop(server)
-        vanished, (lost, drops) = int((~np.isin(sent, mine)).sum()), counters[name]
-        totals["sessions"] += 1
-        totals["sent"] += len(sent)
-        totals["recorded"] += len(sent) - vanished
-        totals["incomplete"] += int((~whole[np.isin(mine, sent)]).sum())
-        totals["twice"] += len(mine) - len(np.unique(mine))
-        totals["vanished"] += vanished
-        totals["packets_lost"] += lost
-        totals["socket_drops"] += drops
-        # A frame that vanished lost a packet at least.
-        totals["unaccounted"] += max(0, vanished - lost)
-    return {**totals, "unmatched": len(left)}
+    return {**dict.fromkeys((*keys, "sessions"), 0), **totals, "unmatched": len(left) + strangers}
 
 
 def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
@@ -179,6 +214,7 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[s
             watch = Watch({name: pids for name, pids in driver.pids.items() if pids} | {"replay": [server.pid]})
             used, before, began = watch.used(), server.count(), time.monotonic()
             server.departures()  # what left while they connected is not judged
+            since = time.time()
             said = 0.0
             while (passed := time.monotonic() - began) < arguments.seconds:
                 watch.look(server)
@@ -212,7 +248,7 @@ def measure(arguments: argparse.Namespace, say: Callable[[str], None]) -> dict[s
             "load_average": [float(f(watch.load)) for f in (min, np.mean, max)],
             "run_folder_bytes": size,
             "memory": {name: watch.growth(name, warm_up) for name in watch.pids},
-            "frames": account(watch, folder.path),
+            "frames": account(watch, folder.path, since),
         }
 
 
@@ -259,7 +295,7 @@ def page(document: dict[str, Any]) -> str:
         f"| recorded | {frames['recorded']:,}, of them {frames['incomplete']:,} with a packet missing |",
         f"| lost whole on the way | {frames['vanished']:,} ({frames['packets_lost']:,} packets lost, "
         f"{frames['socket_drops']:,} of them by this host's sockets, {document['refused']:,} never left) |",
-        f"| neither recorded nor lost | {frames['unaccounted']:,} |",
+        f"| lost or incomplete without a lost packet to show for it, at least | {frames['unaccounted']:,} |",
         f"| recorded twice | {frames['twice']:,} |",
         "",
         f"Cores: {', '.join(f'{name} {share:.2f}' for name, share in cores.items())}. The engine's event loop was late "

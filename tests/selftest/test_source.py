@@ -6,16 +6,21 @@ import asyncio
 import dataclasses
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from vdibench.children import Child
 from vdibench.client import DesktopSession, Mode, SessionOptions
 from vdibench.errors import VdibenchError
 from vdibench.links import DIRECT, Relay
-from vdibench.records import Desktop, Endpoint
+from vdibench.records import Desktop, Display, Endpoint
+from vdibench.replay.canned import encode
 from vdibench.replay.process import ReplayServer
+from vdibench.replay.trace import save_trace
 from vdibench.selftest import QUICK
-from vdibench.selftest.cost import measure_cost, measure_floor
+from vdibench.selftest.cost import measure_cost
+from vdibench.selftest.floors import measure_floors, measure_one_floor
 from vdibench.selftest.plan import CostStep
 from vdibench.selftest.rate import measure_rate
 from vdibench.selftest.samples import Samples
@@ -50,14 +55,32 @@ def test_cost_of_a_mode_is_that_of_its_process(source: ReplayServer, mode: Mode)
     assert row.packets_per_second == pytest.approx(source.packets_per_second, rel=0.3)
     assert 0 < row.cpu_ratio_per_session < 1
     assert row.clients_per_core == pytest.approx(1 / row.cpu_ratio_per_session)
+    assert 0 < row.loop_looks <= 110
+    assert row.loop_lag_p99_seconds is not None
+    assert 0 <= row.loop_lag_p99_seconds < 10
+    assert row.socket_drops == 0
     assert 0 < row.rss_bytes_per_session < 200e6
     assert said == [f"cost of 2 × {mode}"]
 
 
 def test_floor_is_cheap() -> None:
-    found = measure_floor(900.0, 8_500_000, 0.5)
-    assert set(found) == {"receive", "decode"}
-    assert 0 < found["receive"] < found["decode"] < 1
+    found = measure_floors(0.5, trace=None, bitrate_bps=8_500_000)
+    assert found.missing == ()
+    assert set(found.cores) == {"receive", "decode"}
+    assert 0 < found.cores["receive"] < found.cores["decode"] < 1
+
+
+@pytest.mark.parametrize("what", ["receive", "recvfrom", "recvmmsg"])
+def test_floors_read_the_trace_of_the_replay(what: str, tmp_path: Path) -> None:
+    pytest.importorskip("vdibench_native")
+    trace = encode(Display(320, 180, 30), 1_000_000, 15)
+    save_trace(trace, path := tmp_path / "one.trace")
+    with Child("vdibench.selftest.floor", (what, "1", "4", "--trace", str(path))) as child:
+        said = child.hear(60)
+    assert said["planned"] / said["seconds"] / 4 == pytest.approx(trace.packets_per_second)
+    # A busy machine may send less; more than a frame of each session beyond the plan would be another rhythm.
+    assert 0 < said["count"] <= said["planned"] + 4 * max(map(len, trace.payloads))
+    assert 0 < measure_one_floor(what, 0.3, 2, trace=path)[0] < 1
 
 
 async def test_rate_of_a_full_link_is_what_arrives(source: ReplayServer) -> None:

@@ -57,6 +57,10 @@ class Cost:
     :param clients_per_core: its inverse.
     :param rss_bytes_per_session: growth of the resident memory by one session.
     :param source: what was received.
+    :param runs: of which this is the middle one; the following are of all of them.
+    :param loop_lag_p99_seconds: how late the client's event loop was in one of a hundred looks; the worst run's.
+    :param loop_looks: so many in all.
+    :param socket_drops: packets that its sockets threw away.
     """
 
     mode: str
@@ -66,6 +70,10 @@ class Cost:
     clients_per_core: float
     rss_bytes_per_session: float
     source: str
+    runs: int = 1
+    loop_lag_p99_seconds: float | None = None
+    loop_looks: int = 0
+    socket_drops: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

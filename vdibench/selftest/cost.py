@@ -8,13 +8,24 @@ from typing import Any
 
 from vdibench.children import Child
 from vdibench.client import Mode
-from vdibench.errors import VdibenchError
 from vdibench.records import Cost
 from vdibench.replay.process import ReplayServer
 from vdibench.report import formats
 from vdibench.selftest.plan import CostStep
 
-__all__ = ["measure_cost", "measure_floor", "measure_step"]
+__all__ = [
+    "MAX_CPU_RATIO",
+    "MAX_LAG_SECONDS",
+    "doubt_of",
+    "measure_cost",
+    "measure_step",
+]
+
+MAX_CPU_RATIO = 0.70
+"""Cores that a client process may take: beyond, it has no time left for bursts. Not of decoding: that is in threads."""
+
+MAX_LAG_SECONDS = 0.005
+"""An event loop that is later than this in one of a hundred looks has something else to do than to receive."""
 
 _CONNECT_SECONDS = 60.0
 _ANSWER_SECONDS = 10.0
@@ -68,32 +79,34 @@ def measure_step(
         clients_per_core=1 / cpu,
         rss_bytes_per_session=said["rss_bytes_per_session"],
         source=source.description,
+        loop_lag_p99_seconds=said["lag_p99_seconds"],
+        loop_looks=said["lag_looks"],
+        socket_drops=said["drops"],
     )
     of_sent, of_nominal = received / sent if sent else 0.0, received / step.sessions / source.packets_per_second
-    return row, _doubt(step, of_sent, of_nominal, said["drops"]), said
+    return row, doubt_of(step, row, of_sent, of_nominal), said
 
 
-def _doubt(step: CostStep, received: float, of_nominal: float, drops: float) -> str:
+def doubt_of(step: CostStep, row: Cost, received: float, of_nominal: float) -> str:
+    """Why not to trust a row; empty: all is well.
+
+    :param received: share of what was sent meanwhile.
+    :param of_nominal: share of what the source sends on a machine that has time for it.
+    """
     what = f"{step.sessions} × {step.name}"
-    if drops > 0:
-        return f"{what}: its sockets threw {formats.count(drops)} packets away"
+    cpu = row.cpu_ratio_per_session * step.sessions
+    if row.socket_drops:
+        return f"{what}: its sockets threw {formats.count(row.socket_drops)} packets away"
     if of_nominal < 0.9:
         return f"{what}: only {formats.ratio(of_nominal)} of the source's rate came: this machine is full"
     if received < _ENOUGH and step.mode is not Mode.DECODE:
         return f"{what}: received {formats.ratio(received)} of what was sent"
+    if cpu >= MAX_CPU_RATIO and step.mode is not Mode.DECODE:
+        return f"{what}: its process took {formats.ratio(cpu)} of a core: the cost of a session is no longer one's own"
+    if row.loop_lag_p99_seconds is None or row.loop_lag_p99_seconds >= MAX_LAG_SECONDS:
+        late = formats.seconds(row.loop_lag_p99_seconds)
+        return f"{what}: its event loop was {late} late in one of a hundred looks"
     return ""
-
-
-def measure_floor(packets_per_second: float, bitrate_bps: float, seconds: float) -> dict[str, float]:
-    """Cores a session: ``receive``, datagrams read and thrown away; ``decode``, pictures decoded and thrown away."""
-    found = {}
-    for what, rate in (("receive", packets_per_second), ("decode", bitrate_bps)):
-        try:
-            with Child("vdibench.selftest.floor", (what, f"{rate:.0f}", f"{seconds:g}")) as child:
-                found[what] = float(child.hear(seconds + 30.0)["cpu_ratio_per_session"])
-        except VdibenchError:
-            continue  # a floor is something to compare with, nothing that must be there
-    return found
 
 
 def _wait(seconds: float) -> None:

@@ -15,7 +15,8 @@ from vdibench.records import Accuracy, SelfTest, Workload
 from vdibench.replay.process import ReplayServer
 from vdibench.replay.traces import LabTrace, cached_trace
 from vdibench.selftest.accuracy import Findings, measure_accuracy
-from vdibench.selftest.cost import measure_cost, measure_floor
+from vdibench.selftest.cost import measure_cost
+from vdibench.selftest.floors import FloorFindings, measure_floors
 from vdibench.selftest.many import ManyFindings, measure_many
 from vdibench.selftest.plan import Plan
 from vdibench.selftest.rate import measure_rate
@@ -123,13 +124,13 @@ def _with_cost(
             with Relay() as relay:
                 accuracy.append(asyncio.run(measure_rate(source, relay.route(DIRECT), plan, say)))
         cost, found = measure_cost(plan.cost, plan.cost_seconds, source, say)
-        many = measure_many(plan, source, say) if plan.many else ManyFindings()
-        rate, bitrate = source.packets_per_second, source.bitrate_bps
-    accuracy += many.accuracy
-    invalid += [*found, *many.doubts]
-    missing += many.missing
-    floor: dict[str, float] = {}
+        many = measure_many(plan, source, trace, say) if trace is not None else ManyFindings()
+        bitrate = source.bitrate_bps
+    floors = FloorFindings()
     if plan.floor_seconds:
         say("cost without a client")
-        floor = measure_floor(rate, bitrate, plan.floor_seconds)
-    return dataclasses.replace(result, cost=cost + many.cost, floor=floor | many.floor)
+        floors = measure_floors(plan.floor_seconds, trace=trace, bitrate_bps=bitrate)
+    accuracy += many.accuracy
+    invalid += [*found, *many.doubts, *floors.doubts]
+    missing += [*many.missing, *floors.missing]
+    return dataclasses.replace(result, cost=cost + many.cost, floor=floors.cores | many.floor)

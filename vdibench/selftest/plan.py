@@ -77,7 +77,7 @@ class Plan:
     settle_seconds: float = 0.5
     freeze_seconds: float = 0.3
     loss_ratio: float = 0.01
-    floor_seconds: float = 1.0
+    floor_seconds: float = 2.0  # a whole pass of the canned picture
     repeats: int = 4
     rate_ratio: float = 0.5
     many: tuple[CostStep, ...] = ()
@@ -171,9 +171,16 @@ FULL = Plan(
 
 ENGINE_SESSIONS = 40
 
+# The numbers of sessions that the targets are of.
+_ENGINE_COST = (
+    CostStep(Mode.METER, ENGINE_SESSIONS),
+    CostStep(Mode.SAMPLED, 10),
+    CostStep(Mode.DEPACKETISE, 10),
+    CostStep(Mode.DECODE, 4),
+)
+
 
 def with_engine(plan: Plan) -> Plan:
-    """The plan with many sessions in the modes that are meant for many, and the native receiver beside plain C."""
+    """The plan with every mode that has a target, as many sessions as it is of, and the native receiver beside C."""
     many = tuple(CostStep(Mode.METER, ENGINE_SESSIONS, native) for native in ("on", "decrypt"))
-    cost = [replace(step, sessions=ENGINE_SESSIONS) if step.mode is Mode.METER else step for step in plan.cost]
-    return replace(plan, cost=tuple(cost), many=many, many_repeats=5)
+    return replace(plan, cost=_ENGINE_COST, many=many, many_repeats=5)
