@@ -109,6 +109,7 @@ def test_what_a_run_does_not_say_is_refused_with_its_code(
     ("options", "code", "told"),
     [
         (["--run", "reference"], 2, "nothing says how many users"),
+        (["--run", "reference", "--users", "10", "--gpus-per-node", "4"], 2, "GPUs per node say nothing: leave"),
         (["--run", "reference", "--users", "10", "--headroom", "1/0"], 2, "write 0.2 or 20%"),
         (["--run", "nothing", "--users", "10"], 1, "there is no run 'nothing'"),
         (["--run", "reference", "--users", "10", "--csv", "no/such/folder.csv"], 1, "cannot write"),

@@ -14,6 +14,7 @@ import pytest
 
 from vdibench.analysis.capacity import plan
 from vdibench.errors import NoData, ParameterError, RunInvalid, StoreError
+from vdibench.metrics import Statistic, values
 from vdibench.records import Outcome, RunState, SuiteVerdict
 from vdibench.report import formats
 from vdibench.report.capacity_assumptions import assumptions, warnings
@@ -30,6 +31,8 @@ from vdibench.report.capacity_tables import (
 )
 from vdibench.store import RunFolder
 from vdibench.suites.capacity_plan import PlanOptions, Sizing, make_plan, run_argument
+from vdibench.suites.capacity_report import CapacityReport, Parameters
+from vdibench.suites.capacity_sources import beyond, open_measured
 from vdibench.suites.profiles import notebooks_folder
 
 from .test_charts import assert_readable
@@ -44,12 +47,24 @@ DAY = "time,share\n00:00,0.1\n09:00,0.7\n18:00,0.2\n"
 def density(make: Callable[..., Path], part, described_run) -> Callable[..., str]:
     """A run whose sessions are good up to a level: ``density({1: GOOD, 2: BAD}, gpus=("NVIDIA L4",))``; its name."""
 
-    def build(levels: dict[int, float], *, gpus: tuple[str, ...] = (), fps: float = 60.0, **changes) -> str:
+    def build(
+        levels: dict[int, float],
+        *,
+        gpus: tuple[str, ...] = (),
+        fps: float = 60.0,
+        trials: int = 1,
+        freezes=(),
+        **changes,
+    ) -> str:
         parts = [
-            part(SUITE, f"desktop-{number}", level, 0, 1.76e9 + 20 * level, 3.0, 1.0, fps, latency, 0.02, seed=number)
+            part(
+                SUITE, f"desktop-{number}", level, trial, 1.76e9 + 20 * level + 200 * trial, 3.0, 1.0, fps, latency,
+                0.02, freezes, seed=number,
+            )
+            for trial in range(trials)
             for level, latency in levels.items()
             for number in range(level)
-        ]
+        ]  # fmt: skip
         known = described_run()
         context = {**known.context, "gpu": bool(gpus), **changes.pop("context", {})}
         host = {**known.host, "gpus": [{"name": name, "memory_bytes": 24 * 2**30} for name in gpus]}
@@ -80,7 +95,7 @@ def test_a_run_says_what_one_gpu_carries(density, planned) -> None:
     assert (source.levels, source.trials, source.unit) == (4, 4, "GPU")
     assert source.started_unix_seconds == 1_760_000_000.0 - 30
     assert source.burst is not None
-    assert source.burst.sessions == 6
+    assert source.burst.sessions == 4, "what started above the knee does not count"
     assert (one.carriers.conservative, one.carriers.optimistic) == (150, 120)
     assert (one.nodes.conservative, one.gpus.conservative) == (38, 152)
 
@@ -102,8 +117,47 @@ def test_a_host_with_two_gpus_is_a_node_of_two(density, planned) -> None:
     run = density({1: GOOD, 3: BAD}, gpus=("NVIDIA L4", "NVIDIA L4"))
     (one,) = planned(run, users=4).plan.templates
     assert (one.template.measured.unit, one.nodes.conservative, one.gpus.conservative) == ("host", 4, 8)
-    with pytest.raises(ParameterError, match="measured on a whole host"):
-        planned(f"office={run}", users=4, gpus_per_node=("office=4",))
+    for typed in ("office=4", "4"):
+        with pytest.raises(ParameterError, match="measured on a whole host") as caught:
+            planned(f"office={run}", users=4, gpus_per_node=(typed,))
+        assert "leave --gpus-per-node" in (caught.value.remedy or "")
+
+
+def test_the_report_of_a_run_stands_where_gpus_of_a_node_mean_nothing(density, results) -> None:
+    run = density({1: GOOD, 2: BAD})
+    report = CapacityReport(Parameters(results=str(results), run=run, gpus_per_node=4))
+    assert "No plan: run" in repr(report.plan())
+    assert "leave --gpus-per-node" in repr(report.plan())
+    assert len(report.density()) == 2
+    assert "500 users" in repr(CapacityReport(Parameters(results=str(results), run=run)).plan())
+
+
+def test_gpus_of_a_node_for_all_are_those_of_the_templates_that_have_gpus(density, planned) -> None:
+    cad, office = density({1: GOOD, 2: BAD}, gpus=("NVIDIA L4",)), density({1: GOOD, 2: BAD})
+    found = planned(f"cad={cad}:0.5", f"office={office}", users=8, gpus_per_node=("4",)).plan
+    assert [one.nodes.conservative for one in found.templates] == [1, 4]
+
+
+def test_the_rule_that_decided_is_the_one_that_is_told(density, planned) -> None:
+    swept = planned(density({1: GOOD, 2: GOOD, 3: BAD, 4: GOOD})).plan
+    (one,) = swept.templates
+    assert (one.template.measured.rule, one.template.measured.error_rate) == ("good when every trial passed", None)
+    assert "desktops: a number of sessions is good when every trial passed." in assumptions(swept)
+    said = " ".join(warnings(swept))
+    assert "one trial a level" in said
+    assert "has no error rate" in said
+    assert "although a smaller one was bad, and are not believed: 4." in said
+
+    # The same rule reads the run as made it: three trials a level, a chance of 10 % to be wrong.
+    parameters = {SUITE: {"search": "sequential", "trials": 6, "error_rate": 0.1}}
+    tested = planned(density({1: GOOD, 2: GOOD, 3: BAD}, trials=3, parameters=parameters)).plan
+    source = tested.templates[0].template.measured
+    assert (source.levels, source.trials, source.error_rate, source.contradicting) == (3, 9, 0.1, ())
+    assert any("wrong in at most 10% of bad" in line for line in assumptions(tested))
+    said = " ".join(warnings(tested))
+    assert "one trial a level" not in said
+    assert "error rate" not in said
+    assert "believed" not in said
 
 
 def test_several_templates_have_runs_shares_and_nodes_of_their_own(density, planned) -> None:
@@ -228,7 +282,8 @@ def test_login_peaks_stand_against_what_was_measured(density, planned) -> None:
     (row,) = logins_table(found).to_dict("records")
     assert row["logins at the peak"] == "0.600 /min at least", "324 in nine hours"
     assert row["so"] == "within what was measured"
-    assert row["measured"].startswith("3 sessions in ")
+    assert row["measured"].startswith("2 sessions in ")
+    assert "(2.00 /min; " in row["measured"]
     found = planned(run, users=540, logins_per_minute=Fraction(10**6)).plan
     (row,) = logins_table(found).to_dict("records")
     assert row["logins at the peak"].endswith("(stated)")
@@ -296,6 +351,26 @@ def test_extrapolation_is_refused_below_six_levels_and_marked_from_there_on(dens
     levels = dict.fromkeys((1, 2, 3, 4, 5, 6), GOOD)
     (line,) = beyond_lines(planned(density(levels), extrapolate=True).beyond)
     assert line.startswith("Extrapolated, desktops: no data, up to 6 sessions too little slows down")
+
+
+def test_extrapolation_looks_at_the_statistic_that_the_run_was_judged_by(density, results) -> None:
+    """One second in three stood still for the most part: the mean is high, the 5th percentile is not."""
+    objectives = "schema: 1\nname: low\nobjectives:\n  frames_per_second: {}\n"
+    delivered = {}
+    for judged in ("p(5) > 0.1 * target", "avg > 0.1 * target"):
+        run = density(dict.fromkeys((1, 2, 3, 4, 5, 6), GOOD), freezes=(0.6,), objectives=objectives.format(judged))
+        _, evidence = open_measured(results, run)
+        found = beyond(evidence)
+        assert found.wanted == pytest.approx(6.0)
+        each = [
+            Statistic.parse(judged.split()[0]).of(
+                values("frames_per_second", evidence.tables, suite=SUITE, level=6, session=f"desktop-{number}")
+            )
+            for number in range(6)
+        ]
+        delivered[judged[:3]] = found.law.each(6)
+        assert found.law.each(6) == pytest.approx(sum(each) / 6, rel=0.1)
+    assert delivered["p(5"] < 0.8 * delivered["avg"]
 
 
 def test_a_day_is_shown_instant_by_instant(density, planned) -> None:

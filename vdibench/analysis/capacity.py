@@ -68,6 +68,9 @@ class Measured:
     :param lower: largest number of sessions known to be good, at least 1.
     :param upper: largest number that may still be good; None when no level was bad.
     :param trials: repetitions that the knee rests on.
+    :param rule: how trials decided levels, in words; empty when the run does not say it.
+    :param error_rate: chance of calling a bad level good by that rule; None where the rule states none.
+    :param contradicting: levels that were good although a smaller one was bad.
     :param burst: how fast sessions were seen to start; None when nothing was measured of it.
     :param limited_by: the resource that limits, in words; empty when it is not known.
     :param limit_sentence: what is known of that.
@@ -83,6 +86,9 @@ class Measured:
     upper: int | None
     levels: int = 0
     trials: int = 0
+    rule: str = ""
+    error_rate: float | None = None
+    contradicting: tuple[int, ...] = ()
     burst: Burst | None = None
     limited_by: str = ""
     limit_sentence: str = ""

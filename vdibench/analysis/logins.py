@@ -1,8 +1,9 @@
 """How fast sessions were seen to start, and whether a login peak stays inside that. Pure; seconds, logins a minute.
 
 A *burst* is all sessions that were started in one trial. What was measured is the largest burst of which every
-session showed its first frame: its size over the time from the first start to the last picture is a rate at which
-the machine is known to take logins. Beyond it nothing is known.
+session showed its first frame, at a level that is known to be good. It is a rate at which the machine is known to take
+logins: its size over the time from the first start to the last picture, and over a minute where it took less than that,
+for nobody has seen another burst follow. Beyond it nothing is known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vdibench.metrics import PROBE, Statistic, attempts
 __all__ = ["Burst", "LoginCheck", "Standing", "check_logins", "largest_burst"]
 
 _P95 = Statistic("p", 95.0)
+_MINUTE_SECONDS = 60.0
 
 
 class Standing(StrEnum):
@@ -42,8 +44,8 @@ class Burst:
 
     @property
     def per_minute(self) -> float:
-        """Logins a minute."""
-        return 60.0 * self.sessions / self.seconds
+        """Logins a minute: not more than were seen, also when they came in a few seconds."""
+        return _MINUTE_SECONDS * self.sessions / max(self.seconds, _MINUTE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,14 @@ class LoginCheck:
     standing: Standing
 
 
-def largest_burst(milestones: pd.DataFrame) -> Burst | None:
+def largest_burst(milestones: pd.DataFrame, most_sessions: int) -> Burst | None:
     """The largest burst in the milestones of one suite; of equal ones the slowest. None when there was none.
 
     :param milestones: rows of one suite; probes are left out, each session's first start in a trial counts.
+    :param most_sessions: the largest level that is known to be good: how more of them started says nothing of a plan
+        that puts no more on one GPU or host.
     """
-    begun = attempts(milestones[milestones["phase"] != PROBE])
+    begun = attempts(milestones[(milestones["phase"] != PROBE) & (milestones["level"] <= most_sessions)])
     found: list[Burst] = []
     for _, trial in begun.groupby(["level", "trial"]):
         first = trial.sort_values("started_unix_seconds", kind="stable").drop_duplicates("session")

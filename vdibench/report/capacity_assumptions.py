@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vdibench.analysis import GOOD_SHARE
-from vdibench.analysis.capacity import Plan, TemplatePlan
+from vdibench.analysis.capacity import Measured, Plan, TemplatePlan
 from vdibench.analysis.logins import Standing
 from vdibench.analysis.prices import Cost
 from vdibench.report import formats
@@ -28,6 +28,7 @@ def warnings(plan: Plan) -> list[str]:
             found.append(
                 f"{name}: synthetic. Run {source.run} replayed a trace, so this is no capacity of any desktop."
             )
+        found.extend(f"{name}: {said}" for said in _of_knee(source))
         if source.upper is None:
             found.append(
                 f"{name}: no level of run {source.run} is known to be too much, so fewer {source.unit}s may do; "
@@ -46,6 +47,20 @@ def warnings(plan: Plan) -> list[str]:
                 f"{formats.count(one.carriers.conservative)} are planned for the sessions."
             )
     return found
+
+
+def _of_knee(source: Measured) -> Iterator[str]:
+    """What makes a knee a weak one."""
+    if source.trials <= source.levels:
+        yield (
+            f"the knee of run {source.run} rests on one trial a level: how much repetitions of it would differ is not "
+            "known."
+        )
+    if source.error_rate is None:
+        yield f"the knee of run {source.run} has no error rate: how often its rule calls a bad level good is not known."
+    if source.contradicting:
+        levels = ", ".join(map(str, source.contradicting))
+        yield f"levels that were good although a smaller one was bad, and are not believed: {levels}."
 
 
 def _of_demand(plan: Plan) -> Iterator[str]:
@@ -82,8 +97,9 @@ def _of_logins(plan: Plan) -> Iterator[str]:
             "and a peak between two instants is not seen."
         )
     yield (
-        "Logins spread evenly over the planned GPUs or hosts, spare ones left out. Measured is the largest group that "
-        "started together and whose every session showed a picture; beyond it nothing is known."
+        "Logins spread evenly over the planned GPUs or hosts, spare ones left out. Measured is the largest group, not "
+        "above the knee, that started together and whose every session showed a picture; one that took less than a "
+        "minute counts as one a minute. Beyond it nothing is known."
     )
 
 
@@ -93,8 +109,8 @@ def _of_supply(plan: Plan) -> Iterator[str]:
         "number in brackets follows from its upper bound."
     )
     yield (
-        "A session is good when it keeps every objective of its run that applies; a number of sessions is good when "
-        f"{100 * GOOD_SHARE:g} % of them are, trial after trial."
+        "A session is good when it keeps every objective of its run that applies; a trial passes when "
+        f"{100 * GOOD_SHARE:g} % of its sessions are good."
     )
     yield "Users do what the sessions of the run did: other work, another picture or another encoder carries otherwise."
     for one in plan.templates:
@@ -112,6 +128,8 @@ def _of_supply(plan: Plan) -> Iterator[str]:
 def _of_template(one: TemplatePlan) -> Iterator[str]:
     template, source = one.template, one.template.measured
     name = formats.clean(template.name)
+    if source.rule:
+        yield f"{name}: a number of sessions is {formats.clean(source.rule)}."
     if source.gpus == 0:
         yield f"{name}: measured without a GPU. A node is a host like that one, with no GPU to count."
     elif source.gpus > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from vdibench.analysis.capacity import Plan, Template, Terms, allot, plan
+from vdibench.analysis.capacity import Measured, Plan, Template, Terms, allot, plan
 from vdibench.analysis.occupancy import ALL_DAY, DayProfile, parse_day
 from vdibench.analysis.prices import Cost, cost, parse_prices
 from vdibench.analysis.scalability import Extrapolation
@@ -16,12 +16,16 @@ from vdibench.errors import ParameterError
 from vdibench.suites.capacity_sources import beyond, open_measured
 from vdibench.suites.profiles import notebooks_folder
 
-__all__ = ["PlanOptions", "Sizing", "make_plan", "run_argument"]
+__all__ = ["NotPerGpu", "PlanOptions", "Sizing", "make_plan", "run_argument"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]*")
 _SHARE = re.compile(r"(?P<number>\d*\.\d+|\d+(?:\.\d+)?(?P<percent>%))")
 _LARGEST = 100_000_000  # users: more than that is a slip of the finger
 _HEADROOM = 10
+
+
+class NotPerGpu(ParameterError):
+    """GPUs of a node were given, and a run says only what a whole host carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class PlanOptions:
     :param users: of all templates; None when every part is a number of users.
     :param day: profile of the day: the name of one in ``params/`` or a path; empty: everybody at once.
     :param headroom: more than the peak, as a share of it.
-    :param gpus_per_node: ``N`` for all templates or ``NAME=N`` for one; so is ``max_sessions``.
+    :param gpus_per_node: ``N`` for all templates that were measured on one GPU, or ``NAME=N`` for one.
+    :param max_sessions: ``N`` for all templates or ``NAME=N`` for one.
     :param prices: path of a price file; empty: no cost.
     :param gpu: product name that every run must have been measured on; empty: any.
     :param allow_running: also from a run that goes on, where the suite that searched has its verdict.
@@ -68,6 +73,7 @@ def make_plan(options: PlanOptions) -> Sizing:
     """Read the runs and files, and plan.
 
     :raises ParameterError: something that was typed, or a file, cannot be understood.
+    :raises NotPerGpu: GPUs of a node were given, and nothing was measured on one GPU.
     :raises NoData: a run says nothing that can be planned from.
     :raises RunInvalid: a run's numbers must not be trusted.
     :raises StoreError: there is no such run.
@@ -101,13 +107,12 @@ def make_plan(options: PlanOptions) -> Sizing:
             allow_running=options.allow_running,
         )
         if name in _named(options.gpus_per_node) and source.unit != "GPU":
-            raise ParameterError(
-                f"run {source.run} of template {name!r} was measured on a whole host",
-                "leave --gpus-per-node out: a node is a host like that one",
-            )
+            raise _not_per_gpu(name, source)
         templates.append(Template(name, source, shares[name], in_node.get(name, 1), at_most.get(name)))
         if options.extrapolate:
             further[name] = beyond(evidence)
+    if in_node and not any(one.measured.unit == "GPU" for one in templates):
+        raise _not_per_gpu(templates[0].name, templates[0].measured)
     terms = Terms(users, options.headroom, options.spare_nodes, options.logins_per_minute)
     found = plan(templates, terms, day)
     return Sizing(found, cost(found, prices) if prices is not None else None, further)
@@ -129,6 +134,13 @@ def run_argument(text: str) -> tuple[str, str, Fraction | int | None]:
     if not run:
         raise ParameterError(f"{text!r} names no run", "write NAME=RUN:0.6, or only RUN")
     return name or Path(run).name, run, part
+
+
+def _not_per_gpu(name: str, source: Measured) -> NotPerGpu:
+    return NotPerGpu(
+        f"run {source.run} of template {name!r} was measured on a whole host, so GPUs per node say nothing",
+        "leave --gpus-per-node (in notebook 06 gpus_per_node) out: a node is a host like that one",
+    )
 
 
 def _named(values: Sequence[str]) -> frozenset[str]:

@@ -19,7 +19,7 @@ from vdibench.report.capacity_assumptions import assumptions, warnings
 from vdibench.report.capacity_charts import day_chart, users_chart
 from vdibench.report.capacity_tables import cost_table, logins_table, plan_lead, plan_table, sources_table
 from vdibench.store import Recording, resolve
-from vdibench.suites.capacity_plan import PlanOptions, Sizing, make_plan
+from vdibench.suites.capacity_plan import NotPerGpu, PlanOptions, Sizing, make_plan
 from vdibench.suites.display import Figures, Judgement
 from vdibench.suites.parameters import RunParameters, parameter
 from vdibench.suites.profiles import results_folder
@@ -41,7 +41,7 @@ class Parameters(RunParameters):
     day: str = parameter("", "who is there when: a CSV file, or office; empty: everybody at once")
     headroom: float = parameter(0.2, "more sessions than at the peak, as a share of it", minimum=0)
     spare_nodes: int = parameter(1, "nodes that may be missing, for each template", minimum=0)
-    gpus_per_node: int = parameter(1, "GPUs of a node", minimum=1)
+    gpus_per_node: int = parameter(0, "GPUs of a node, for runs on one GPU; 0: one", minimum=0)
     max_sessions: int = parameter(0, "at most so many sessions on one GPU or host; 0: as many as were good", minimum=0)
     prices: str = parameter("", "price file in YAML; empty: no cost")
     allow_synthetic: bool = parameter(False, "plan from runs of replayed traces, labelled as such")
@@ -82,7 +82,7 @@ class CapacityReport:
         self._refusal = ""
         try:
             self._sizing = make_plan(_options(parameters))
-        except (NoData, RunInvalid) as error:
+        except (NoData, RunInvalid, NotPerGpu) as error:
             # The rest of the report stands without a plan; that there is none, and why, is a finding.
             self._refusal = f"No plan: {error}."
 
@@ -156,7 +156,7 @@ def _options(parameters: Parameters) -> PlanOptions:
         # As it is written: 0.2 is a fifth, not the nearest binary fraction.
         headroom=Fraction(str(parameters.headroom)),
         spare_nodes=parameters.spare_nodes,
-        gpus_per_node=(str(parameters.gpus_per_node),),
+        gpus_per_node=(str(parameters.gpus_per_node),) if parameters.gpus_per_node else (),
         max_sessions=(str(parameters.max_sessions),) if parameters.max_sessions else (),
         prices=parameters.prices,
         allow_synthetic=parameters.allow_synthetic,

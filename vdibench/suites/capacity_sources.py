@@ -7,25 +7,26 @@ invalid, or synthetic where that was not allowed. There is no table of GPUs to f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vdibench.analysis import Knee, criteria
+from vdibench.analysis import Knee, SequentialTest, recorded_criteria, rule_of
 from vdibench.analysis.capacity import Measured
 from vdibench.analysis.limits import limits
 from vdibench.analysis.logins import largest_burst
 from vdibench.analysis.scalability import Delivered, Extrapolation, extrapolate
-from vdibench.errors import NoData, ObjectiveError, RunInvalid
-from vdibench.metrics import chosen, values
+from vdibench.errors import NoData, RunInvalid
+from vdibench.metrics import Statistic, chosen, values
 from vdibench.records import Outcome, Run, RunState
 from vdibench.report import Evidence, measured_table
-from vdibench.slo import finds_knee, load
+from vdibench.slo import finds_knee
 from vdibench.store import Recording, resolve
 
 __all__ = ["beyond", "open_measured"]
 
-_RATE = "frames_per_second"
+_RATE, _MEAN = "frames_per_second", Statistic("avg")
+_AT_LEAST = {">", ">="}
 _ENOUGH = 0.9  # of the nominal rate, where no objective says what is
 _MAKE = "measure how many fit with `vdibench run 04`"
 _ENDED = {
@@ -68,6 +69,7 @@ def _measured(evidence: Evidence, gpu: str, *, allow_synthetic: bool, allow_runn
             "no number of GPUs follows from that; `vdibench report` shows what was missed",
         )
     limit = limits(evidence.tables, knee, run.host, suite=suite)
+    rule = rule_of(evidence.parameters(suite))
     return Measured(
         run=run.name,
         started_unix_seconds=run.started_unix_seconds,
@@ -78,7 +80,10 @@ def _measured(evidence: Evidence, gpu: str, *, allow_synthetic: bool, allow_runn
         upper=None if limit.generator else knee.upper,
         levels=len(knee.levels),
         trials=sum(len(level.trials) for level in knee.levels),
-        burst=largest_burst(chosen(evidence.tables["milestones"], suite=suite, phase=None)),
+        rule=knee.rule,
+        error_rate=rule.alpha if isinstance(rule, SequentialTest) else None,
+        contradicting=knee.contradicting,
+        burst=largest_burst(chosen(evidence.tables["milestones"], suite=suite, phase=None), knee.lower),
         limited_by=limit.resource or "",
         limit_sentence=limit.sentence,
         synthetic=bool(run.context.get("synthetic")),
@@ -94,6 +99,7 @@ def beyond(evidence: Evidence) -> Extrapolation:
     run = evidence.run
     assert run is not None, "a stored run"
     suite, _ = _knee(evidence, run)
+    statistic, wanted = _objective(evidence, run, suite)
     trials = []
     for level in evidence.levels(suite):
         for trial in evidence.trials(suite, level):
@@ -104,8 +110,8 @@ def beyond(evidence: Evidence) -> Extrapolation:
                 for name in names
             )
             # A session that left nothing delivered nothing.
-            trials.append(Delivered(level, sum(float(rates.mean()) for rates in found if len(rates))))
-    return extrapolate(trials, _wanted(evidence, run, suite, trials))
+            trials.append(Delivered(level, sum(statistic.of(rates) or 0.0 for rates in found)))
+    return extrapolate(trials, wanted or _share_of_alone(evidence, suite, trials))
 
 
 def _usable(evidence: Evidence, *, allow_synthetic: bool, allow_running: bool) -> Run:
@@ -159,16 +165,25 @@ def _facts(evidence: Evidence, run: Run, suite: str) -> dict[str, str]:
     return facts
 
 
-def _wanted(evidence: Evidence, run: Run, suite: str, trials: list[Delivered]) -> float:
-    """Frames a second that a session must keep: what the objectives say, or a share of what was asked for or seen."""
+def _objective(evidence: Evidence, run: Run, suite: str) -> tuple[Statistic, float | None]:
+    """What the run judged its frame rate by: the statistic of a session's seconds, and the least that it had to be.
+
+    The highest limit where there are several; the mean and None where no objective says it.
+    """
     target = evidence.framerate(suite)
-    try:
-        rules = criteria(load(run.objectives + "\n"), suite, run.context)
-    except ObjectiveError:
-        rules = ()
-    for metric, expectation in rules:
-        limit = expectation.limit(target)
-        if metric == _RATE and limit is not None and limit > 0:
-            return limit
+    found = [
+        (limit, expectation.statistic)
+        for metric, expectation in recorded_criteria(run, suite)
+        if metric == _RATE and expectation.operator in _AT_LEAST and expectation.statistic is not None
+        if (limit := expectation.limit(target)) is not None and limit > 0
+    ]
+    if not found:
+        return _MEAN, None
+    limit, statistic = max(found, key=lambda one: one[0])
+    return statistic, limit
+
+
+def _share_of_alone(evidence: Evidence, suite: str, trials: Sequence[Delivered]) -> float:
+    """Frames a second that a session must keep where no objective says it: a share of what was asked for or seen."""
     alone = max((one.rate / one.level for one in trials), default=1.0)
-    return _ENOUGH * (target or alone)
+    return _ENOUGH * (evidence.framerate(suite) or alone)

@@ -32,7 +32,7 @@ def parameter(default: Any, help_text: str, *, minimum: float | None = None, cho
 class RunParameters:
     """What every suite takes."""
 
-    target: str = parameter("lab", "lab, lab:NAME or url:URL")
+    target: str = parameter("lab", "lab, lab:NAME, url:URL, replay or replay:FILE")
     profile: str = parameter("smoke", "name of the parameter profile, for the record")
     objectives: str = parameter("lab", "objective file: a name in params/ or a path")
     results: str = parameter("results", "folder for runs")

@@ -21,8 +21,8 @@ def _starts(level: int, ready: list[float | None], *, trial: int = 0, every: flo
     return rows
 
 
-def _burst(tables, rows) -> Burst | None:
-    return largest_burst(tables(milestones=rows)["milestones"])
+def _burst(tables, rows, most_sessions: int = 100) -> Burst | None:
+    return largest_burst(tables(milestones=rows)["milestones"], most_sessions)
 
 
 def test_the_largest_burst_counts_and_of_equal_ones_the_slowest(tables) -> None:
@@ -33,7 +33,19 @@ def test_the_largest_burst_counts_and_of_equal_ones_the_slowest(tables) -> None:
 def test_a_storm_lasts_from_its_first_start_to_its_last_picture(tables) -> None:
     found = _burst(tables, _starts(10, [0.5] * 10, every=0.25))
     assert found == Burst(10, pytest.approx(2.75), pytest.approx(0.5))
-    assert found.per_minute == pytest.approx(600 / 2.75)
+
+
+def test_a_short_burst_is_no_more_logins_a_minute_than_were_seen() -> None:
+    assert Burst(8, 2.0, 1.0).per_minute == 8
+    assert Burst(8, 60.0, 1.0).per_minute == 8
+    assert Burst(100, 120.0, 1.0).per_minute == 50
+
+
+def test_a_burst_above_the_knee_says_nothing(tables) -> None:
+    rows = _starts(2, [0.5, 0.6]) + _starts(3, [0.5, 0.6, 0.7])
+    assert _burst(tables, rows, 2) == Burst(2, pytest.approx(0.6), pytest.approx(0.6))
+    assert _burst(tables, rows, 3).sessions == 3
+    assert _burst(tables, rows, 1) is None
 
 
 def test_a_burst_of_which_one_session_showed_nothing_is_none(tables) -> None:
@@ -53,7 +65,7 @@ def test_probes_and_second_starts_are_no_logins(tables) -> None:
     assert _burst(tables, []) is None
 
 
-BURST = Burst(8, 4.0, 2.0)  # 120 logins a minute
+BURST = Burst(120, 60.0, 2.0)  # 120 logins a minute
 
 
 @pytest.mark.parametrize(
