@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.console import Console
@@ -31,7 +32,8 @@ def lab() -> None:
 
 @lab.command()
 @_name
-@click.option("--desktops", default=1, show_default=True, type=click.IntRange(1, 64), help="How many.")
+@click.option("--desktops", default=None, type=click.IntRange(0, 64), help="How many; 1 by default, 0 with --cluster.")
+@click.option("--cluster", is_flag=True, help="A real Kubernetes in namespaces of its own: needs root, minutes once.")
 @click.option("--size", default="1920x1080", show_default=True, metavar="WxH", help="Picture size in pixels.")
 @click.option("--framerate", default=60, show_default=True, type=click.IntRange(8, 240), help="Frames per second.")
 @click.option("--bitrate", default=8_000_000, show_default=True, type=click.IntRange(100_000), help="Bits per second.")
@@ -55,7 +57,8 @@ def lab() -> None:
 @_json
 def up(
     name: str,
-    desktops: int,
+    desktops: int | None,
+    cluster: bool,
     size: str,
     framerate: int,
     bitrate: int,
@@ -66,7 +69,8 @@ def up(
     secure: bool,
     as_json: bool,
 ) -> None:
-    """Start desktops that stay until `vdibench lab down`."""
+    """Start desktops, or a cluster, that stay until `vdibench lab down`."""
+    count = desktops if desktops is not None else 0 if cluster else 1
     width, _, height = size.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise UsageError(f"{size!r} is no picture size", "write one such as 1920x1080")
@@ -79,18 +83,21 @@ def up(
             dialect=Dialect(dialect),
             access=Access(tls=tls, subfolder=subfolder, secure=secure),
         )
-        for index in range(desktops)
+        for index in range(count)
     )
     console = Console(stderr=True)
     started = Lab.up(
-        LabSpec(desktops=specs),
+        LabSpec(desktops=specs, cluster=cluster),
         name=name,
         owned=False,
         on_progress=lambda line: console.print(line, highlight=False) if console.is_terminal else None,
     )
     _print_status([started.status()], as_json=as_json)
     if not as_json:
-        print(f"watch one with: vdibench lab exec --name {name} -- vdibench watch {started.desktops[0].endpoint.url}")
+        for desktop in started.desktops[:1]:
+            print(f"watch one with: vdibench lab exec --name {name} -- vdibench watch {desktop.endpoint.url}")
+        if cluster:
+            print(f"speak to the cluster with: vdibench lab exec --name {name} -- kubectl get pods --all-namespaces")
 
 
 @lab.command()
@@ -122,11 +129,16 @@ def status(name: str, as_json: bool) -> None:
 def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
     """Run COMMAND on a desktop's screen and sound, with its address and credentials, never in arguments.
 
+    In a lab with a cluster and no desktops it runs inside: in the network, mounts and processes of the node, with its
+    programs (kubectl, helm, ctr, nft) on the path and KUBECONFIG set.
+
     Sets DISPLAY, XAUTHORITY and PULSE_SERVER for programs that are to be seen there, and VDIBENCH_URL,
     VDIBENCH_USER, VDIBENCH_PASSWORD, VDIBENCH_TOKEN and VDIBENCH_CA_FILE for those that watch. What still runs
     when the lab goes down ends with it.
     """
     found = Lab.find(name)
+    if not found.desktops:
+        return _run(found.inside(command), found.cluster_environment())
     if desktop >= len(found.desktops):
         raise UsageError(f"lab {name!r} has {len(found.desktops)} desktops", "count from 0")
     endpoint = found.desktops[desktop].endpoint
@@ -137,6 +149,10 @@ def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
         environment["VDIBENCH_TOKEN"] = endpoint.token
     if endpoint.ca_file:
         environment["VDIBENCH_CA_FILE"] = endpoint.ca_file
+    return _run(command, environment | found.cluster_environment())
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         return subprocess.run(command, env=environment, check=False).returncode
     except OSError as error:
@@ -151,6 +167,12 @@ def _print_status(found: list[LabStatus], *, as_json: bool) -> None:
     for item in found:
         turn = "none" if item.turn is None else f"{item.turn[0]}:{item.turn[1]}"
         print(f"lab {item.name}: {item.state}, TURN {turn}")
+        if item.cluster is not None:
+            print(f"cluster: {item.cluster.part.state}, {item.cluster.api_url}, KUBECONFIG={item.cluster.kubeconfig}")
+            for line in item.cluster.part.log:
+                print(f"cluster: {line}")
+        if not item.desktops:
+            continue
         table = Table(box=None, pad_edge=False)
         for heading in ("desktop", "state", "display", "workload", "dialect", "URL"):
             # Only an address is still one when it is broken over two lines.

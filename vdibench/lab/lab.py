@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import vdibench
 from vdibench.errors import LabError
+from vdibench.lab.cluster.prepared import prepare
 from vdibench.lab.files import write_private
 from vdibench.lab.parts import base_environment, tail
 from vdibench.lab.places import Claim, claim, is_held, lab_directories, labs_root, sweep_stale
@@ -33,6 +34,7 @@ from vdibench.lab.supervisor import SPEC_FILE
 from vdibench.lab.traces import (
     MARK_VARIABLE,
     ROLE_VARIABLE,
+    first_child,
     kill_marked,
     marked_processes,
     read_mark,
@@ -89,7 +91,8 @@ class Lab:
         :raises LabError: it cannot be brought up; ParameterError: the name cannot be one.
         """
         name = checked_name(name or (f"run-{uuid.uuid4().hex[:8]}" if owned else DEFAULT_NAME))
-        _require(missing(turn=spec.turn))
+        _require(missing(desktops=bool(spec.desktops), turn=spec.turn, cluster=spec.cluster))
+        prepared = prepare(on_progress or _quiet) if spec.cluster else None
         sweep_stale()
         mark = str(uuid.uuid4())
         claimed = claim(name, mark)
@@ -97,6 +100,7 @@ class Lab:
         progress = -1
         try:
             document = {"owned": owned, "timeout_seconds": timeout_seconds, "spec": spec.to_json()}
+            document["cluster"] = prepared.to_json() if prepared is not None else None
             write_private(claimed.directory / SPEC_FILE, json.dumps(document))
             owner_pipe, progress = _start_supervisor(claimed)
             _await_ready(progress, claimed.directory, on_progress or _quiet, timeout_seconds)
@@ -220,6 +224,31 @@ class Lab:
             MARK_VARIABLE: self._mark,
             ROLE_VARIABLE: "guest",
         }
+
+    @property
+    def kubeconfig(self) -> Path | None:
+        """The administrator's access to the lab's cluster, or None."""
+        cluster = self._document["cluster"]
+        return Path(cluster["kubeconfig"]) if cluster else None
+
+    def cluster_environment(self) -> dict[str, str]:
+        """Variables with which kubectl and helm speak to the lab's cluster; none without one."""
+        if self.kubeconfig is None:
+            return {}
+        folders = dict.fromkeys(str(Path(path).parent) for path in self._document["cluster"]["programs"].values())
+        path = os.pathsep.join((*folders, os.environ.get("PATH", "")))
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path, MARK_VARIABLE: self._mark}
+
+    def inside(self, command: Sequence[str]) -> list[str]:
+        """A command as one that runs in the network, mounts and processes of the lab's node.
+
+        :raises LabError: there is no node.
+        """
+        part = self.status().cluster
+        pid = first_child(part.part.pid) if part is not None and part.part.pid is not None else None
+        if pid is None:
+            raise LabError(f"the lab {self.name!r} has no cluster", "bring one up with 'vdibench lab up --cluster'")
+        return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", f"--wd={Path.cwd()}", "--", *command]
 
     def down(self) -> None:
         """End every process and remove every file of it; does nothing when it is down already.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,14 @@ _LIBRARIES = {
     "libwayland-server.so.0": "libwayland-server0",
     "libexpat.so.1": "libexpat1",
 }
+# What makes a cluster's namespaces, and fetches and unpacks the node's own programs.
+_CLUSTER_PROGRAMS = {
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "ip": "iproute2",
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+}
 _MODULES = ("pixelflux", "pcmflux")
 _SELKIES = "pip install 'vdibench[lab]'"
 _LDD_SECONDS = 30.0
@@ -36,7 +45,7 @@ class MissingPart:
     """Something that a lab needs and this machine lacks.
 
     :param name: program, shared library or Python package.
-    :param kind: ``system``, ``program``, ``library`` or ``package``.
+    :param kind: ``system``, ``right``, ``program``, ``library`` or ``package``.
     :param apt_package: Debian or Ubuntu package that has it; empty when it is not from there.
     :param remedy: what to do, as an imperative.
     """
@@ -47,14 +56,19 @@ class MissingPart:
     remedy: str
 
 
-def missing(*, turn: bool = True) -> tuple[MissingPart, ...]:
+def missing(*, desktops: bool = True, turn: bool = True, cluster: bool = False) -> tuple[MissingPart, ...]:
     """Everything a lab would lack on this machine; empty when it can come up.
 
-    :param turn: the lab shall have a TURN server.
+    :param desktops: the lab shall have desktops.
+    :param turn: … and a TURN server for them.
+    :param cluster: the lab shall have a Kubernetes.
     """
     if sys.platform != "linux":
         return (MissingPart("Linux", "system", "", "run the lab on Linux, or point vdibench at a URL"),)
-    found = [
+    found = _missing_for_cluster() if cluster else []
+    if not desktops:
+        return tuple(found)
+    found += [
         _from_apt(program, "program", package)
         for program, package in _PROGRAMS.items()
         if shutil.which(program) is None and (turn or package != "coturn")
@@ -64,6 +78,17 @@ def missing(*, turn: bool = True) -> tuple[MissingPart, ...]:
     for module in _MODULES:
         found.extend(_missing_of(module))
     return tuple(dict.fromkeys(found))
+
+
+def _missing_for_cluster() -> list[MissingPart]:
+    found = [
+        _from_apt(program, "program", package)
+        for program, package in _CLUSTER_PROGRAMS.items()
+        if shutil.which(program) is None
+    ]
+    if os.geteuid() != 0:
+        found.append(MissingPart("root", "right", "", "run it as root: namespaces, mounts and control groups need it"))
+    return found
 
 
 def _missing_of(module: str) -> list[MissingPart]:

@@ -28,7 +28,7 @@ _FRAMERATE = (8, 240)
 _BITRATE_BPS = (100_000, 1_000_000_000)
 _DITHER = (0.0, 0.9)
 _SIDE_PIXELS = (64, 8192)
-_DESKTOPS = (1, 64)
+_DESKTOPS = (0, 64)
 _TURN_LIFETIME_SECONDS = (2.0, 7 * 86400.0)
 
 
@@ -84,16 +84,20 @@ class LabSpec:
 
     :param desktops: one entry per desktop, in the order of their ids.
     :param turn: run a TURN server on loopback and give every desktop credentials for it.
+    :param cluster: run a real Kubernetes beside them, in namespaces of its own.
     :param turn_lifetime_seconds: life of those credentials; they are minted anew at half of it.
     :raises ParameterError: something is out of range.
     """
 
     desktops: tuple[DesktopSpec, ...]
     turn: bool = True
+    cluster: bool = False
     turn_lifetime_seconds: float = 6 * 3600.0
 
     def __post_init__(self) -> None:
         _within("number of desktops", len(self.desktops), _DESKTOPS)
+        if not self.desktops and not self.cluster:
+            raise ParameterError("a lab of nothing was asked for", "ask for a desktop or for a cluster")
         _within("TURN credential lifetime", self.turn_lifetime_seconds, _TURN_LIFETIME_SECONDS)
         for spec in self.desktops:
             display = spec.display
@@ -134,6 +138,7 @@ class LabSpec:
                 for desktop in document["desktops"]
             ),
             turn=document["turn"],
+            cluster=document["cluster"],
             turn_lifetime_seconds=document["turn_lifetime_seconds"],
         )
 

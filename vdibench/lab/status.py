@@ -11,7 +11,7 @@ from typing import Any
 from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
 from vdibench.selkies import Dialect
 
-__all__ = ["STATE_FILE", "DesktopStatus", "LabStatus", "PartStatus", "desktop_record", "lab_status"]
+__all__ = ["STATE_FILE", "ClusterStatus", "DesktopStatus", "LabStatus", "PartStatus", "desktop_record", "lab_status"]
 
 STATE_FILE = "state.json"
 
@@ -62,12 +62,28 @@ class DesktopStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """A Kubernetes of the lab.
+
+    :param kubeconfig: file with the administrator's access; it works on this machine.
+    :param node_address: where what uses the node's network listens.
+    :param part: the process that holds everything of it.
+    """
+
+    kubeconfig: str
+    api_url: str
+    node_address: str
+    part: PartStatus
+
+
+@dataclass(frozen=True, slots=True)
 class LabStatus:
     """A whole lab.
 
     :param state: ``starting``, ``running``, ``failed`` (a part died), ``stopping`` or ``gone``.
     :param owned: goes down with the process that brought it up.
     :param turn: ``(host, port)`` of the TURN server, or None.
+    :param cluster: its Kubernetes, or None.
     """
 
     name: str
@@ -79,6 +95,7 @@ class LabStatus:
     desktops: tuple[DesktopStatus, ...]
     turn: tuple[str, int] | None
     turn_part: PartStatus | None
+    cluster: ClusterStatus | None
 
     @property
     def failure(self) -> str:
@@ -86,6 +103,8 @@ class LabStatus:
         found = [f"{desktop.id}: {desktop.failure}" for desktop in self.desktops if desktop.failure]
         if self.turn_part is not None and (turn := _failure((self.turn_part,))):
             found.append(turn)
+        if self.cluster is not None and (cluster := _failure((self.cluster.part,))):
+            found.append(f"cluster: {cluster}")
         return "; ".join(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +114,7 @@ class LabStatus:
 
 def lab_status(document: dict[str, Any]) -> LabStatus:
     """The status in a state document."""
-    turn = document["turn"]
+    turn, cluster = document["turn"], document["cluster"]
     return LabStatus(
         name=document["name"],
         state=document["state"],
@@ -106,6 +125,7 @@ def lab_status(document: dict[str, Any]) -> LabStatus:
         desktops=tuple(_desktop_status(entry) for entry in document["desktops"]),
         turn=(turn["host"], turn["port"]) if turn else None,
         turn_part=_part(turn["part"]) if turn else None,
+        cluster=_cluster(cluster) if cluster else None,
     )
 
 
@@ -137,6 +157,15 @@ def _desktop_status(entry: dict[str, Any]) -> DesktopStatus:
         workload=Workload(entry["workload"]),
         parts=tuple(_part(part) for part in entry["parts"]),
         dialect=Dialect(entry["dialect"]),
+    )
+
+
+def _cluster(entry: dict[str, Any]) -> ClusterStatus:
+    return ClusterStatus(
+        kubeconfig=entry["kubeconfig"],
+        api_url=entry["api_url"],
+        node_address=entry["node_address"],
+        part=_part(entry["part"]),
     )
 
 

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from vdibench.errors import LabError
+from vdibench.lab.cluster.launch import ClusterRun, NumberLease
+from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.desktop import DesktopRun
 from vdibench.lab.files import write_private
 from vdibench.lab.parts import Children, Part, PartFailed, base_environment
@@ -58,6 +60,7 @@ class Supervisor:
         self._owned: bool = document["owned"]
         self._timeout: float = document["timeout_seconds"]
         self._spec = LabSpec.from_json(document["spec"])
+        self._prepared: dict[str, Any] | None = document["cluster"]
         self._started = time.time()
         self._begun = time.monotonic()
         self._state = "starting"
@@ -74,6 +77,8 @@ class Supervisor:
         self._turn_ready = asyncio.Event()
         self._credentials: dict[str, str] = {}
         self._desktops: list[DesktopRun] = []
+        self._number: NumberLease | None = None
+        self._cluster: ClusterRun | None = None
 
     async def run(self) -> int:
         """Bring the lab up, keep it until it shall end, take it down.
@@ -93,7 +98,8 @@ class Supervisor:
                 self._state = "running"
                 self._write_state()
                 took = time.monotonic() - self._begun
-                self._progress(f"lab ready: {len(self._desktops)} desktops in {took:.1f} s")
+                cluster = "a cluster and " if self._cluster is not None else ""
+                self._progress(f"lab ready: {cluster}{len(self._desktops)} desktops in {took:.1f} s")
                 self._report({"ready": True})
                 await self._stop.wait()
         except PartFailed as failure:
@@ -131,6 +137,8 @@ class Supervisor:
         try:
             async with asyncio.timeout(self._timeout), asyncio.TaskGroup() as group:
                 group.create_task(self._bring_up_turn())
+                if self._cluster is not None:
+                    group.create_task(self._bring_up_cluster(self._cluster))
                 for desktop in self._desktops:
                     group.create_task(self._bring_up_desktop(desktop))
         except TimeoutError as error:
@@ -155,7 +163,10 @@ class Supervisor:
         """Take the ports and draw secrets and marker ids."""
         count = len(self._spec.desktops)
         ports = [self._leases.lease().start for _ in range(count)]
-        if self._spec.turn:
+        if self._prepared is not None:
+            self._number = NumberLease()
+            self._cluster = ClusterRun(self._directory, self._number.number, Prepared.from_json(self._prepared))
+        if self._spec.turn and count:
             self._turn_port = self._leases.lease().start
             self._relay = self._leases.lease(relay_ports(count))
         markers = secrets.SystemRandom().sample(range(1, 0x10000), count)
@@ -199,6 +210,13 @@ class Supervisor:
         environment = base_environment(self._mark)
         await desktop.bring_up(self._children, environment, self._turn_ready, self._turn_port, progress)
 
+    async def _bring_up_cluster(self, cluster: ClusterRun) -> None:
+        def progress(text: str) -> None:
+            self._write_state()
+            self._progress(text)
+
+        await cluster.bring_up(self._children, base_environment(self._mark), progress)
+
     async def _renew(self) -> None:
         """Hand out fresh TURN credentials long before the old ones end."""
         while True:
@@ -230,6 +248,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
 
         reader = self._reaper_pipe[0]
+        numbers = (self._number.descriptor,) if self._number is not None else ()
         command: list[str | Path] = [
             sys.executable,
             "-m",
@@ -243,7 +262,7 @@ class Supervisor:
             command,
             base_environment(self._mark) | {ROLE_VARIABLE: "reaper"},
             log=self._directory / "reaper.log",
-            pass_fds=(reader, self._options.lock, *self._leases.descriptors),
+            pass_fds=(reader, self._options.lock, *self._leases.descriptors, *numbers),
             in_child=in_child,
         )
 
@@ -270,7 +289,8 @@ class Supervisor:
         kill_marked(self._mark, spare=frozenset({os.getpid(), self._reaper}))
 
     def _parts(self) -> list[Part]:
-        return [self._turn_part, *(part for desktop in self._desktops for part in desktop.parts)]
+        cluster = [self._cluster.part] if self._cluster is not None else []
+        return [self._turn_part, *cluster, *(part for desktop in self._desktops for part in desktop.parts)]
 
     def _write_state(self) -> None:
         turn = None
@@ -285,6 +305,7 @@ class Supervisor:
             "started_unix_seconds": self._started,
             "secrets": [self._turn_secret, *(secret for one in self._desktops for secret in one.server.secrets)],
             "turn": turn,
+            "cluster": self._cluster.to_json(self._describe) if self._cluster is not None else None,
             "desktops": [desktop.to_json(self._describe) for desktop in self._desktops],
         }
         write_private(self._directory / STATE_FILE, json.dumps(document))

@@ -22,6 +22,7 @@ __all__ = [
     "MARK_FILE",
     "MARK_VARIABLE",
     "ROLE_VARIABLE",
+    "first_child",
     "kill_marked",
     "marked_processes",
     "note_x_server",
@@ -65,6 +66,14 @@ def role_of(pid: int) -> str:
         if entry.startswith(prefix):
             return entry[len(prefix) :].decode()
     return ""
+
+
+def first_child(pid: int) -> int | None:
+    """The oldest living child of a process, or None."""
+    try:
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    except (OSError, IndexError):
+        return None
 
 
 def kill_marked(mark: str, *, spare: frozenset[int] = frozenset()) -> frozenset[int]:

@@ -19,6 +19,7 @@ from typing import Any
 from vdibench.errors import LabError
 from vdibench.lab.cluster.addresses import CLUSTERS, Addresses
 from vdibench.lab.cluster.pki import KUBECONFIG
+from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.parts import Children, Part, PartFailed
 
 __all__ = ["FOLDER", "ClusterRun", "NumberLease"]
@@ -58,23 +59,28 @@ class ClusterRun:
     """One cluster, from the host.
 
     :param directory: of the lab; the cluster's files go to ``cluster`` in it.
-    :param packages: the unpacked programs of the node.
-    :param store: the imported images.
-    :param programs: name -> file, of Kubernetes and the add-ons.
     """
 
-    def __init__(
-        self, directory: Path, number: int, *, packages: Path, store: Path, programs: Mapping[str, Path]
-    ) -> None:
+    def __init__(self, directory: Path, number: int, prepared: Prepared) -> None:
         self.directory = directory / FOLDER
         self.addresses = Addresses(number)
         self.part = Part("cluster", "node", self.directory / "node.log", "read its log and those in logs beside it")
-        self._packages, self._store, self._programs = packages, store, programs
+        self._prepared = prepared
 
     @property
     def kubeconfig(self) -> Path:
         """The administrator's."""
         return self.directory / "pki" / KUBECONFIG
+
+    def to_json(self, describe: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:
+        """Its entry in the lab's state."""
+        return {
+            "kubeconfig": str(self.kubeconfig),
+            "api_url": self.addresses.api,
+            "node_address": self.addresses.node,
+            "programs": {name: str(path) for name, path in self._prepared.programs.items()},
+            "part": describe(self.part),
+        }
 
     async def bring_up(
         self, children: Children, environment: Mapping[str, str], progress: Callable[[str], None]
@@ -102,9 +108,8 @@ class ClusterRun:
         unshare = shutil.which("unshare") or "unshare"
         line: list[str | Path] = [unshare, "--net", "--mount", "--propagation", "private", "--pid", "--fork"]
         line += ["--kill-child", "--mount-proc", sys.executable, "-m", "vdibench.lab.cluster.node"]
-        line += ["--directory", self.directory, "--packages", self._packages, "--store", self._store]
-        programs = {name: str(path) for name, path in self._programs.items()}
-        line += ["--programs", json.dumps(programs), "--number", str(self.addresses.number), "--report", str(report)]
+        line += ["--directory", self.directory, "--prepared", json.dumps(self._prepared.to_json())]
+        line += ["--number", str(self.addresses.number), "--report", str(report)]
         return line
 
     def _link(self, pid: int) -> None:

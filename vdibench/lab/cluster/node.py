@@ -27,6 +27,7 @@ from vdibench.lab.cluster.apiclient import ApiClient, http_answers
 from vdibench.lab.cluster.cgroups import cgroup_name, make_cgroups
 from vdibench.lab.cluster.mounts import arrange, mask_kernel_settings
 from vdibench.lab.cluster.pki import write_pki
+from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.cluster.store import lay_store
 from vdibench.lab.parts import Children, Part, PartFailed, base_environment
 from vdibench.lab.traces import MARK_VARIABLE
@@ -43,7 +44,7 @@ class Node:
     def __init__(self, options: argparse.Namespace) -> None:
         self._directory: Path = options.directory
         self._report_to: int = options.report
-        self._programs: dict[str, str] = json.loads(options.programs)
+        self._prepared: Prepared = options.prepared
         self._addresses = Addresses(options.number)
         self._mark = os.environ[MARK_VARIABLE]
         self._pki = self._directory / "pki"
@@ -120,7 +121,7 @@ class Node:
             (self._directory / file).write_text(text)
         part = Part("cluster", name, self._logs / f"{name}.log", "read its log")
         environment = base_environment(self._mark) | {"HOME": str(self._directory)}
-        program = self._programs.get(name, name)
+        program = self._prepared.programs.get(name, Path(name))
         self._children.start(part, [program, *line], environment)
         self._parts.append(part)
         return part
@@ -141,9 +142,7 @@ def main() -> None:
     """Arrange the namespaces, then run the cluster in them."""
     line = argparse.ArgumentParser(prog="vdibench-lab-node")
     line.add_argument("--directory", type=Path, required=True)
-    line.add_argument("--packages", type=Path, required=True)
-    line.add_argument("--store", type=Path, required=True)
-    line.add_argument("--programs", required=True)
+    line.add_argument("--prepared", type=lambda text: Prepared.from_json(json.loads(text)), required=True)
     line.add_argument("--number", type=int, required=True)
     line.add_argument("--report", type=int, required=True)
     options = line.parse_args()
@@ -164,9 +163,10 @@ async def _run(options: argparse.Namespace) -> int:
 def _arrange(options: argparse.Namespace) -> None:
     for name in ("pki", "logs", "containerd"):
         (options.directory / name).mkdir(mode=0o755)
-    arrange(options.packages, options.directory, keep=(options.store,))
+    prepared: Prepared = options.prepared
+    arrange(prepared.packages, options.directory, keep=(prepared.store,))
     mask_kernel_settings(options.directory)
-    lay_store(options.store, options.directory / "containerd")
+    lay_store(prepared.store, options.directory / "containerd")
     make_cgroups(cgroup_name(os.environ[MARK_VARIABLE]))
     addresses = Addresses(options.number)
     _ip("link", "set", "lo", "up")
