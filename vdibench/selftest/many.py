@@ -16,15 +16,19 @@ from vdibench.errors import UsageError, VdibenchError
 from vdibench.records import Accuracy, Cost
 from vdibench.replay.departures import DepartureLog, FrameTimes, frame_gap_errors, matching
 from vdibench.replay.process import ReplayServer
+from vdibench.replay.traces import LabTrace
+from vdibench.report import formats
 from vdibench.selftest.cost import measure_step
 from vdibench.selftest.floors import measure_one_floor
 from vdibench.selftest.plan import CostStep, Plan
 
-__all__ = ["GAP_BOUND_SECONDS", "ManyFindings", "gap_accuracy", "measure_many"]
+__all__ = ["GAP_BOUND_SECONDS", "ManyFindings", "gap_accuracy", "measure_many", "slow_picture"]
 
 GAP_BOUND_SECONDS = 0.001
 """95 of 100 gaps between two frames are measured to within this."""
 
+# Of its nominal rate.
+_FAST_ENOUGH = 0.95
 _FLOORS = ("recvfrom", "recvmmsg")
 
 
@@ -47,20 +51,20 @@ def measure_many(plan: Plan, source: ReplayServer, trace: Path, say: Callable[[s
 
     :param source: one that replays ``trace`` and notes when frames leave.
     """
+    doubts = slow_picture(source.frames_per_second)
     try:
         native_module(True)
     except UsageError as error:
-        return ManyFindings(missing=(f"the native receiver was not measured: {error}",))
+        return ManyFindings(doubts=doubts, missing=(f"the native receiver was not measured: {error}",))
     rows: dict[CostStep, list[Cost]] = {step: [] for step in plan.many}
     floors: dict[str, list[float]] = {mode: [] for mode in _FLOORS}
-    doubts: list[str] = []
     missing: list[str] = []
     for turn in range(plan.many_repeats):
         for step in plan.many:
             say(f"{step.sessions} × {step.name}, {turn + 1} of {plan.many_repeats}")
             row, doubt, _ = measure_step(step, plan.cost_seconds, source)
             rows[step].append(row)
-            doubts += [doubt] if doubt else []
+            doubts += (doubt,) if doubt else ()
         for mode in _FLOORS:
             try:
                 cores, doubt = measure_one_floor(mode, plan.cost_seconds, plan.many[0].sessions, trace=trace)
@@ -68,7 +72,7 @@ def measure_many(plan: Plan, source: ReplayServer, trace: Path, say: Callable[[s
                 missing.append(f"floor {mode} was not measured: {error}")
                 continue
             floors[mode].append(cores)
-            doubts += [doubt] if doubt else []
+            doubts += (doubt,) if doubt else ()
     accuracy, late = _gaps(plan.many[0], plan.cost_seconds, source, say)
     return ManyFindings(
         cost=tuple(_median(found) for found in rows.values()),
@@ -77,6 +81,14 @@ def measure_many(plan: Plan, source: ReplayServer, trace: Path, say: Callable[[s
         doubts=tuple(dict.fromkeys([*doubts, *late])),
         missing=tuple(dict.fromkeys(missing)),
     )
+
+
+def slow_picture(frames_per_second: float) -> tuple[str, ...]:
+    """Why not to trust what such a picture costs: one that was recorded slowly has fewer packets and costs less."""
+    if frames_per_second >= _FAST_ENOUGH * LabTrace().display.framerate:
+        return ()
+    what = f"the recorded picture has only {formats.plain(frames_per_second)} frames a second"
+    return (f"{what}: this machine was busy when it was recorded",)
 
 
 def _median(rows: list[Cost]) -> Cost:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +16,11 @@ from vdibench.records import Cost, Display
 from vdibench.replay.canned import encode
 from vdibench.replay.playback import Playback
 from vdibench.replay.trace import Trace
-from vdibench.selftest import cost, floors
+from vdibench.selftest import QUICK, cost, course, floors
 from vdibench.selftest.feed import packets_within
 from vdibench.selftest.floors import settled
-from vdibench.selftest.plan import CostStep
+from vdibench.selftest.many import ManyFindings, slow_picture
+from vdibench.selftest.plan import CostStep, with_engine
 
 STEP = CostStep(Mode.METER, 10)
 ROW = Cost("meter", 10, 900.0, 0.005, 200.0, 3e6, "canned", 1, 0.002, 600, 0)
@@ -97,6 +100,30 @@ def test_what_is_planned_is_what_a_playback_gives(trace: Trace, seconds: float) 
         now += 0.0005
     largest = max(map(len, trace.payloads))
     assert packets_within(trace, seconds) == pytest.approx(sent, abs=largest)
+
+
+def test_a_picture_that_was_recorded_slowly_is_doubtful() -> None:
+    assert slow_picture(59.9) == ()
+    (why,) = slow_picture(13.0)
+    assert "only 13.0 frames a second" in why
+
+
+def test_the_course_hands_on_what_is_doubtful_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ManyFindings(cost=(ROW,), doubts=("slow",), missing=("floor recvmmsg",))
+    monkeypatch.setattr(course, "cached_trace", lambda wanted, say: Path("some.trace"))
+    monkeypatch.setattr(
+        course, "ReplayServer", lambda trace, log: contextlib.nullcontext(SimpleNamespace(bitrate_bps=1))
+    )
+    monkeypatch.setattr(course, "measure_cost", lambda steps, seconds, source, say: ((ROW,), ("lag",)))
+    monkeypatch.setattr(course, "measure_many", lambda plan, source, trace, say: many)
+    found = floors.FloorFindings({"decode": 0.1}, ("few",), ("floor receive",))
+    monkeypatch.setattr(course, "measure_floors", lambda seconds, trace, bitrate_bps: found)
+    plan = dataclasses.replace(with_engine(QUICK), dialects=(), floor_seconds=1.0)
+    result = course.run_selftest(plan, lambda line: None)
+    assert {"lag", "slow", "few"} <= set(result.invalid)
+    assert result.missing == ("floor recvmmsg", "floor receive")
+    assert result.cost == (ROW, ROW)
+    assert result.floor == {"decode": 0.1}
 
 
 def test_no_trace_is_told(tmp_path: Path) -> None:
