@@ -244,6 +244,34 @@ async def test_a_session_of_a_server_that_died_ends(trace: Path) -> None:
                 await watched.watch(20.0)
 
 
+BROKEN = """
+from vdibench.replay.websocket import WebSocketReplay
+
+async def send(self, now):
+    raise LookupError("no such frame")
+
+WebSocketReplay.send = send
+"""
+
+
+async def test_a_server_that_stopped_sending_ends_at_once_and_says_why(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BROKEN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with ReplayServer(trace, dialect=Dialect.SELKIES_2_WEBSOCKET) as server:
+        async with aiohttp.ClientSession() as client, client.ws_connect(f"{server.url}/api/websockets") as socket:
+            await socket.send_str("SETTINGS,{}")
+            while (await socket.receive(timeout=20)).type is not aiohttp.WSMsgType.CLOSE:
+                continue
+        # Nobody asked it for anything. It stays for its owner to wait for.
+        await asyncio.to_thread(os.waitid, os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(TargetUnavailable, match="stopped sending: LookupError: no such frame"):
+            server.count()
+        with pytest.raises(VdibenchError, match="ended unexpectedly"):
+            server.count()
+
+
 OWNER = """
 import sys, time
 from pathlib import Path

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from vdibench.children import Child
+from vdibench.errors import VdibenchError
 from vdibench.replay.departures import DepartureLog, FrameTimes
 from vdibench.selkies import Dialect
 
@@ -91,10 +93,10 @@ class ReplayServer:
             ``sessions`` that are fed, ``begun`` until now, ``turned_away`` for coming too soon; ``late_seconds``, the
             largest delay with which anything left since the last call; ``overhead_bytes`` of a packet
             beside its payload; ``cpu_seconds`` of the process; ``native``.
+        :raises TargetUnavailable: it stopped sending, and says why.
         :raises VdibenchError: the process has ended.
         """
-        self._child.say("count")
-        return self._child.hear(_ANSWER_SECONDS)
+        return self._ask("count")
 
     def departures(self) -> dict[str, FrameTimes]:
         """When frames left since the last call, by session, of those that are fed; names are the server's own.
@@ -103,6 +105,10 @@ class ReplayServer:
 
         :raises VdibenchError: the process has ended.
         """
-        self._child.say("departures")
-        said = self._child.hear(_ANSWER_SECONDS)["sessions"]
+        said = self._ask("departures")["sessions"]
         return {name: DepartureLog.read(one) for name, one in said.items()}
+
+    def _ask(self, what: str) -> dict[str, Any]:
+        with suppress(VdibenchError):  # it has ended: the last that it said is why
+            self._child.say(what)
+        return self._child.hear(_ANSWER_SECONDS)

@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from vdibench.errors import VdibenchError
+from vdibench.errors import TargetUnavailable, VdibenchError
 from vdibench.records import Display
 from vdibench.replay.canned import encode
 from vdibench.replay.trace import Trace, load_trace
@@ -243,14 +243,31 @@ async def _serve(trace: Trace, options: argparse.Namespace) -> None:
     # The trace and the libraries stay: no collection needs to walk through them between two frames.
     gc.collect()
     gc.freeze()
+    answering = loop.create_task(_answer(server, lines))
     try:
-        while line := await lines.readline():
-            _say(server.departures() if line.strip() == b"departures" else server.count())
-            if pump.done():
-                pump.result()
+        await asyncio.wait({pump, answering}, return_when=asyncio.FIRST_COMPLETED)
+        if pump.done():
+            raise _stopped(pump)
+        answering.result()
     finally:
         pump.cancel()
+        answering.cancel()
         await server.stop()
+
+
+async def _answer(server: _Server, lines: asyncio.StreamReader) -> None:
+    while line := await lines.readline():
+        _say(server.departures() if line.strip() == b"departures" else server.count())
+
+
+def _stopped(pump: asyncio.Task[None]) -> VdibenchError:
+    """The error of a server that sends nothing any more; whoever is connected would take it for a still picture."""
+    error = pump.exception()
+    found = TargetUnavailable(
+        f"the replay stopped sending: {type(error).__name__}: {error}", "report it, with the trace and the dialect"
+    )
+    found.__cause__ = error
+    return found
 
 
 def _say(document: Mapping[str, Any]) -> None:
