@@ -1,0 +1,81 @@
+"""Which shared libraries the programs of an unpacked root need, as its own dynamic linker says. Runs that linker."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from vdibench.errors import LabError
+
+__all__ = ["extract_programs", "linker", "missing_libraries"]
+
+_FOLDER = "usr/lib/x86_64-linux-gnu"
+_LINKER = f"{_FOLDER}/ld-linux-x86-64.so.2"
+_FOUND = re.compile(r"^\s*\S+ => (?P<path>/\S+) \(", re.MULTILINE)
+_MISSING = re.compile(r"^\s*(?P<name>\S+) => not found", re.MULTILINE)
+
+
+def linker(root: Path) -> list[str]:
+    """The start of a command that runs a program of that root with that root's libraries, outside of it."""
+    folders = [root / _FOLDER, root / _FOLDER / "pulseaudio"]
+    return [str(root / _LINKER), "--inhibit-cache", "--library-path", ":".join(map(str, folders))]
+
+
+def extract_programs(root: Path, programs: Iterable[str], into: Path) -> None:
+    """Copy these programs with the libraries that they need, and nothing else.
+
+    :param programs: paths in the root, as in ``usr/bin/turnserver``.
+    :raises LabError: a library is not there.
+    """
+    files = {_LINKER}
+    for program in programs:
+        said = _listed(root, root / program)
+        if missing := _MISSING.findall(said):
+            raise LabError(f"{program} needs {', '.join(missing)}", "report this")
+        libraries = [Path(path) for path in _FOUND.findall(said)]
+        if strange := [str(path) for path in libraries if not path.is_relative_to(root)]:
+            raise LabError(f"{program} would take {', '.join(strange)} of this machine", "report this")
+        files |= {program, *(str(path.relative_to(root)) for path in libraries)}
+    for name in sorted(files):
+        (into / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, into / name)
+    (into / "usr/lib64").mkdir(exist_ok=True)
+    for name in ("bin", "lib", "lib64"):
+        (into / name).symlink_to(f"usr/{name}")
+    (into / "usr/lib64" / Path(_LINKER).name).symlink_to(f"/{_LINKER}")
+
+
+def missing_libraries(root: Path, also: Iterable[Path] = ()) -> dict[str, list[str]]:
+    """File -> libraries that it needs and that the root does not have, for all its programs and libraries.
+
+    :param also: further folders whose libraries will run in that root.
+    """
+    missing = {}
+    for folder in (root, *also):
+        for path in _elf_files(folder):
+            if names := _MISSING.findall(_listed(root, path)):
+                missing[str(path.relative_to(folder))] = sorted(set(names))
+    return missing
+
+
+def _elf_files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        for name in sorted(names):
+            path = Path(place) / name
+            if path.is_symlink() or not path.is_file():
+                continue
+            with path.open("rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    yield path
+
+
+def _listed(root: Path, program: Path) -> str:
+    """Empty for a static program, which needs none."""
+    command = [*linker(root), "--list", str(program)]
+    # It would load libraries that the caller's environment names.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout

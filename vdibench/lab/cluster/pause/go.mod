@@ -1,0 +1,3 @@
+module vdibench.local/pause
+
+go 1.21

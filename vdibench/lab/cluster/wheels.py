@@ -1,0 +1,35 @@
+"""Wheels of PyPI for an image, by their digests, whatever Python runs here. Runs pip."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from vdibench.errors import LabError
+
+__all__ = ["install_wheels"]
+
+_LAST_LINES = 3
+_GLIBC = (17, 26, 27, 28, 31, 34, 35, 36)  # Debian 12 has 2.36; pip takes only the platforms that it is told
+
+
+def install_wheels(requirements: str, into: Path, python: str = "3.11") -> None:
+    """Unpack these wheels into a folder, as for x86-64 Linux with that Python.
+
+    :param requirements: lines of a requirements file, each with its digests.
+    :raises LabError: one cannot be fetched, or is another one than its digest says.
+    """
+    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in _GLIBC]
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--no-compile"]
+    options += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms]
+    with tempfile.TemporaryDirectory(prefix="vdibench-wheels-") as place:
+        file = Path(place) / "requirements.txt"
+        file.write_text(requirements)
+        command = [sys.executable, "-m", "pip", "install", *options, f"--target={into}", f"--requirement={file}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        said = " / ".join(lines[-_LAST_LINES:]) or f"exit {done.returncode}"
+        raise LabError(f"cannot fetch wheels from PyPI: {said}", "check the network, or give pip its index")
