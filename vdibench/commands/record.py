@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ def record(
     from vdibench.targets.address import desktop_url
     from vdibench.targets.credentials import credentials, session_token
 
+    _try_output(output)
     console = Console(stderr=True)
 
     def say(line: str) -> None:
@@ -96,6 +98,22 @@ def record(
         trace = record_lab(wanted, seconds, say)
     save_trace(trace, output)
     print(_sentence(trace, output))
+
+
+def _try_output(output: Path) -> None:
+    """Write beside ``output`` and remove it again: what was recorded should not be lost for want of a place.
+
+    :raises UsageError: nothing can be written there.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name[:64]}."):
+            pass
+    except OSError as error:
+        why = "is no folder" if output.parent.exists() and not output.parent.is_dir() else error.strerror
+        raise UsageError(
+            f"cannot write {output}: {output.parent}: {why}",
+            "name an existing folder that you may write to with --output",
+        ) from error
 
 
 def _sentence(trace: Trace, output: Path) -> str:
