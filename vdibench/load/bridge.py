@@ -12,6 +12,7 @@ import subprocess as plain_subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -24,13 +25,35 @@ from vdibench.errors import EngineLost, LoadError, VdibenchError
 from vdibench.load.channel import Unpacker, packed
 from vdibench.load.messages import Failure
 
-__all__ = ["EngineBridge"]
+__all__ = ["Answer", "EngineBridge"]
 
 _HELLO_SECONDS = 30.0
 _CLOSE_SECONDS = 4.0
 _REAP_SECONDS = 1.0
 _RECEIVE_BYTES = 1 << 16
 _REMEDY = "look at the worker's log above it; memory and signals are what ends a process"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine answered.
+
+    :param error: what went wrong in the session; None when nothing did.
+    :param waited_seconds: of the time until the answer, what the session waited for its turn.
+    """
+
+    value: Any
+    error: VdibenchError | None
+    waited_seconds: float
+
+    def take(self) -> Any:
+        """The value.
+
+        :raises VdibenchError: what went wrong.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value
 
 
 class EngineBridge:
@@ -82,11 +105,19 @@ class EngineBridge:
         return hello
 
     def call(self, verb: str, *, timeout_seconds: float, **arguments: Any) -> Any:
-        """Ask the engine and wait for its answer.
+        """Ask the engine, wait for its answer and take it.
 
         :raises EngineLost: it is gone, or goes meanwhile.
         :raises LoadError: no answer in time.
         :raises VdibenchError: what went wrong in the session.
+        """
+        return self.ask(verb, timeout_seconds=timeout_seconds, **arguments).take()
+
+    def ask(self, verb: str, *, timeout_seconds: float, **arguments: Any) -> Answer:
+        """Ask the engine and wait for its answer.
+
+        :raises EngineLost: it is gone, or goes meanwhile.
+        :raises LoadError: no answer in time.
         """
         number = next(self._numbers)
         result = self._waiting[number] = gevent.event.AsyncResult()
@@ -99,9 +130,8 @@ class EngineBridge:
             ) from error
         finally:
             self._waiting.pop(number, None)
-        if "failure" in answer:
-            raise Failure.read(answer["failure"]).error()
-        return answer.get("ok")
+        wrong = Failure.read(answer["failure"]).error() if "failure" in answer else None
+        return Answer(answer.get("ok"), wrong, float(answer.get("waited_seconds", 0.0)))
 
     def tell(self, verb: str, **arguments: Any) -> None:
         """Say something that is not answered.

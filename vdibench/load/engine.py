@@ -104,7 +104,7 @@ class Engine:
             pass
         self._recorder.hand_over()
         self._folder.close()
-        faulthandler.cancel_dump_traceback_later()
+        # Not disarmed: the interpreter waits for threads yet, and one that hangs would keep the process.
 
     def say(self, message: dict[str, Any]) -> None:
         """Send a message to the worker, in order."""
@@ -163,6 +163,7 @@ class Engine:
             self._over.set()
 
     async def _answer(self, number: int, verb: str, arguments: dict[str, Any]) -> None:
+        user = int(arguments.pop("user", -1))
         try:
             if verb == "place":
                 await self._move(arguments)
@@ -172,15 +173,16 @@ class Engine:
                 await asyncio.to_thread(self._folder.flush)
                 found = None
             else:
-                found = await self._host.call(verb, int(arguments.pop("user", -1)), arguments)
+                found = await self._host.call(verb, user, arguments)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # a defect in one user's verb must reach that user and end no other session
             if not isinstance(error, VdibenchError):
                 sys.excepthook(type(error), error, error.__traceback__)
-            self.say({"id": number, "failure": Failure.of(error).document()})
+            answer: dict[str, Any] = {"failure": Failure.of(error).document()}
         else:
-            self.say({"id": number, "ok": found})
+            answer = {"ok": found}
+        self.say({"id": number, "waited_seconds": self._host.take_waited(user), **answer})
 
     async def _move(self, place: dict[str, Any]) -> None:
         if place["phase"] != STEADY:

@@ -38,6 +38,7 @@ class _Hosted:
 
     :param showing: it shows video now.
     :param failed: its end was recorded.
+    :param waited_seconds: for its turn, by the verb that goes on or went before.
     """
 
     user: int
@@ -49,6 +50,7 @@ class _Hosted:
     drops: float = 0.0
     received: float = 0.0
     lost: float = 0.0
+    waited_seconds: float = 0.0
 
 
 class SessionHost:
@@ -128,12 +130,12 @@ class SessionHost:
         hosted = self._hosted[user] = _Hosted(user, session)
         self.started += 1
         try:
-            waited = await self._during(hosted, self._gate.admit(desktop))
+            hosted.waited_seconds = await self._during(hosted, self._gate.admit(desktop))
             await self._during(hosted, session.connect())
         except Exception as error:  # a defect of the client is a session that failed, too
             self._fail(hosted, as_our_error(error))
             raise
-        return {"dialect": str(session.dialect or ""), "waited_seconds": waited}
+        return {"dialect": str(session.dialect or "")}
 
     async def _first_frame(self, user: int, arguments: dict[str, Any]) -> None:
         hosted = self._find(user)
@@ -184,7 +186,7 @@ class SessionHost:
         self.ended.append(hosted.session.desktop.id)
         hosted.failed = False
         try:
-            await self._gate.admit(hosted.session.desktop)
+            hosted.waited_seconds = await self._gate.admit(hosted.session.desktop)
             await hosted.session.reconnect(float(arguments.get("patience_seconds", 0.0)))
         except Exception as error:  # likewise: a defect fails one session and not the others
             self._fail(hosted, as_our_error(error))
@@ -230,6 +232,14 @@ class SessionHost:
         self._recorder.milestone(desktop, "failed", time.time())
         self._recorder.fact(desktop, f"failure.level-{place.level}.trial-{place.trial}", str(error))
         self._on_failed(hosted.user, error)
+
+    def take_waited(self, user: int) -> float:
+        """Seconds that the user's verb waited for its turn, which is no doing of the desktop; once."""
+        hosted = self._hosted.get(user)
+        if hosted is None:
+            return 0.0
+        waited, hosted.waited_seconds = hosted.waited_seconds, 0.0
+        return waited
 
     # all of them
 

@@ -161,20 +161,21 @@ class DesktopUser(User):
 
         :raises VdibenchError: it failed and the session goes on, or goes on again.
         """
-        began, clock = time.time(), time.perf_counter()
+        began, clock, waited = time.time(), time.perf_counter(), 0.0
         try:
-            answer = self._side.engine.call(verb, timeout_seconds=timeout_seconds, user=self._index, **arguments)
+            answer = self._side.engine.ask(verb, timeout_seconds=timeout_seconds, user=self._index, **arguments)
+            # To wait for one's turn is this client's doing, not the desktop's, also where it was for nothing.
+            waited = answer.waited_seconds
+            value = answer.take()
         except VdibenchError as error:
-            self._record(name, began, time.perf_counter() - clock, error)
+            self._record(name, began + waited, time.perf_counter() - clock - waited, error)
             if verb in {"connect", "first_frame", "reconnect"} or isinstance(error, StreamLost | LoadError):
                 self._over(verb, error)
                 if verb in {"connect", "first_frame"}:
                     return None  # another session shows video by now
             raise
-        waited = float(answer.get("waited_seconds", 0.0)) if verb == "connect" else 0.0
-        # To wait for one's turn is this client's doing, not the desktop's.
         self._record(name, began + waited, time.perf_counter() - clock - waited, None)
-        return answer
+        return value
 
     def _over(self, verb: str, error: VdibenchError) -> None:
         """The session ended. Returns when there is another one."""
