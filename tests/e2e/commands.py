@@ -1,20 +1,29 @@
-"""Running ``vdibench`` as a person does: the installed command, in a process of its own."""
+"""Running ``vdibench`` as a person does: the installed command, in a process of its own.
+
+To start one takes two seconds of a core, of which nearly all is loading libraries. Where many calls differ only in
+their words, and start nothing, :func:`called` makes them in this process: the same entry point, the same words.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
 
+from vdibench import cli
 from vdibench.store import Recording
 
-__all__ = ["VDIBENCH", "await_steady", "command_lines", "living", "short_run", "start", "vdibench"]
+__all__ = ["VDIBENCH", "await_steady", "called", "command_lines", "living", "short_run", "start", "vdibench"]
 
 VDIBENCH = Path(sys.executable).with_name("vdibench")
 
@@ -67,6 +76,27 @@ def vdibench(
         timeout=timeout,
         check=False,
     )
+
+
+def called(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What :func:`vdibench` gives, from the entry point of the command called in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            mock.patch.object(sys, "argv", [str(VDIBENCH), *arguments]),
+            mock.patch.dict(os.environ, _environment(None), clear=True),
+            pytest.raises(SystemExit) as ended,
+        ):
+            cli.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert isinstance(ended.value.code, int)
+    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())
 
 
 def command_lines() -> set[str]:

@@ -18,7 +18,7 @@ from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Display, Outcome
 from vdibench.store import Recording, resolve
 
-from .commands import await_steady, short_run, start, vdibench
+from .commands import await_steady, called, short_run, start, vdibench
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -149,7 +149,7 @@ def test_call(call: str, tmp_path: Path) -> None:
     arguments, told, code = CALLS[call]
     typo = tmp_path / "typo.yaml"
     typo.write_text("schema: 1\nobjectives:\n  glass_to_glas_seconds: p(95) < 0.05\n")
-    done = vdibench(*(word.format(typo=typo) for word in arguments), cwd=tmp_path)
+    done = called(*(word.format(typo=typo) for word in arguments), cwd=tmp_path)
     line = error_line(done)
     assert told in line
     assert ": " in line.removeprefix("vdibench: error: "), "no remedy"

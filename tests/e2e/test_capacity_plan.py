@@ -13,7 +13,7 @@ import pytest
 
 from vdibench.store import Recording
 
-from .commands import vdibench
+from .commands import called, vdibench
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -43,7 +43,7 @@ def altered(home: Path) -> Callable[..., str]:
 
 
 def test_a_plan_names_every_source_and_what_it_takes_for_granted(home: Path) -> None:
-    done = vdibench("plan", "--users", "500", "--run", "reference", "--profile", "office", cwd=home)
+    done = called("plan", "--users", "500", "--run", "reference", "--profile", "office", cwd=home)
     assert done.returncode == 0, done.stderr
     # The reference carries two sessions on its host: 500 users, 70 % at once, a fifth more, one node spare.
     assert done.stdout.startswith("500 users, at most 350 sessions at once: 211 nodes.")
@@ -69,7 +69,7 @@ def test_the_examples_of_the_documentation_work(home: Path) -> None:
 
 
 def test_json_is_one_object_in_base_units_with_null_for_what_is_not_known(home: Path) -> None:
-    done = vdibench("plan", "--users", "10", "--run", "reference", "--extrapolate", "--json", cwd=home)
+    done = called("plan", "--users", "10", "--run", "reference", "--extrapolate", "--json", cwd=home)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["schema"] == 1
@@ -95,7 +95,7 @@ def test_what_a_run_does_not_say_is_refused_with_its_code(
     home: Path, altered: Callable[..., str], changes: dict[str, Any], options: list[str], code: int, told: str
 ) -> None:
     run = altered("other", **changes)
-    done = vdibench("plan", "--users", "10", "--run", run, *options, cwd=home)
+    done = called("plan", "--users", "10", "--run", run, *options, cwd=home)
     assert done.returncode == code, done.stdout + done.stderr
     said = done.stdout if code == 0 else done.stderr
     assert told in said
@@ -116,7 +116,7 @@ def test_what_a_run_does_not_say_is_refused_with_its_code(
     ],
 )
 def test_what_is_typed_wrongly_is_one_line(home: Path, options: list[str], code: int, told: str) -> None:
-    done = vdibench("plan", *options, cwd=home)
+    done = called("plan", *options, cwd=home)
     assert done.returncode == code, done.stdout + done.stderr
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -131,5 +131,5 @@ def test_planning_changes_nothing_in_the_runs(home: Path) -> None:
         }
 
     before = state()
-    assert vdibench("plan", "--users", "10", "--run", "reference", cwd=home).returncode == 0
+    assert called("plan", "--users", "10", "--run", "reference", cwd=home).returncode == 0
     assert state() == before

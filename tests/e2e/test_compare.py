@@ -13,7 +13,7 @@ import pytest
 from vdibench.records import Outcome, Run, RunState, SuiteVerdict
 from vdibench.store import RunFolder
 
-from .commands import vdibench
+from .commands import called, vdibench
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 SUITE, G2G = "gpu_density", "glass_to_glass_seconds"
@@ -76,7 +76,7 @@ LIMIT = f"{G2G} p95 5%"
     ],
 )
 def test_exit_codes_and_what_they_say(home: Path, arguments: list[str], code: int, said: str) -> None:
-    done = vdibench("compare", *arguments, cwd=home)
+    done = called("compare", *arguments, cwd=home)
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stdout
     assert done.stderr == ""
@@ -102,7 +102,7 @@ def test_exit_codes_and_what_they_say(home: Path, arguments: list[str], code: in
     ],
 )
 def test_what_cannot_be_is_one_line(home: Path, arguments: list[str], code: int, said: str) -> None:
-    done = vdibench("compare", *arguments, cwd=home)
+    done = called("compare", *arguments, cwd=home)
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -110,7 +110,7 @@ def test_what_cannot_be_is_one_line(home: Path, arguments: list[str], code: int,
 
 
 def test_against_needs_a_run(home: Path) -> None:
-    done = vdibench("compare", "base-1", "--against", "--json", cwd=home)
+    done = called("compare", "base-1", "--against", "--json", cwd=home)
     assert done.returncode == 2
     assert "--against names no run" in done.stderr
 
