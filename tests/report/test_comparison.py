@@ -38,7 +38,7 @@ WORSE = Difference(
     p=0.00002,
     p_corrected=0.00006,
     method="relabelling",
-    unit_of="sessions",
+    unit_of="trials",
     units=(8, 8),
     samples=(480, 480),
 )
@@ -67,13 +67,15 @@ FOUND = Comparison(
             low=-2.0,
             high=-1.0,
             finding=Finding.UNDECIDED,
-            unit_of="blocks",
+            method="blocks",
             units=(1, 1),
             note="these sessions differ",
         ),
     ),
-    limits=(LimitResult("glass_to_glass_seconds p95 5%", "gpu_density", 2, Outcome.FAIL, "worse by more"),),
-    notes=("sessions were resampled",),
+    limits=(
+        LimitResult("glass_to_glass_seconds p95 5%", "gpu_density", 2, Outcome.FAIL, "worse by more", 0.006, 0.012),
+    ),
+    notes=("trials were resampled",),
 )
 
 
@@ -93,13 +95,13 @@ def test_what_changed_stands_first_with_its_sign_interval_and_p() -> None:
         "+10.0 ms (+50.0 %)",
         "+8.00 ms … +12.0 ms",
         "< 0.0001",
-        "8 + 8 sessions",
+        "8 + 8 trials",
     ]
     assert list(table.iloc[1])[6:10] == [
         "−1.50 /s (−5.0 %)",
         "−2.00 /s … −1.00 /s",
         "< 0.0001",
-        "time within 1 + 1 sessions",
+        "time within 1 + 1 trials",
     ]
     assert list(difference_table(FOUND, every=False)["metric"]) == [
         "glass_to_glass_seconds",
@@ -114,6 +116,7 @@ def test_limits_and_what_was_under_test_are_told() -> None:
         "gpu_density",
         "2",
         "FAIL",
+        "0.012",
         "worse by more",
     ]
     assert checked_table(FOUND, same=False).to_numpy().tolist() == [["encoder", "x264", "nvh264enc", "under test"]]
@@ -122,7 +125,10 @@ def test_limits_and_what_was_under_test_are_told() -> None:
     assert lines[0] == (
         "worse 1, better 0, undecided 1, no difference shown 1, no data 1; p corrected for 4 comparisons (Holm)"
     )
-    assert lines[1:] == ["note: sessions were resampled"]
+    assert lines[1:] == [
+        "limits: p of being worse by more, one-sided, corrected for 1 limit",
+        "note: trials were resampled",
+    ]
 
 
 def test_synthetic_is_said_everywhere() -> None:
@@ -142,6 +148,38 @@ def test_the_chart_shows_what_has_an_interval() -> None:
     assert labels == ["glass_to_glass_seconds p(95)", "frames_per_second avg", "frame_interval_seconds p(95)"]
     assert drawn.png().startswith(b"\x89PNG")
     assert difference_chart(dataclasses.replace(FOUND, differences=())) is None
+
+
+def test_the_chart_tells_what_was_0_in_base_in_its_unit() -> None:
+    """There is no share of nothing: what came from nothing is the last that may be left out."""
+    freezes = dataclasses.replace(
+        WORSE,
+        metric="freezes_per_minute",
+        unit="1/minute",
+        statistic="avg",
+        base=0.0,
+        new=3.0,
+        delta=3.0,
+        low=1.0,
+        high=5.0,
+    )
+    failures = dataclasses.replace(
+        WORSE, metric="session_failure_ratio", unit="ratio", base=0.0, new=1.0, delta=1.0, low=None, high=None
+    )
+    still = dataclasses.replace(failures, metric="loss_ratio", new=0.0, delta=0.0, finding=Finding.NO_DIFFERENCE)
+    drawn = difference_chart(dataclasses.replace(FOUND, differences=(*FOUND.differences, freezes, failures, still)))
+    assert drawn is not None
+    labels = [label.get_text().split()[0] for label in drawn.axes[0].get_yticklabels()]
+    assert labels[:3] == ["freezes_per_minute", "session_failure_ratio", "glass_to_glass_seconds"]
+    assert "loss_ratio" not in labels
+    assert [text.get_text() for text in drawn.axes[0].texts] == [
+        "+3.00 /min (+1.00 /min … +5.00 /min), base is 0: worse",
+        "+100 %, base is 0: worse",
+    ]
+    assert drawn.png().startswith(b"\x89PNG")
+    alone = difference_chart(dataclasses.replace(FOUND, differences=(freezes,)))
+    assert alone is not None
+    assert alone.png().startswith(b"\x89PNG")
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_is_given(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
-"""The values of a metric by what varies as a whole: sessions, and the runs that they belong to. Pure.
+"""The values of a metric by what varies as a whole: sessions within trials, within runs. Pure.
 
-The unit is a session within a trial: a session keeps its phase against the capture clock, its core and its connection
-from start to end, so that its frames are no independent samples. Suites without levels use trials for the steps of one
-session, which stay together. Other things live for another time: each start of a session is a unit of its own; what
-the measuring client shares among its sessions is one unit a trial; and processes, with their memory, outlast trials.
+A session keeps its phase against the capture clock, its core and its connection from start to end, so that its frames
+are no independent samples; and sessions of one trial share the host and the moment. So a trial is what is independent
+of others, and its sessions stand below it. Other things live for another time: suites without levels use trials for
+the steps of one session, and processes, with their memory, outlast trials, so that only runs are independent there; and
+where sessions start one after the other, each start is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 import pandas as pd
 
@@ -17,7 +19,7 @@ from vdibench.metrics import PROBE, Metric, Tables, levels, values
 from vdibench.records import TABLES
 from vdibench.slo import LEVELED
 
-__all__ = ["Side"]
+__all__ = ["Side", "Unit", "unit_of"]
 
 # By trial and session; always trial 0 where trials are steps of one session.
 _Units = dict[tuple[int, str], dict[str, pd.DataFrame]]
@@ -25,7 +27,22 @@ _Units = dict[tuple[int, str], dict[str, pd.DataFrame]]
 _NO_SAMPLES = ("facts", "checks", "requests")
 _STARTS = "milestones"  # its metrics have one value a start
 _PROCESSES = "resources"
-_OF_THE_CLIENT = frozenset({"event_loop_lag_seconds", "socket_drops"})
+
+
+class Unit(StrEnum):
+    """What of a run is independent of its like."""
+
+    TRIALS = "trials"
+    STARTS = "starts"
+    RUNS = "runs"
+
+
+def unit_of(metric: Metric, suite: str) -> Unit:
+    """What a metric's values in a suite are independent by."""
+    if suite in LEVELED:
+        # Sessions of one trial start together.
+        return Unit.RUNS if metric.table == _PROCESSES else Unit.TRIALS
+    return Unit.STARTS if metric.table == _STARTS else Unit.RUNS
 
 
 class Side:
@@ -50,10 +67,11 @@ class Side:
         return sorted({level for tables in self._tables for level in levels(tables, suite)})
 
     def clusters(self, metric: Metric, suite: str, level: int) -> list[list[Cluster]]:
-        """The values of ``metric``: for each run its sessions, for each session its series, in order of time.
+        """The values of ``metric``: for each run its units, for each of them a series a session, in order of time.
 
-        Sessions and runs without a value are left out.
+        Units, sessions and runs without a value are left out.
         """
+        kind = unit_of(metric, suite)
         found: list[list[Cluster]] = []
         for number in range(len(self._runs)):
             parts: dict[object, list[Values]] = {}
@@ -61,11 +79,10 @@ class Side:
                 if unit[metric.table].empty:
                     continue
                 series = _ordered(values(metric, unit, suite=suite, level=level))
-                if metric.table == _STARTS:
-                    parts |= {(trial, session, start): [series[start : start + 1]] for start in range(len(series))}
+                if kind is Unit.STARTS:
+                    parts |= {(session, start): [series[start : start + 1]] for start in range(len(series))}
                 elif len(series):
-                    whole = session if metric.table == _PROCESSES else (trial, session)
-                    parts.setdefault(trial if metric.name in _OF_THE_CLIENT else whole, []).append(series)
+                    parts.setdefault(trial if kind is Unit.TRIALS else "", []).append(series)
             if parts:
                 found.append(list(parts.values()))
         return found

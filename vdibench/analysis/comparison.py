@@ -2,7 +2,8 @@
 
 :func:`compare` refuses runs that must not be compared, then holds each metric at each level of each suite against its
 like. All comparisons of one call are corrected together (Holm), so that the chance of *any* false alarm among them is
-at most :data:`ALPHA`. ``docs/design/comparison.md`` says why it is done so.
+at most :data:`ALPHA`; so are all limits, each of which is tested against itself and not against no difference.
+``docs/design/comparison.md`` says why it is done so.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import pandas as pd
-
-from vdibench.analysis.clusters import Side
+from vdibench.analysis.clusters import Side, Unit, unit_of
 from vdibench.analysis.metadata import Checked, check, noted, refuse, stated
-from vdibench.analysis.regressions import Limit, Wanted, comparable, default_statistic, worsening
+from vdibench.analysis.regressions import Limit, Wanted, comparable, default_statistic, doubt, worsening
 from vdibench.analysis.resampling import FEWEST_CLUSTERS, Cluster, Method, enough_values, shift
 from vdibench.errors import RunInvalid, TargetUnavailable, UsageError
 from vdibench.metrics import REGISTRY, Metric, Statistic
@@ -46,9 +45,9 @@ class Difference:
     :param high: the same.
     :param p: how often chance alone gives a difference at least as large, either way.
     :param p_corrected: the same with all comparisons of this call in mind; None where ``p`` is.
-    :param method: where ``p`` comes from; with ``blocks`` it holds for these sessions only.
-    :param unit_of: what was resampled as a whole: ``runs``, ``sessions`` or ``blocks`` of time within sessions.
-    :param units: how many sessions (runs) on each side.
+    :param method: where ``p`` comes from; with ``blocks`` it holds for these sessions only, and is not corrected.
+    :param unit_of: what was resampled as a whole: ``runs``, ``trials`` or ``starts``.
+    :param units: how many of them on each side.
     :param samples: how many values on each side.
     :param note: why nothing, or not more, can be said.
     """
@@ -75,13 +74,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class LimitResult:
-    """One limit (:mod:`vdibench.analysis.regressions`) at one place."""
+    """One limit (:mod:`vdibench.analysis.regressions`) at one place.
+
+    :param p: how often chance alone exceeds the limit by as much, one-sided.
+    :param p_corrected: the same with all limits and places of this call in mind.
+    """
 
     limit: str
     suite: str
     level: int | None
     outcome: Outcome
     reason: str
+    p: float | None = None
+    p_corrected: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ def compare(
             f"base measured {', '.join(before.suites) or 'nothing'}, new {', '.join(after.suites) or 'nothing'}",
             "compare runs of the same notebook",
         )
-    told = [[stated(one.run, _facts(one, suites)) for one in side] for side in sides]
+    told = [[stated(one.run) for one in side] for side in sides]
     checked = check(told[0], told[1], suites, allowed=allowed, varied=varied)
     refuse(checked)
     asked = (*limits, *wanted)
@@ -152,7 +157,7 @@ def compare(
         any(one.run.context.get("synthetic", False) for side in sides for one in side),
         checked,
         tuple(found),
-        tuple(result for limit in limits for result in _judge(limit, found)),
+        tuple(_judged(limits, found, before, after)),
         (*_coverage(sides, found), *noted(*([one.run for one in side] for side in sides)), *_damage(sides)),
     )
 
@@ -175,39 +180,47 @@ def differences(before: Side, after: Side, suites: Iterable[str], asked: Sequenc
 
 
 def corrected(differences: Sequence[Difference], alpha: float = ALPHA) -> list[Difference]:
-    """The same differences with their corrected p (Holm's) and what follows from it, in the same order."""
-    tested = sorted(
-        (index for index, one in enumerate(differences) if one.method != Method.NONE),
-        key=lambda index: differences[index].p or 0.0,
-    )
-    found = list(differences)
+    """The same differences with their corrected p and what follows from it, in the same order.
+
+    What too few units can show decides nothing, and is not corrected for.
+    """
+    tested = [None if one.method in (Method.NONE, Method.BLOCKS) else one.p for one in differences]
+    pairs = zip(differences, _holm(tested), strict=True)
+    return [_decided(dataclasses.replace(one, p_corrected=p), alpha) for one, p in pairs]
+
+
+def _holm(tested: Sequence[float | None]) -> list[float | None]:
+    """Each p with all others in mind, by Holm's method; None stays None and does not count."""
+    found: list[float | None] = [None] * len(tested)
+    given = sorted((p, index) for index, p in enumerate(tested) if p is not None)
     largest = 0.0
-    for rank, index in enumerate(tested):
-        largest = max(largest, min(1.0, (len(tested) - rank) * (differences[index].p or 0.0)))
-        found[index] = dataclasses.replace(differences[index], p_corrected=largest)
-    return [_decided(one, alpha) for one in found]
+    for rank, (p, index) in enumerate(given):
+        largest = found[index] = max(largest, min(1.0, (len(given) - rank) * p))
+    return found
 
 
 def _decided(one: Difference, alpha: float) -> Difference:
     if one.finding is Finding.NO_DATA or one.base is None or one.new is None:
         return one
-    shown = one.p_corrected if one.p_corrected is not None else one.p
-    if shown is None:
-        note = f"at least {FEWEST_CLUSTERS} sessions a side are needed"
-        return dataclasses.replace(one, finding=Finding.UNDECIDED, note=note)
-    if shown >= alpha:
+    if one.p_corrected is None:
+        if one.delta == 0:
+            return dataclasses.replace(one, finding=Finding.NO_DIFFERENCE)
+        return dataclasses.replace(one, finding=Finding.UNDECIDED, note=_missing(one))
+    if one.p_corrected >= alpha:
         return dataclasses.replace(one, finding=Finding.NO_DIFFERENCE)
-    if one.method == Method.BLOCKS:
-        note = f"these sessions differ; whether others would takes at least {FEWEST_CLUSTERS} a side"
-        return dataclasses.replace(one, finding=Finding.UNDECIDED, note=note)
     worse = worsening(REGISTRY[one.metric], one.base, one.new) > 0
     return dataclasses.replace(one, finding=Finding.WORSE if worse else Finding.BETTER)
 
 
+def _missing(one: Difference) -> str:
+    """What it takes to decide."""
+    need = f"{FEWEST_CLUSTERS} {one.unit_of}" + (f" or {FEWEST_CLUSTERS} runs" if one.unit_of != Unit.RUNS else "")
+    return f"{one.units[0]} + {one.units[1]} {one.unit_of} say nothing of others: at least {need} a side are needed"
+
+
 def _difference(metric: Metric, statistic: Statistic, suite: str, level: int, before: Side, after: Side) -> Difference:
-    runs = [side.clusters(metric, suite, level) for side in (before, after)]
-    sessions: list[list[Cluster]] = [[session for run in side for session in run] for side in runs]
-    samples = tuple(sum(len(series) for session in side for series in session) for side in sessions)
+    sides, whole = _sides(metric, suite, level, before, after)
+    samples = tuple(sum(len(series) for cluster in side for series in cluster) for side in sides)
     one = Difference(
         suite, level, metric.name, str(statistic), metric.unit, Finding.NO_DATA, samples=(samples[0], samples[1])
     )
@@ -215,11 +228,7 @@ def _difference(metric: Metric, statistic: Statistic, suite: str, level: int, be
         if not enough_values(statistic, count):
             why = f"{name} has {'no' if not count else f'only {count}'} values"
             return dataclasses.replace(one, note=why)
-    by_run = min(map(len, runs)) >= FEWEST_CLUSTERS
-    # Runs differ in more than sessions do: where there are enough of them, they are what varies.
-    sides = [[[s for session in run for s in session] for run in side] for side in runs] if by_run else sessions
     result = shift(statistic, sides[0], sides[1])
-    whole = "runs" if by_run else "sessions"
     return dataclasses.replace(
         one,
         finding=Finding.UNDECIDED,
@@ -230,9 +239,18 @@ def _difference(metric: Metric, statistic: Statistic, suite: str, level: int, be
         high=result.high,
         p=result.p,
         method=str(result.method),
-        unit_of="blocks" if result.method is Method.BLOCKS else whole,
+        unit_of=str(whole),
         units=(len(sides[0]), len(sides[1])),
     )
+
+
+def _sides(metric: Metric, suite: str, level: int, before: Side, after: Side) -> tuple[list[list[Cluster]], Unit]:
+    """The values of both sides by what is resampled as a whole, and what that is."""
+    runs = [side.clusters(metric, suite, level) for side in (before, after)]
+    if min(map(len, runs)) >= FEWEST_CLUSTERS:
+        # Runs differ in more than trials do: where there are enough of them, they are what varies.
+        return [[[series for unit in run for series in unit] for run in side] for side in runs], Unit.RUNS
+    return [[unit for run in side for unit in run] for side in runs], unit_of(metric, suite)
 
 
 def _asked(asked: Sequence[Wanted], suite: str, level: int) -> Iterator[tuple[Metric, Statistic]]:
@@ -242,8 +260,26 @@ def _asked(asked: Sequence[Wanted], suite: str, level: int) -> Iterator[tuple[Me
     yield from dict.fromkeys((one.metric, one.statistic) for one in asked if one.covers(suite, level))
 
 
-def _judge(limit: Limit, found: Collection[Difference]) -> Iterator[LimitResult]:
-    """A limit at every place where base has data; what base has, new must have."""
+def _judged(
+    limits: Iterable[Limit], found: Collection[Difference], before: Side, after: Side, alpha: float = ALPHA
+) -> list[LimitResult]:
+    """Every limit at its places, corrected together."""
+    places = [(limit, one) for limit in limits for one in _places(limit, found)]
+    tested = [_doubt(limit, one, before, after) for limit, one in places]
+    results = []
+    for (limit, one), p, corrected_p in zip(places, tested, _holm(tested), strict=True):
+        if one is None:
+            results.append(
+                LimitResult(limit.text, limit.suite or "", limit.level, Outcome.NO_DATA, "base has no values")
+            )
+            continue
+        outcome, reason = _kept(limit, one, corrected_p, alpha)
+        results.append(LimitResult(limit.text, one.suite, one.level, outcome, reason, p, corrected_p))
+    return results
+
+
+def _places(limit: Limit, found: Iterable[Difference]) -> Sequence[Difference | None]:
+    """Where base has data: what base has, new must have. One None where it has none anywhere."""
     concerned = [
         one
         for one in found
@@ -251,23 +287,29 @@ def _judge(limit: Limit, found: Collection[Difference]) -> Iterator[LimitResult]
         and one.statistic == str(limit.statistic)
         and limit.covers(one.suite, one.level)
     ]
-    places = [one for one in concerned if one.samples[0]] if limit.level is None else concerned
-    if not places:
-        yield LimitResult(limit.text, limit.suite or "", limit.level, Outcome.NO_DATA, "base has no values")
-    for one in places:
-        yield LimitResult(limit.text, one.suite, one.level, *_kept(limit, one))
+    return [one for one in concerned if one.samples[0] or limit.level is not None] or [None]
 
 
-def _kept(limit: Limit, one: Difference) -> tuple[Outcome, str]:
+def _doubt(limit: Limit, one: Difference | None, before: Side, after: Side) -> float | None:
+    if one is None or one.base is None or one.new is None:
+        return None
+    sides, _ = _sides(limit.metric, one.suite, one.level, before, after)
+    return doubt(limit, one.base, sides[0], sides[1])
+
+
+def _kept(limit: Limit, one: Difference, p: float | None, alpha: float) -> tuple[Outcome, str]:
     if one.base is None or one.new is None:
         return Outcome.NO_DATA, one.note
     if not limit.exceeded(one.base, one.new):
         return Outcome.PASS, "within the limit"
-    if one.finding is Finding.WORSE:
-        return Outcome.FAIL, "worse by more than the limit"
-    if one.finding is Finding.UNDECIDED:
-        return Outcome.NO_DATA, f"worse by more than the limit in what was measured; {one.note}"
-    return Outcome.PASS, "beyond the limit, but chance alone explains the difference"
+    if p is None:
+        return Outcome.NO_DATA, f"worse by more than the limit in what was measured; {_missing(one)}"
+    if p < alpha:
+        return Outcome.FAIL, "worse by more than the limit, beyond chance"
+    return (
+        Outcome.NO_DATA,
+        "worse by more than the limit in what was measured, but chance may explain that: measure more",
+    )
 
 
 def _usable(name: str, side: Sequence[Recording]) -> list[Recording]:
@@ -286,11 +328,6 @@ def _usable(name: str, side: Sequence[Recording]) -> list[Recording]:
     return list(side)
 
 
-def _facts(one: Recording, suites: Collection[str]) -> pd.DataFrame:
-    facts = one.table("facts")
-    return facts[facts["suite"].isin(suites)]
-
-
 def _coverage(sides: Sequence[Sequence[Recording]], found: Iterable[Difference]) -> Iterator[str]:
     """What was resampled, and what that leaves out."""
     folders = [{one.folder.resolve() for one in side} for side in sides]
@@ -299,11 +336,15 @@ def _coverage(sides: Sequence[Sequence[Recording]], found: Iterable[Difference])
     tested = [one for one in found if one.finding is not Finding.NO_DATA]
     if min(map(len, sides)) < FEWEST_CLUSTERS and tested:
         yield (
-            "sessions were resampled: what differs from run to run (the host's state, another lab) is not covered; "
+            "trials were resampled: what differs from run to run (the host's state, another lab) is not covered; "
             f"{FEWEST_CLUSTERS} runs a side cover it"
         )
     if any(one.finding is Finding.UNDECIDED for one in tested):
-        yield f"undecided: less than {FEWEST_CLUSTERS} sessions a side tell nothing of how much sessions differ anyway"
+        yield (
+            "undecided: sessions of one trial share the host and the moment, and processes outlast trials. It takes at "
+            f"least {FEWEST_CLUSTERS} trials a side (-p trials {FEWEST_CLUSTERS}, where the suite has them), or "
+            f"{FEWEST_CLUSTERS} runs a side"
+        )
 
 
 def _damage(sides: Iterable[Iterable[Recording]]) -> Iterator[str]:

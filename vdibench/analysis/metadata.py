@@ -1,8 +1,9 @@
 """What must be alike before two runs may be compared. Pure; text values.
 
 A run says of itself where, with what and of what it measured. Of that, the *checked* keys must agree on both sides, or
-be named: as the thing under test, or as a difference that is accepted. Everything that a suite was asked for counts,
-also parameters that this module has never heard of; left out are only those that say how long or for whom.
+be named: as the thing under test, or as a difference that is accepted. What each suite's sessions were stands in the
+run's context under :data:`CONDITIONS`. Everything that a suite was asked for counts too, also
+parameters that this module has never heard of; left out are only those that say how long or for whom.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-import pandas as pd
-
 from vdibench.errors import ParameterError, RunInvalid
 from vdibench.records import Run
 
-__all__ = ["NOT_STATED", "Agreement", "Checked", "check", "noted", "refuse", "stated"]
+__all__ = ["CONDITIONS", "NOT_STATED", "Agreement", "Checked", "check", "noted", "refuse", "stated"]
 
+# In a run's context: what sessions were, by suite; ``vdibench.suites.conditions`` writes it.
+CONDITIONS = "conditions"
 NOT_STATED = "not stated"
 
 # Parameters of a suite that do not change what one of its numbers means: identity, access, and how much is measured.
@@ -42,6 +43,8 @@ _FREE = frozenset(
         "dialect",
     }
 )
+# Parameters under the names that conditions have for them, so that one name accepts both.
+_RENAMED = {"mode": "client_mode", "links": "link"}
 # Keys of the run's context that are of the same kind.
 _CONTEXT = {
     "target": "target_kind",
@@ -56,18 +59,10 @@ _CONTEXT = {
     "reception": "reception",
     "sharing": "sharing",
     "workload": "workload",
+    "scenario": "scenario",
     "selkies": "selkies_in_desktop",
 }
-# Facts that sessions stated, whatever was asked for.
-_FACTS = {
-    "stream.encoder": "encoder",
-    "stream.hardware": "encoder_hardware",
-    "stream.codec": "codec",
-    "picture.size": "picture_size",
-    "mode": "client_mode",
-    "reception": "reception",
-}
-_NOTED = ("vdibench", "aiortc", "av", "locust", "python")
+_NOTED = ("aiortc", "av", "locust", "python")
 
 
 class Agreement(StrEnum):
@@ -99,11 +94,8 @@ class Checked:
         return f"{self.key} of {self.suite}" if self.suite else self.key
 
 
-def stated(run: Run, facts: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """What a run says of each checked key: ``(key, suite)`` to text. What it does not say is left out.
-
-    :param facts: its table of that name, the rows of the suites that are compared.
-    """
+def stated(run: Run) -> dict[tuple[str, str], str]:
+    """What a run says of each checked key: ``(key, suite)`` to text. What it does not say is left out."""
     host, context = run.host, run.context
     found: dict[tuple[str, str], str] = {
         ("synthetic", ""): _text(bool(context.get("synthetic", False))),
@@ -111,20 +103,18 @@ def stated(run: Run, facts: pd.DataFrame) -> dict[tuple[str, str], str]:
         ("cpu_cores", ""): _text(host.get("cpu_cores_usable", host.get("cpu_cores"))),
         ("gpu_model", ""): _gpus(host),
         ("gpu_driver", ""): _text(host.get("gpu_driver")),
+        ("vdibench", ""): _text(run.versions.get("vdibench")),
     }
     found |= {(name, ""): _text(context.get(key)) for key, name in _CONTEXT.items()}
     if run.target.partition(":")[0] == "lab":
         # Elsewhere it is what happens to be installed beside the client.
         found["selkies", ""] = _text(run.versions.get("selkies"))
-    said = facts[facts["phase"] != "probe"]  # what a probe met is not what was measured
-    for key, name in _FACTS.items():
-        answers = sorted({str(value) for value in said.loc[said["key"] == key, "value"]})
-        if answers:
-            found[name, ""] = " / ".join(answers)
-    for suite, parameters in run.parameters.items():
-        if isinstance(parameters, Mapping):
-            found |= {(name, suite): _text(value) for name, value in parameters.items() if name not in _FREE}
-    return {key: value for key, value in found.items() if value}
+    # What was found of a suite's sessions stands over what was asked for.
+    for by_suite in (run.parameters, context.get(CONDITIONS)):
+        for suite, values in by_suite.items() if isinstance(by_suite, Mapping) else ():
+            if isinstance(values, Mapping):
+                found |= {(_RENAMED.get(name, name), suite): _text(value) for name, value in values.items()}
+    return {key: value for key, value in found.items() if value and not (key[1] and key[0] in _FREE)}
 
 
 def check(

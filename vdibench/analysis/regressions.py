@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from vdibench.analysis.resampling import Cluster, Method, shift
 from vdibench.errors import ParameterError
 from vdibench.metrics import REGISTRY, Direction, Metric, Statistic
 
@@ -28,6 +29,7 @@ __all__ = [
     "Wanted",
     "comparable",
     "default_statistic",
+    "doubt",
     "parse_limit",
     "parse_wanted",
     "worsening",
@@ -89,6 +91,24 @@ class Limit(Wanted):
 def worsening(metric: Metric, base: float, new: float) -> float:
     """By how much ``new`` is worse than ``base``; below zero where it is better."""
     return new - base if metric.direction is Direction.LOWER else base - new
+
+
+def doubt(limit: Limit, value: float, base: Sequence[Cluster], new: Sequence[Cluster]) -> float | None:
+    """How often chance alone makes ``new`` exceed the limit by as much, where it truly just keeps it: one-sided p.
+
+    :param value: the statistic of ``base``.
+    :returns: None where the units are too few to say.
+    """
+    sign = 1 if limit.metric.direction is Direction.LOWER else -1
+    # The limit put on base: a share of it varies as base does. Percentiles and means move along.
+    scale = max(0.0, 1 + sign * math.copysign(limit.amount, value)) if limit.relative else 1.0
+    moved = 0.0 if limit.relative else sign * limit.amount
+    allowed = [[scale * series + moved for series in cluster] for cluster in base]
+    found = shift(limit.statistic, allowed, new)
+    if found.p is None or found.method in (Method.BLOCKS, Method.NONE):
+        return None
+    beyond = worsening(limit.metric, found.base, found.new) > 0
+    return found.p / 2 if beyond else 1 - found.p / 2
 
 
 def default_statistic(metric: Metric) -> Statistic:

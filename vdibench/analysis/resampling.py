@@ -1,12 +1,14 @@
 """How sure a difference between two sides is, by resampling what varies as a whole. Pure; any one unit.
 
-Neighbouring frames are no independent samples, and what a session has from its start (where captures fall against
-draws, which core it got) it keeps to its end. So frames are never resampled one by one. A side is a number of
-*clusters* (sessions, or whole runs), a cluster a number of series (one a session), a series values in order of time:
+Neighbouring frames are no independent samples; what a session has from its start (where captures fall against draws,
+which core it got) it keeps to its end; and sessions of one trial share the host and the moment. So frames are never
+resampled one by one. A side is a number of *clusters* (trials, or whole runs), a cluster a number of series (one a
+session), a series values in order of time:
 
-- With at least :data:`FEWEST_CLUSTERS` clusters on both sides the interval comes from a bootstrap of whole clusters and
-  t's distribution with Welch's degrees of freedom. p is the larger of two: that of the same t, and the share of all
-  ways to deal the clusters out to two sides that give as large a difference. Where there are less than
+- With at least :data:`FEWEST_CLUSTERS` clusters on both sides the interval comes from a bootstrap on two levels (whole
+  clusters, and sessions within their clusters; the larger variance counts) and t's distribution with Welch's degrees of
+  freedom, by clusters. p is the larger of two: that of the same t, and the share of all ways to deal the clusters
+  out to two sides that give as large a difference. Where there are less than
   :data:`FEWEST_RELABELLINGS` ways and none gives a larger difference, that share says no more than how few clusters
   there are, and t's p stands alone.
 - With fewer, only blocks in time within each series can be resampled. Then the interval and p say how sure the
@@ -118,15 +120,18 @@ def _by_clusters(
     statistic: Statistic, sides: Sequence[list[Cluster]], before: float, after: float, random: np.random.Generator
 ) -> Shift:
     counts = [len(side) for side in sides]
+    # Drawn as wholes, clusters show also what differs within them: to draw both at once would count that twice.
     pieces = [_Pieces(statistic, [np.concatenate(cluster) for cluster in side]) for side in sides]
     # A bootstrap of n clusters shows (n - 1) / n of the variance.
     variances = [
         _variance(part, count, random) * count / (count - 1) for part, count in zip(pieces, counts, strict=True)
     ]
+    # Clusters may agree by luck; less than what their sessions vary by cannot be between them.
+    floors = [_stratified(statistic, side, random)[0] for side in sides]
     if min(counts) <= 2 * FEWEST_CLUSTERS:
-        # Few clusters may agree by luck; less than what varies within them cannot be between them.
-        within = [_within(statistic, side, random) for side in sides]
-        variances = [max(one, floor[0]) for one, floor in zip(variances, within, strict=True)]
+        # Nor less than what varies within sessions: there may be one a cluster.
+        floors = [max(one, _within(statistic, side, random)[0]) for one, side in zip(floors, sides, strict=True)]
+    variances = [max(one, floor) for one, floor in zip(variances, floors, strict=True)]
     error = math.sqrt(sum(variances))
     dealt, rarest = _relabelled(statistic, sides, random)
     if error == 0:
@@ -159,18 +164,19 @@ def _by_blocks(
 
 def _within(statistic: Statistic, side: Sequence[Cluster], random: np.random.Generator) -> tuple[float, int]:
     """Variance of a side's statistic that comes from within its series, and its degrees of freedom."""
-    blocks: list[Values] = []
-    drawn: list[Values] = []
-    freedom = 0
-    for series in itertools.chain.from_iterable(side):
-        own = _blocks(statistic, series)
-        blocks.extend(own)
-        freedom += len(own) - 1
-        drawn.append(_multinomial(len(own), random))
+    return _stratified(statistic, [_blocks(statistic, series) for cluster in side for series in cluster], random)
+
+
+def _stratified(
+    statistic: Statistic, strata: Sequence[Sequence[Values]], random: np.random.Generator
+) -> tuple[float, int]:
+    """Variance of the statistic of all pieces that comes from within their strata, and its degrees of freedom."""
+    pieces = [piece for stratum in strata for piece in stratum]
+    freedom = len(pieces) - len(strata)
     if freedom == 0:
         return 0.0, 0
-    found = _Pieces(statistic, blocks).of(np.concatenate(drawn, axis=1))
-    return float(found.var()) * len(blocks) / freedom, freedom
+    drawn = np.concatenate([_multinomial(len(stratum), random) for stratum in strata], axis=1)
+    return float(_Pieces(statistic, pieces).of(drawn).var()) * len(pieces) / freedom, freedom
 
 
 def _blocks(statistic: Statistic, series: Values) -> list[Values]:

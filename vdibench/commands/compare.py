@@ -48,7 +48,7 @@ class _Sides(click.Command):
 @click.argument("runs", nargs=-1, required=True, metavar="BASE... [NEW]")
 @click.option("--against", multiple=True, metavar="NEW...", help="The new runs, where there are several on a side.")
 @click.option(
-    "--fail", "limits", multiple=True, metavar="LIMIT", help="Exit with 99 when worse by more: 'NAME p95 5%'."
+    "--fail", "limits", multiple=True, metavar="LIMIT", help="Exit with 99 when surely worse by more: 'NAME p95 5%'."
 )
 @click.option("--metric", "metrics", multiple=True, metavar="METRIC", help="Compare this only: 'NAME p95 in SUITE'.")
 @click.option("--varied", multiple=True, metavar="KEY", help="What is under test: it must differ.")
@@ -71,9 +71,10 @@ def compare(
 ) -> int:
     """Compare runs: BASE NEW, or BASE... --against NEW... with several on a side.
 
-    A run is a path, a folder's name, latest or reference; commas may stand between several. Sessions are what varies:
-    less than 3 on a side show a difference but not that it is one. Exit code 0: no limit of --fail was exceeded; 99:
-    one was, significantly; 98: too little data to say; 97: the runs are invalid or differ in what was not named.
+    A run is a path, a folder's name, latest or reference; commas may stand between several. Trials are what varies:
+    less than 3 on a side, and less than 3 runs, show a difference but not that it is one. Exit code 0: what was
+    measured keeps every limit of --fail; 99: one is exceeded, beyond chance; 98: one is exceeded in what was measured,
+    but that is not beyond chance, or data is missing; 97: the runs are invalid or differ in what was not named.
     """
     wanted, fail = [parse_wanted(text) for text in metrics], [parse_limit(text) for text in limits]
     base, new = _sides(runs, against)

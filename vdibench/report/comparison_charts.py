@@ -1,12 +1,15 @@
-"""The chart of a comparison: every difference with its interval, as a share of its base. Pure."""
+"""The chart of a comparison: each difference with its interval, as a share of base; in words where that is 0. Pure."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from vdibench.analysis.comparison import Comparison, Difference, Finding
 from vdibench.report import axes as scales
 from vdibench.report import formats
+from vdibench.report.comparison_tables import signed
 from vdibench.report.style import BLUE, GREEN, GREY, ORANGE, RED, Chart, chart, legend_above
 
 __all__ = ["difference_chart"]
@@ -21,11 +24,12 @@ _LOOK = {
 
 
 def difference_chart(found: Comparison) -> Chart | None:
-    """The change of each metric relative to its base, with its 95 % interval; None where none has one.
+    """The change of each metric relative to its base, with its 95 % interval; None where there is none to show.
 
-    What changed comes first; of the rest as many as can be read.
+    What was 0 in base has no share: its change stands there in words. What changed comes first; of the rest as many
+    as can be read.
     """
-    shown = [one for one in found.differences if one.finding in _LOOK and one.base and None not in (one.low, one.high)]
+    shown = [one for one in found.differences if _drawable(one)]
     ordered = sorted(shown, key=lambda one: (list(_LOOK).index(one.finding), -abs(_share(one.delta, one))))[:_MOST_ROWS]
     if not ordered:
         return None
@@ -33,17 +37,17 @@ def difference_chart(found: Comparison) -> Chart | None:
     left_out = f", {len(shown) - len(ordered)} with smaller changes left out" if len(shown) > len(ordered) else ""
     figure, (axes,) = chart(
         "What changed, against base",
-        f"{synthetic}change of each statistic as % of base · bars: 95\u00a0% intervals by resampling whole sessions "
-        f"(time within them where there are too few) · {formats.counted(len(ordered), 'metric')}{left_out}",
+        f"{synthetic}change of each statistic as % of base, in its unit where base is 0 · bars: 95\u00a0% intervals by "
+        "resampling whole trials or runs (time within them where there are too few) · "
+        f"{formats.counted(len(ordered), 'metric')}{left_out}",
         "Change of each metric's statistic, new less base, as a share of base, with 95 % intervals that are not "
-        "corrected for their number; the findings are.",
+        "corrected for their number; the findings are. Where base is 0 there is no share, and the change is written.",
         height=130 + 24 * len(ordered),
     )
     for finding, (colour, marker) in _LOOK.items():
-        rows = [(place, one) for place, one in enumerate(ordered) if one.finding is finding]
+        rows = [(place, one) for place, one in enumerate(ordered) if one.finding is finding and one.base]
         if not rows:
             continue
-        places = [place for place, _ in rows]
         middle = np.array([_share(one.delta, one) for _, one in rows])
         low, high = (
             np.array([_share(side, one) for _, one in rows for side in [getattr(one, name)]])
@@ -51,7 +55,7 @@ def difference_chart(found: Comparison) -> Chart | None:
         )
         axes.errorbar(
             middle,
-            places,
+            [place for place, _ in rows],
             xerr=np.array([middle - low, high - middle]),
             fmt=marker,
             color=colour,
@@ -60,6 +64,17 @@ def difference_chart(found: Comparison) -> Chart | None:
             linewidth=1.3,
             label=str(finding),
         )
+    for place, one in enumerate(ordered):
+        if not one.base:
+            axes.annotate(
+                _in_words(one),
+                (0, place),
+                (6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=_LOOK[one.finding][0],
+            )
     axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
     levels = len({(one.suite, one.level) for one in ordered}) > 1
     axes.set_yticks(range(len(ordered)), labels=[_label(one, levels=levels) for one in ordered])
@@ -70,10 +85,21 @@ def difference_chart(found: Comparison) -> Chart | None:
     return figure
 
 
+def _drawable(one: Difference) -> bool:
+    """Whether it has an interval; or a change from 0, which needs none to be told."""
+    if one.finding not in _LOOK or one.delta is None:
+        return False
+    return None not in (one.low, one.high) if one.base else one.delta != 0
+
+
 def _share(value: float | None, one: Difference) -> float:
     assert value is not None
-    assert one.base
-    return 100 * value / abs(one.base)
+    return 100 * value / abs(one.base) if one.base else math.copysign(math.inf, value)
+
+
+def _in_words(one: Difference) -> str:
+    interval = "" if one.low is None else f" ({signed(one.low, one.unit)} … {signed(one.high, one.unit)})"
+    return f"{signed(one.delta, one.unit)}{interval}, base is 0: {one.finding}"
 
 
 def _label(one: Difference, *, levels: bool) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from vdibench.analysis.comparison import Comparison, Difference, Finding
 from vdibench.analysis.metadata import Agreement
+from vdibench.analysis.resampling import Method
 from vdibench.records import EXIT_CODES
 from vdibench.report import formats
 
@@ -72,11 +73,12 @@ def limits_table(found: Comparison) -> pd.DataFrame:
             formats.clean(one.suite),
             "" if one.level is None else str(one.level),
             formats.outcome_word(one.outcome),
+            _p(one.p_corrected),
             formats.clean(one.reason),
         ]
         for one in found.limits
     ]
-    return pd.DataFrame(rows, columns=["limit", "suite", "level", "outcome", "reason"])
+    return pd.DataFrame(rows, columns=["limit", "suite", "level", "outcome", "p", "reason"])
 
 
 def checked_table(found: Comparison, *, same: bool = True) -> pd.DataFrame:
@@ -97,6 +99,8 @@ def comparison_lines(found: Comparison) -> list[str]:
     counts = [f"{str(finding).replace('_', ' ')} {len(found.found(finding))}" for finding in _ORDER]
     tested = sum(one.p_corrected is not None for one in found.differences)
     lines = [f"{', '.join(counts)}; p corrected for {formats.counted(tested, 'comparison')} (Holm)"]
+    if limits := sum(one.p_corrected is not None for one in found.limits):
+        lines.append(f"limits: p of being worse by more, one-sided, corrected for {formats.counted(limits, 'limit')}")
     if found.synthetic:
         lines.append("synthetic: desktops were replayed from a trace")
     lines.extend(f"note: {formats.clean(note)}" for note in found.notes)
@@ -167,7 +171,7 @@ def _p(value: float | None) -> str:
 
 def _resampled(one: Difference) -> str:
     amounts = f"{one.units[0]} + {one.units[1]}"
-    return f"time within {amounts} sessions" if one.unit_of == "blocks" else f"{amounts} {one.unit_of}"
+    return f"{'time within ' if one.method == Method.BLOCKS else ''}{amounts} {one.unit_of}"
 
 
 def names(runs: Iterable[str]) -> str:

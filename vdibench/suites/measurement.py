@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 import pandas as pd
 
 from vdibench.analysis import Knee
+from vdibench.analysis.metadata import CONDITIONS
 from vdibench.client import DesktopSession, SessionOptions, open_http
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.metrics import Statistic, values
@@ -30,6 +31,7 @@ from vdibench.selkies.control import stream_info
 from vdibench.slo import Objectives, evaluate
 from vdibench.store import Recording, RunFolder
 from vdibench.suites.background import BackgroundLoop
+from vdibench.suites.conditions import conditions
 from vdibench.suites.failure import write_failure
 from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives, results_folder
@@ -242,6 +244,7 @@ class Measurement:
             self.invalid(f"{', '.join(others)} measured on this machine at the same time")
         recording = Recording.open(self.folder.path)
         self._refuse_late_client(recording)
+        self._state_conditions(recording)
         self.verdict = evaluate(
             self.objectives,
             self.suite,
@@ -271,6 +274,10 @@ class Measurement:
         drawn = values("glass_to_glass_seconds", recording.tables, suite=self.suite)
         if (drawn < 0).any():
             self.invalid("frames were decoded before they were drawn: the clocks of desktop and client differ")
+
+    def _state_conditions(self, recording: Recording) -> None:
+        own = conditions(self.parameters, _of_suite(recording.table("facts"), self.suite))
+        self.folder.update(context={CONDITIONS: {**recording.run.context.get(CONDITIONS, {}), self.suite: own}})
 
     def note_session(self, session: DesktopSession) -> None:
         """Hold what a session turned out to be against what was asked for: its encoder, and whose clock draws."""

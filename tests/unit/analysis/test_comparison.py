@@ -37,12 +37,12 @@ def frames(random: np.random.Generator, place: dict[str, Any], begin: float, add
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """A finished run: ``make(added=0.010)`` holds every frame for 10 ms more."""
+    """A finished run: ``make(added=0.010)`` holds every frame for 10 ms more, several values the trials' in turn."""
 
     def build(
         seed: int = 1,
         *,
-        added: float = 0.0,
+        added: float | tuple[float, ...] = 0.0,
         rate: float = 30.0,
         levels: tuple[int, ...] = (2,),
         trials: int = 4,
@@ -59,10 +59,11 @@ def make(tmp_path: Path) -> Make:
             for level in levels:
                 for trial in range(trials):
                     begin += 10
+                    held = added[trial] if isinstance(added, tuple) else added
                     for number in range(level):
                         place = {"suite": suite, "level": level, "trial": trial, "phase": "steady"}
                         place["session"] = f"desktop-{number}"
-                        folder.append("frames", frames(random, place, begin, added, rate))
+                        folder.append("frames", frames(random, place, begin, held, rate))
             folder.write_verdict(SuiteVerdict(suite, outcome, reasons=("the host was busy",)))
             folder.finish(state, error="" if state is RunState.FINISHED else "it broke")
         return Recording.open(folder.path)
@@ -85,13 +86,13 @@ def test_a_run_does_not_differ_from_itself(make: Make) -> None:
 
 
 def test_ten_milliseconds_are_found_with_their_sign(make: Make) -> None:
-    base, new = make(1), make(2, added=0.010)
+    base, new = make(1, trials=6), make(2, trials=6, added=0.010)
     worse, better = one(compare([base], [new])), one(compare([new], [base]))
     assert (worse.finding, better.finding) == (Finding.WORSE, Finding.BETTER)
     assert worse.delta == pytest.approx(0.010, abs=0.003)
     assert worse.p_corrected is not None
     assert worse.p_corrected < 0.01
-    assert (worse.unit_of, worse.units, worse.samples) == ("sessions", (8, 8), (480, 480))
+    assert (worse.unit_of, worse.units, worse.samples) == ("trials", (6, 6), (720, 720))
 
 
 def test_equal_runs_show_no_difference(make: Make) -> None:
@@ -106,10 +107,11 @@ def test_equal_runs_show_no_difference(make: Make) -> None:
 
 
 def test_fewer_frames_are_worse(make: Make) -> None:
-    found = one(compare([make(1)], [make(2, rate=20.0)]), "frames_per_second")
-    assert found.finding in (Finding.WORSE, Finding.NO_DIFFERENCE)
-    assert found.delta is not None
-    assert found.delta < -5
+    wanted = [parse_wanted("frames_per_second")]
+    found = one(compare([make(1)], [make(2, rate=20.0)], wanted=wanted), "frames_per_second")
+    assert found.finding is Finding.WORSE
+    assert found.delta == pytest.approx(-10, abs=1)
+    assert one(compare([make(2, rate=20.0)], [make(1)], wanted=wanted), "frames_per_second").finding is Finding.BETTER
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,62 @@ def test_only_what_was_asked_for_is_compared_and_corrected_for(make: Make) -> No
     assert len(everything.differences) > 4
 
 
+@pytest.mark.parametrize(
+    ("added", "outcome", "reason"),
+    [
+        (0.0035, Outcome.NO_DATA, "chance may explain that"),
+        (0.008, Outcome.FAIL, "beyond chance"),
+    ],
+)
+def test_a_limit_is_tested_against_itself(make: Make, added: float, outcome: Outcome, reason: str) -> None:
+    """Both are surely worse than base; but only one surely by more than the limit."""
+    found = compare([make(1)], [make(2, added=added)], limits=[parse_limit(f"{G2G} p95 5%")])
+    assert one(found).finding is Finding.WORSE
+    (result,) = found.limits
+    assert (result.outcome, found.outcome) == (outcome, outcome)
+    assert reason in result.reason
+    assert result.p is not None
+    assert (result.p < 0.05) is (outcome is Outcome.FAIL)
+
+
+def test_a_large_loss_that_chance_may_explain_does_not_pass(make: Make) -> None:
+    limit = [parse_limit(f"{G2G} p95 5%")]
+    base, wild = make(1), make(2, added=(0.0, 0.0, 0.040, 0.0))
+    found = compare([base], [wild], limits=limit)
+    assert one(found).finding is Finding.NO_DIFFERENCE
+    assert found.outcome is Outcome.NO_DATA
+    assert "chance may explain that" in found.limits[0].reason
+    # What is not worse passes, however wide its interval.
+    assert compare([wild], [base], limits=limit).outcome is Outcome.PASS
+
+
+def test_limits_are_corrected_together(make: Make) -> None:
+    texts = [f"{G2G} p95 5%", f"{G2G} p50 5%", f"{G2G} avg 5%"]
+    found = compare([make(1)], [make(2, added=0.010)], limits=[parse_limit(text) for text in texts])
+    plain, corrected_too = ([getattr(result, name) for result in found.limits] for name in ("p", "p_corrected"))
+    assert min(corrected_too) == pytest.approx(3 * min(plain))
+    assert all(result.outcome is Outcome.FAIL for result in found.limits)
+
+
+@pytest.mark.parametrize(("trials", "finding"), [(2, Finding.UNDECIDED), (3, Finding.WORSE)])
+def test_many_sessions_of_few_trials_decide_nothing(make: Make, trials: int, finding: Finding) -> None:
+    sides = [[make(seed, levels=(6,), trials=trials, added=added)] for seed, added in ((1, 0.0), (2, 0.010))]
+    found = compare(*sides, wanted=[parse_wanted(G2G)])
+    assert one(found, level=6).finding is finding
+    assert one(found, level=6).units == (trials, trials)
+    if finding is Finding.UNDECIDED:
+        said = "2 + 2 trials say nothing of others: at least 3 trials or 3 runs a side are needed"
+        assert one(found, level=6).note == said
+        assert one(found, level=6).p_corrected is None
+        assert any(note.startswith("undecided: sessions of one trial share the host") for note in found.notes)
+
+
+def test_equal_sessions_of_few_trials_are_undecided_too(make: Make) -> None:
+    """That these show no difference says nothing of others, either."""
+    found = compare([make(1, trials=2)], [make(2, trials=2)], wanted=[parse_wanted(G2G)])
+    assert one(found).finding is Finding.UNDECIDED
+
+
 def test_few_sessions_decide_nothing(make: Make) -> None:
     base, new = make(1, levels=(1,), trials=1), make(2, levels=(1,), trials=1, added=0.010)
     limit = [parse_limit(f"{G2G} p95 5%")]
@@ -156,7 +214,7 @@ def test_several_runs_are_what_is_resampled(make: Make) -> None:
     found = one(compare(base, new))
     assert (found.unit_of, found.units, found.finding) == ("runs", (3, 3), Finding.WORSE)
     assert not any("not covered" in note for note in compare(base, new).notes)
-    assert one(compare(base[:2], new[:2])).unit_of == "sessions"
+    assert one(compare(base[:2], new[:2])).unit_of == "trials"
 
 
 def test_what_base_has_new_must_have(make: Make) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdibench.analysis.regressions import comparable, default_statistic, parse_limit, parse_wanted
+from vdibench.analysis.regressions import comparable, default_statistic, doubt, parse_limit, parse_wanted
+from vdibench.analysis.resampling import Cluster
 from vdibench.errors import ParameterError
 from vdibench.metrics import REGISTRY, Direction, Statistic
 
@@ -87,6 +89,50 @@ def test_worse_is_what_the_registry_says() -> None:
     assert not rate.exceeded(30, 60)
     assert parse_limit("freezes_per_minute avg 10%").exceeded(0, 0.1)
     assert not parse_limit("freezes_per_minute avg 10%").exceeded(0, 0)
+
+
+def trials(seed: int, count: int, share: float, value: float = 0.020) -> list[Cluster]:
+    """Trials of two sessions whose values are ``share`` above ``value``; trials differ by 1 %, frames by more."""
+    random = np.random.default_rng(seed)
+    common = value * (1 + share + random.normal(0, 0.01, count))
+    return [[middle + random.normal(0, 0.05 * value, 60) for _ in range(2)] for middle in common]
+
+
+def failed(text: str, share: float, *, value: float, count: int) -> int:
+    """In how many of so many pairs a true loss of ``share`` is said to exceed the limit."""
+    limit = parse_limit(text)
+    found = 0
+    for seed in range(count):
+        base, new = trials(seed, 4, 0.0, value), trials(seed + 1000, 4, share, value)
+        p = doubt(limit, float(np.mean(np.concatenate([one for cluster in base for one in cluster]))), base, new)
+        found += p is not None and p < 0.05
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "sign"),
+    [
+        ("glass_to_glass_seconds avg 5%", 0.020, 1),
+        ("frames_per_second avg 5%", 30.0, -1),
+        ("frames_per_second avg -1.5", 30.0, -1),
+    ],
+)
+def test_a_true_loss_just_within_the_limit_seldom_fails_and_twice_the_limit_does(
+    text: str, value: float, sign: int
+) -> None:
+    """1 in 20 at most, and a few more by luck."""
+    assert failed(text, sign * 0.049, value=value, count=20) <= 3
+    assert failed(text, sign * 0.10, value=value, count=8) >= 6
+    assert failed(text, -sign * 0.10, value=value, count=2) == 0
+
+
+def test_what_may_be_lost_of_nothing_is_nothing() -> None:
+    limit = parse_limit("freezes_per_minute avg 10%")
+    base = [[np.zeros(5)] for _ in range(4)]
+    p = doubt(limit, 0.0, base, [[np.ones(5)] for _ in range(4)])
+    assert p is not None
+    assert p < 0.05
+    assert doubt(limit, 0.0, base[:2], base[:2]) is None
 
 
 def test_every_metric_with_a_direction_says_how_it_is_compared() -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from vdibench.analysis.metadata import Agreement, check, noted, refuse, stated
+from vdibench.analysis.metadata import CONDITIONS, Agreement, check, noted, refuse, stated
 from vdibench.errors import ParameterError, RunInvalid
 from vdibench.records import Run
 
-Tables = Callable[..., dict[str, pd.DataFrame]]
-
+CONDITIONS_OF = {
+    "client_mode": "decode",
+    "reception": "python",
+    "link": "direct",
+    "sharing": "none",
+    "encoder": "nvh264enc",
+    "codec": "h264",
+    "picture_size": "1280×720",
+    "workload": "text",
+    "scenario": "watch",
+}
 RUN = Run(
     name="a",
     suite="gpu_density",
@@ -25,21 +33,12 @@ RUN = Run(
         "gpu_density": {"width": 1280, "framerate": 30, "trials": 2, "steady_seconds": 5.0, "objectives": "lab"},
         "preflight": {"desktops": 4},
     },
-    context={"target": "lab", "gpu": True, "dialect": "selkies-2-webrtc", "profile": "smoke"},
+    context={"target": "lab", "gpu": True, "dialect": "selkies-2-webrtc", "profile": "smoke"}
+    | {CONDITIONS: {"gpu_density": CONDITIONS_OF}},
     host={"cpu_model": "CPU", "cpu_cores_usable": 2.0, "gpus": [{"name": "L40S"}], "gpu_driver": "570", "kernel": "6"},
     versions={"vdibench": "0.1.0", "selkies": "2.1.0"},
 )
 SUITES = ("gpu_density",)
-
-
-@pytest.fixture
-def facts(tables: Tables) -> pd.DataFrame:
-    return tables(
-        facts=[
-            {"suite": "gpu_density", "key": "stream.encoder", "value": "nvh264enc"},
-            {"suite": "gpu_density", "key": "stream.encoder", "value": "x264", "phase": "probe"},
-        ]
-    )["facts"]
 
 
 def changed(**changes: Any) -> Run:
@@ -67,16 +66,16 @@ def changed(**changes: Any) -> Run:
         ({"context": {"reception": "native"}}, "reception"),
         ({"context": {"synthetic": True}}, "synthetic"),
         ({"context": {"target": "url"}}, "target_kind"),
+        ({"context": {"image": "desktop:2"}}, "image"),
         ({"versions": {"selkies": "2.2.0"}}, "selkies"),
+        ({"versions": {"vdibench": "0.2.0"}}, "vdibench"),
         ({"parameters": {"gpu_density": {"width": 640, "framerate": 30}}}, "width"),
         ({"parameters": {"gpu_density": {"width": 1280, "framerate": 60}}}, "framerate"),
         ({"parameters": {"gpu_density": {"width": 1280, "framerate": 30, "never_heard_of": 1}}}, "never_heard_of"),
     ],
 )
-def test_what_differs_is_refused_named_and_can_be_accepted(
-    facts: pd.DataFrame, other: dict[str, Any], key: str
-) -> None:
-    base, new = stated(RUN, facts), stated(changed(**other), facts)
+def test_what_differs_is_refused_named_and_can_be_accepted(other: dict[str, Any], key: str) -> None:
+    base, new = stated(RUN), stated(changed(**other))
     with pytest.raises(RunInvalid) as caught:
         refuse(check([base], [new], SUITES))
     assert f"--allow-different {key}" in caught.value.remedy
@@ -94,35 +93,46 @@ def test_what_differs_is_refused_named_and_can_be_accepted(
         {"parameters": {"gpu_density": {"width": 1280, "framerate": 30, "trials": 9, "steady_seconds": 60.0}}},
         {"parameters": {"preflight": {"desktops": 8}}},
         {"host": {"load_average_1m": 9.0, "kernel": "7"}},
-        {"versions": {"vdibench": "0.2.0"}},
+        {"versions": {"aiortc": "9.9"}},
     ],
 )
-def test_what_says_nothing_of_the_numbers_may_differ(facts: pd.DataFrame, other: dict[str, Any]) -> None:
-    refuse(check([stated(RUN, facts)], [stated(changed(**other), facts)], SUITES))
+def test_what_says_nothing_of_the_numbers_may_differ(other: dict[str, Any]) -> None:
+    refuse(check([stated(RUN)], [stated(changed(**other))], SUITES))
 
 
-def test_the_encoder_in_use_counts_and_probes_do_not(facts: pd.DataFrame, tables: Tables) -> None:
-    fallen_back = tables(facts=[{"suite": "gpu_density", "key": "stream.encoder", "value": "x264"}])["facts"]
-    base = stated(RUN, facts)
-    assert base["encoder", ""] == "nvh264enc"
-    with pytest.raises(RunInvalid, match="encoder: nvh264enc against x264"):
-        refuse(check([base], [stated(RUN, fallen_back)], SUITES))
+@pytest.mark.parametrize("key", CONDITIONS_OF)
+def test_each_condition_of_a_compared_suite_counts_and_is_named(key: str) -> None:
+    other = {CONDITIONS: {"gpu_density": {**CONDITIONS_OF, key: "another"}, "selftest": {key: "of no interest"}}}
+    base, new = stated(RUN), stated(changed(context=other))
+    with pytest.raises(RunInvalid, match=f"{key} of gpu_density: {CONDITIONS_OF[key]} against another") as caught:
+        refuse(check([base], [new], SUITES))
+    assert f"--allow-different {key}" in caught.value.remedy
+    assert "selftest" not in caught.value.cause
+    refuse(check([base], [new], SUITES, allowed=[key]))
 
 
-def test_what_only_one_says_is_a_difference(facts: pd.DataFrame) -> None:
-    checked = check([stated(RUN, facts)], [stated(changed(context={"image": "x@sha256:1"}), facts)], SUITES)
+def test_what_was_found_stands_over_what_was_asked_for_under_one_name() -> None:
+    asked = changed(parameters={"load": {"mode": "meter", "links": "4g"}})
+    assert (stated(asked)["client_mode", "load"], stated(asked)["link", "load"]) == ("meter", "4g")
+    found = changed(parameters=asked.parameters, context={CONDITIONS: {"load": {"link": "direct"}}})
+    assert stated(found)["link", "load"] == "direct"
+    assert ("mode", "load") not in stated(found)
+
+
+def test_what_only_one_says_is_a_difference() -> None:
+    checked = check([stated(RUN)], [stated(changed(context={"image": "x@sha256:1"}))], SUITES)
     (one,) = [one for one in checked if one.key == "image"]
     assert (one.base, one.new, one.agreement) == ("not stated", "x@sha256:1", Agreement.DIFFERENT)
 
 
-def test_runs_of_one_side_must_agree_too(facts: pd.DataFrame) -> None:
-    other = stated(changed(host={"cpu_model": "other"}), facts)
+def test_runs_of_one_side_must_agree_too() -> None:
+    other = stated(changed(host={"cpu_model": "other"}))
     with pytest.raises(RunInvalid, match="cpu_model: CPU / other against CPU / other"):
-        refuse(check([stated(RUN, facts), other], [stated(RUN, facts), other], SUITES))
+        refuse(check([stated(RUN), other], [stated(RUN), other], SUITES))
 
 
-def test_a_key_that_nobody_states_is_a_mistake(facts: pd.DataFrame) -> None:
-    one = stated(RUN, facts)
+def test_a_key_that_nobody_states_is_a_mistake() -> None:
+    one = stated(RUN)
     with pytest.raises(ParameterError, match="did you mean 'encoder'"):
         check([one], [one], SUITES, allowed=["encoders"])
     with pytest.raises(ParameterError, match="encoder is said to vary and is 'nvh264enc' on both sides"):
@@ -130,6 +140,6 @@ def test_a_key_that_nobody_states_is_a_mistake(facts: pd.DataFrame) -> None:
 
 
 def test_software_of_the_measuring_side_is_noted() -> None:
-    lines = noted([RUN], [changed(versions={"vdibench": "0.2.0"}, host={"kernel": "7"})])
-    assert lines == ("vdibench is 0.1.0 in base and 0.2.0 in new", "the kernel is 6 in base and 7 in new")
+    lines = noted([RUN], [changed(versions={"aiortc": "1.9"}, host={"kernel": "7"})])
+    assert lines == ("aiortc is not stated in base and 1.9 in new", "the kernel is 6 in base and 7 in new")
     assert noted([RUN], [RUN]) == ()

@@ -124,6 +124,20 @@ def test_runs_hold_their_sessions_together() -> None:
     assert by_session.p < 0.01 < by_run.p
 
 
+def test_trials_that_agree_by_luck_are_no_surer_than_their_sessions() -> None:
+    """Sessions that differ widely, in trials whose means are alike: the spread of the sessions counts."""
+    offsets = np.array([-6.0, -2.0, 2.0, 6.0])
+    random = np.random.default_rng(2)
+    sides = [
+        [[20 + added + offset + random.normal(0, 0.1, 50) for offset in offsets] for _ in range(8)] for added in (0, 1)
+    ]
+    found = shift(AVG, *sides)
+    assert found.low is not None
+    assert found.high is not None
+    error = math.sqrt(2 * offsets.var(ddof=1) / 32)
+    assert found.high - found.low > 3.5 * error
+
+
 @pytest.mark.parametrize(
     ("base", "new"),
     [
