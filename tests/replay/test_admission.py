@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vdibench.client.admission import ConnectGate
 from vdibench.client.spacing import SPACING_SECONDS
-from vdibench.errors import TargetUnavailable
+from vdibench.errors import TargetUnavailable, UsageError
 from vdibench.records import Desktop, Endpoint
 from vdibench.replay.process import ReplayServer
 from vdibench.selkies import Dialect
@@ -86,11 +89,85 @@ def test_what_was_left_behind_delays_nobody(tmp_path: Path, left: str) -> None:
     assert asyncio.run(gate.admit(WEBSOCKET)) == 0
 
 
-async def test_without_a_folder_turns_are_of_the_process(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    gate = ConnectGate(tmp_path / "file")
+async def test_without_a_folder_turns_are_of_the_process() -> None:
+    gate = ConnectGate(Path("/proc/self/vdibench"))  # where nobody makes one
     assert await gate.admit(WEBSOCKET) == 0
     assert await gate.admit(WEBSOCKET) > 0
+
+
+def _open_to_all(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+
+
+def _elsewhere(folder: Path) -> None:
+    target = folder.with_name("elsewhere")
+    target.mkdir(mode=0o700, parents=True)
+    folder.symlink_to(target)
+
+
+def _nowhere(folder: Path) -> None:
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.symlink_to(folder.with_name("nowhere"))
+
+
+def _no_folder(folder: Path) -> None:
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.touch()
+
+
+@pytest.mark.parametrize("level", ["", "admission"])
+@pytest.mark.parametrize(
+    ("plant", "why"),
+    [
+        (_open_to_all, "others may use it"),
+        (_elsewhere, "it is a link"),
+        (_nowhere, "it is a link"),
+        (_no_folder, "it is no folder"),
+    ],
+)
+async def test_a_folder_that_somebody_else_could_have_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, plant: Callable[[Path], None], why: str
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    plant(tmp_path / f"vdibench-{os.getuid()}" / level)
+    with pytest.raises(UsageError, match=f"cannot be trusted: {why}.*XDG_RUNTIME_DIR"):
+        await ConnectGate().admit(WEBSOCKET)
+
+
+async def test_somebody_elses_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = ConnectGate(tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(UsageError, match="belongs to user"):
+        await gate.admit(WEBSOCKET)
+
+
+@pytest.mark.parametrize("suffix", ["", ".lock"])
+async def test_a_file_that_is_a_link_is_not_followed(tmp_path: Path, suffix: str) -> None:
+    folder, victim = tmp_path / "turns", tmp_path / "victim"
+    victim.write_text("precious")
+    await ConnectGate(folder).admit(WEBSOCKET)
+    (file,) = (path for path in folder.iterdir() if path.suffix == suffix)
+    file.unlink()
+    file.symlink_to(victim)
+    with pytest.raises(UsageError, match="it is a link"):
+        await ConnectGate(folder).admit(WEBSOCKET)
+    assert victim.read_text() == "precious"
+
+
+async def test_the_users_own_folder_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, temporary = tmp_path / "runtime", tmp_path / "temporary"
+    runtime.mkdir(mode=0o700)
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    below = temporary / f"vdibench-{os.getuid()}" / "admission"
+    for given, used in ((runtime, runtime / "vdibench" / "admission"), (tmp_path / "none", below)):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(given))
+        await ConnectGate().admit(WEBSOCKET)
+        assert len(list(used.iterdir())) == 2
+        assert all(path.stat().st_mode & 0o077 == 0 for path in (used.parent, used))
+        assert all(path.stat().st_mode & 0o022 == 0 for path in used.iterdir())
 
 
 async def test_dialect_is_found_out_once(tmp_path: Path) -> None:
