@@ -91,15 +91,17 @@ async def test_a_key_frame_comes_when_it_is_asked_for(request: pytest.FixtureReq
         assert all(frame.complete for frame in kept.frames)
 
 
-async def test_gaps_between_frames_are_those_that_were_sent(webrtc: ReplayServer) -> None:
+@pytest.mark.parametrize("dialect", ["webrtc", "websocket"])
+async def test_gaps_between_frames_are_those_that_were_sent(request: pytest.FixtureRequest, dialect: str) -> None:
+    server: ReplayServer = request.getfixturevalue(dialect)
     watchers = [Kept() for _ in range(3)]
-    sessions = [session(webrtc, kept, mode=Mode.METER) for kept in watchers]
+    sessions = [session(server, kept, mode=Mode.METER) for kept in watchers]
     try:
         await asyncio.gather(*(one.connect() for one in sessions))
         await asyncio.gather(*(one.first_frame() for one in sessions))
-        await asyncio.to_thread(webrtc.departures)
+        await asyncio.to_thread(server.departures)
         await asyncio.gather(*(one.watch(2.0) for one in sessions))
-        left = await asyncio.to_thread(webrtc.departures)
+        left = await asyncio.to_thread(server.departures)
         await asyncio.gather(*(one.watch(0.2) for one in sessions))
     finally:
         await asyncio.gather(*(one.leave() for one in sessions))

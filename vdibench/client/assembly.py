@@ -72,7 +72,7 @@ _UNTIMED = FrameTiming()
 class AssembledFrame:
     """A frame: whole, or what is left of it.
 
-    :param timestamp: RTP time stamp, 90 kHz; -1 where the dialect has none.
+    :param timestamp: RTP time stamp, 90 kHz; over WebSocket the frame's number, 16 bits.
     :param arrival_unix_seconds: arrival of its last packet.
     :param complete: no packet is missing.
     :param decodable: complete, and no frame since the last key frame was lost.

@@ -384,7 +384,7 @@ class WebSocketConnection:
 def _assembled(picture: Picture) -> AssembledFrame:
     top, *rest = picture.chunks
     return AssembledFrame(
-        timestamp=-1,
+        timestamp=picture.frame_id,
         arrival_unix_seconds=picture.arrival_seconds,
         packets=len(picture.chunks),
         size_bytes=sum(len(chunk.data) for chunk in picture.chunks),

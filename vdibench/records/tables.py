@@ -69,7 +69,11 @@ _ALL = (
         "frames",
         "one video frame, decoded or not",
         Column("arrival_unix_seconds", "float64", "last packet of the frame read from the socket"),
-        Column("rtp_timestamp", "int64", "RTP time stamp, 90 kHz, modulo 2^32; -1 where there is none"),
+        Column(
+            "rtp_timestamp",
+            "int64",
+            "RTP time stamp, 90 kHz, 32 bits; over WebSocket the frame's number, 16 bits",
+        ),
         Column("packets", "int64", "RTP packets of the frame that arrived"),
         Column("size_bytes", "int64", "RTP payload of the frame"),
         Column("key_frame", "bool", "an IDR picture"),

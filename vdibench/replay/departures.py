@@ -1,7 +1,8 @@
 """When frames left the replay, held against when they arrived: the error of the gaps between them. Pure.
 
-Frames are known by their RTP time stamps, which begin somewhere else in each session: a session of the client is that
-of the server with which it shares them.
+Frames are known by their RTP time stamps, over WebSocket by their numbers. Both begin somewhere else in each session: a
+session of the client is that of the server with which it shares them. Numbers come again after 65,536 frames: take a
+log of a WebSocket session before that (18 minutes at 60 frames a second).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _MOST = 216_000
 class FrameTimes:
     """Frames of one session, in order.
 
-    :param timestamps: RTP time stamps, shape ``(n,)``.
+    :param timestamps: RTP time stamps, or numbers, shape ``(n,)``.
     :param unix_seconds: when the last packet of each left or arrived, shape ``(n,)``.
     """
 

@@ -101,7 +101,8 @@ class ReplayServer:
     def departures(self) -> dict[str, FrameTimes]:
         """When frames left since the last call, by session, of those that are fed; names are the server's own.
 
-        Over WebSocket the frames' numbers stand for time stamps, and frames that waited for the client are left out.
+        Over WebSocket the frames' numbers stand for time stamps, here and in the client's records, and frames that
+        waited for the client are left out.
 
         :raises VdibenchError: the process has ended.
         """

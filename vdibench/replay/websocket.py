@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import struct
 import time
 from typing import Any
@@ -117,7 +118,8 @@ class WebSocketReplay:
         for name, data in self._greeting.items():
             await self._socket.send_str(json.dumps({"type": name, **data}))
         self._playback = Playback(self._trace, asyncio.get_running_loop().time(), phase=self._phase, whole=True)
-        self._identifier = 0
+        # Selkies counts from 0 here. Elsewhere in each session, a log of departures is that of one session.
+        self._identifier = secrets.randbelow(1 << 16)
         self.due = self._playback.due
 
     def _restart(self) -> None:
@@ -161,7 +163,7 @@ class WebSocketReplay:
         self.packets += 1
         self.bytes += len(header) + len(frame.access_unit)
         if self.departures is not None and not self._transport.get_write_buffer_size():
-            self.departures.note(self._identifier - 1, time.time())
+            self.departures.note(identifier, time.time())
 
     async def close(self) -> None:
         """End it as Selkies ends its sessions when it stops."""
