@@ -12,7 +12,8 @@ from vdibench.errors import LabError
 __all__ = ["install_wheels"]
 
 _LAST_LINES = 3
-_GLIBC = (17, 26, 27, 28, 31, 34, 35, 36)  # Debian 12 has 2.36; pip takes only the platforms that it is told
+# Debian 12 has glibc 2.36; pip takes only the platforms that it is told, and some wheels have a name of before those.
+_PLATFORMS = ("manylinux2014", *(f"manylinux_2_{minor}" for minor in (5, 12, 17, 24, 26, 27, 28, 31, 34, 35, 36)))
 
 
 def install_wheels(requirements: str, into: Path, python: str = "3.11") -> None:
@@ -21,7 +22,7 @@ def install_wheels(requirements: str, into: Path, python: str = "3.11") -> None:
     :param requirements: lines of a requirements file, each with its digests.
     :raises LabError: one cannot be fetched, or is another one than its digest says.
     """
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in _GLIBC]
+    platforms = [f"--platform={name}_x86_64" for name in _PLATFORMS]
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--no-compile"]
     options += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *platforms]
     with tempfile.TemporaryDirectory(prefix="vdibench-wheels-") as place:
