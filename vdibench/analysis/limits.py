@@ -4,11 +4,11 @@ What is read: steady rows of ``resources`` (scopes ``host``, ``gpu-N``, ``client
 of ``network``, each with the ``level`` at which they were taken, and the host facts of the run for capacities.
 
 Two things are said of each resource. *Saturation*: its mean at the first bad level (where none was bad: at the highest
-that was tried) as a share of its capacity. *Correlation*: Spearman's rank correlation of its mean with the p95 of
-glass-to-glass latency over the levels, or, where no marker was read, with the share of bad sessions; with an interval
-by Fisher's transformation and Fieller's error, from four levels on. Everything grows with the number of sessions, so a
-correlation alone names no culprit: only a resource near its capacity is said to limit. Where none is, the limit is
-undetermined, which is what is said.
+that was read; where nothing was read at the first bad level: at the nearest) as a share of its capacity. *Correlation*:
+Spearman's rank correlation of its mean with the p95 of glass-to-glass latency over the levels, or, where no marker was
+read, with the share of bad sessions; with an interval by Fisher's transformation and Fieller's error, from four levels
+on. Everything grows with the number of sessions, so a correlation alone names no culprit: only a resource near its
+capacity is said to limit. Where none is, the limit is undetermined, which is what is said.
 
 Engines, workers and the measuring client are the load generator: when one of them is what saturates, the knee is the
 generator's and not the desktops'.
@@ -98,25 +98,42 @@ def limits(tables: Tables, found: Knee | None, host: Mapping[str, Any], *, suite
     if not levels:
         return Limit(None, "No resource was read at any level: the limit is unknown.")
     first_bad = None if found is None or found.upper is None else found.upper + 1
-    level = first_bad if first_bad in levels else levels[-1]
+    # Where every session of the first bad level failed nothing was read there: the nearest says how far load had come.
+    level = levels[-1] if first_bad is None else min(levels, key=lambda one: (abs(one - first_bad), one))
     badness = _badness(tables, found, suite, levels)
     ranked = tuple(sorted((_judged(usage, level, badness) for usage in usages), key=_rank))
-    return _conclusion(ranked, level, was_bad=level == first_bad)
+    if level != first_bad:
+        return Limit(None, _undetermined(ranked, level, first_bad), level, ranked=ranked)
+    return _conclusion(ranked, level)
 
 
-def _conclusion(ranked: tuple[Usage, ...], level: int, *, was_bad: bool) -> Limit:
-    where = f"at {level} session{'s' * (level != 1)}, " + ("the first bad level" if was_bad else "the highest tried")
+def _at(level: int) -> str:
+    return f"at {level} session{'s' * (level != 1)}"
+
+
+def _nearest(ranked: tuple[Usage, ...]) -> str:
+    """Which resource was nearest its capacity, to go on with after a colon; empty without a capacity."""
+    usage = next((usage for usage in ranked if usage.saturation is not None), None)
+    return "" if usage is None else f": the nearest is {usage.name}, {usage.saturation:.0%} of its capacity"
+
+
+def _undetermined(ranked: tuple[Usage, ...], level: int, first_bad: int | None) -> str:
+    """What can be said where no bad level was read."""
+    if first_bad is None:
+        which = f"no level is known to be bad. {_at(level).capitalize()}, the highest that was read"
+    else:
+        which = f"no resource was read {_at(first_bad)}, the first bad level. {_at(level).capitalize()}, which was read"
+    full = ", ".join(usage.name for usage in ranked if usage.saturated)
+    state = f"these were near their capacity: {full}" if full else f"none was near its capacity{_nearest(ranked)}"
+    return f"Undetermined: {which}, {state}."
+
+
+def _conclusion(ranked: tuple[Usage, ...], level: int) -> Limit:
+    where = f"{_at(level)}, the first bad level"
     full = [usage for usage in ranked if usage.saturated]
     if not full:
-        nearest = next((usage for usage in ranked if usage.saturation is not None), None)
-        said = (
-            f": the nearest is {nearest.name}, {nearest.saturation:.0%} of its capacity" if nearest is not None else ""
-        )
-        return Limit(None, f"Undetermined: no resource was near its capacity {where}{said}.", level, ranked=ranked)
-    if not was_bad:
-        return Limit(
-            None, f"Undetermined: no level was bad; {full[0].name} came nearest {where}.", level, ranked=ranked
-        )
+        said = f"Undetermined: no resource was near its capacity {where}{_nearest(ranked)}."
+        return Limit(None, said, level, ranked=ranked)
     # An engine that is full delays every session it hosts, whatever the desktops do.
     first = next((usage for usage in full if usage.generator), full[0])
     others = ", ".join(usage.name for usage in full if usage is not first)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vdibench.load.guard import GuardLimits, reasons
-from vdibench.metrics import PROBE, STEADY, Tables, chosen
+from vdibench.metrics import FAILED, PROBE, STEADY, Tables, chosen
 
 __all__ = ["FULL_SHARE", "GENERATOR_SHARE", "OTHERS_SHARE", "generator_reasons"]
 
@@ -40,9 +40,13 @@ def generator_reasons(
 ) -> list[str]:
     """Why a trial must not be trusted; empty when nothing speaks against it.
 
+    Where every session failed before a second counted there is no number to distrust: the level is bad, not the run.
+
     :param cores: that this host has.
     :param shared_host: the desktops are on this host.
     """
+    if _all_failed(tables, suite, level, trial):
+        return []
     use = _cores(tables["resources"], suite, level, trial)
     if shared_host and use.get("host", 0.0) >= FULL_SHARE * cores:
         engine = chosen(tables["engine"], suite=suite, level=level, trial=trial)
@@ -51,6 +55,13 @@ def generator_reasons(
         found = iter(reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial))
     place = f"level {level}, trial {trial + 1}"
     return [reason if place in reason else f"{place}: {reason}" for reason in found]
+
+
+def _all_failed(tables: Tables, suite: str, level: int, trial: int) -> bool:
+    if len(chosen(tables["engine"], suite=suite, level=level, trial=trial)):
+        return False
+    events = chosen(tables["milestones"], suite=suite, level=level, trial=trial, phase=None)
+    return events[events["event"] == FAILED]["session"].nunique() >= level
 
 
 def _who_filled_it(use: dict[str, float], cores: float, engine: pd.DataFrame, limits: GuardLimits) -> Iterator[str]:

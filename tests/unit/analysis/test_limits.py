@@ -80,7 +80,19 @@ def test_without_a_bad_level_nothing_is_said_to_limit(tables) -> None:
     made = tables(resources=readings("host", "cpu_cores", lambda k: 0.48 * k))
     limit = limits(made, found(8, None), HOST)
     assert limit.resource is None
-    assert "no level was bad" in limit.sentence
+    assert "no level is known to be bad. At 8 sessions, the highest that was read" in limit.sentence
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.1, "none was near its capacity: the nearest is host CPU, 15%"),
+                                             (0.6, "these were near their capacity: host CPU")])  # fmt: skip
+def test_a_first_bad_level_at_which_nothing_was_read_is_not_said_to_be_missing(tables, share: float, said: str) -> None:
+    """Every session of it failed before a second counted: the level is bad, and no resource was read there."""
+    made = tables(resources=readings("host", "cpu_cores", lambda k: share * k, (1, 2, 4, 6)))
+    limit = limits(made, found(), HOST)
+    assert (limit.resource, limit.level, limit.generator) == (None, 6, False)
+    assert "no resource was read at 8 sessions, the first bad level. At 6 sessions, which was read, " in limit.sentence
+    assert said in limit.sentence
+    assert "no level" not in limit.sentence
 
 
 @pytest.mark.parametrize(

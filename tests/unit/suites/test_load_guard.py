@@ -40,6 +40,17 @@ def tables(
     }
 
 
+def failing(given: dict[str, pd.DataFrame], sessions: int, trial: int = TRIAL) -> dict[str, pd.DataFrame]:
+    """The same, but sessions failed before a second of it counted."""
+    events = [
+        {**PLACE, "trial": trial, "phase": "warmup", "session": f"desktop-{number}", "event": "failed"}
+        for number in range(sessions)
+    ]
+    given["milestones"] = pd.concat([given["milestones"], pd.DataFrame(events)])
+    given["engine"] = given["engine"].assign(phase="warmup")
+    return given
+
+
 def found(given: dict[str, pd.DataFrame], *, shared: bool = True) -> list[str]:
     return generator_reasons(
         given,
@@ -55,6 +66,19 @@ def found(given: dict[str, pd.DataFrame], *, shared: bool = True) -> list[str]:
 
 def test_nothing_speaks_against_a_host_with_room() -> None:
     assert found(tables(desktops=0.8, client=0.2)) == []
+
+
+def test_a_level_at_which_every_session_failed_is_bad_and_its_run_is_not_invalid() -> None:
+    assert found(failing(tables(desktops=0.8, client=0.2), LEVEL)) == []
+
+
+def test_a_load_that_says_nothing_without_every_session_failing_is_one() -> None:
+    for silent in (
+        failing(tables(desktops=0.8, client=0.2), LEVEL - 1),
+        failing(tables(desktops=0.8, client=0.2), LEVEL, TRIAL + 1),
+    ):
+        (reason,) = found(silent)
+        assert "no engine said anything while it counted" in reason
 
 
 def test_a_loop_that_is_late_on_a_host_with_room_is_the_generators() -> None:
