@@ -181,6 +181,7 @@ class GpuDensity:
             for count in range(parameters.neighbours + 1):
                 for trial in range(parameters.neighbour_trials):
                     load.measure(1 + count, trial)
+                    load.guard(1 + count, trial, self._criteria)
             load.close()
         return neighbours_table(measurement.tables())
 
