@@ -2,7 +2,8 @@
 
 ``python benchmarks/knee_lab.py`` brings one lab up, finds how many of its desktops this machine carries: by the search,
 by a sweep of every level until one is bad, and by the search again, each in a run of its own, and writes
-``docs/results/knee-lab.md`` and ``knee-lab.json``. Loopback only; ten minutes on two cores.
+``docs/results/knee-lab.md`` and ``knee-lab.json``. Loopback only; ten minutes on two cores. Exits 98 when a run
+found no knee: then nothing was compared.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from results import RESULTS, provenance, write
 from vdibench.analysis import Knee
 from vdibench.analysis.limits import limits
+from vdibench.errors import NoData
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.metrics import Statistic, chosen, values
 from vdibench.records import Display, Workload
@@ -35,6 +37,7 @@ _G2G, _P95 = "glass_to_glass_seconds", Statistic.parse("p(95)")
 class Found:
     """What one run of the suite gave.
 
+    :param lower: of the knee; None when no level was decided.
     :param trials: good sessions of each trial by level, in the order made.
     :param cores: in use at each level on average: host, desktops, measuring side.
     :param p95: of glass-to-glass latency at each level, in seconds.
@@ -43,7 +46,7 @@ class Found:
     way: str
     load_average: float
     seconds: float = 0.0
-    lower: int = 0
+    lower: int | None = None
     upper: int | None = None
     course: tuple[int, ...] = ()
     trials: dict[int, list[int]] = field(default_factory=dict)
@@ -80,7 +83,7 @@ def find(way: str, options: argparse.Namespace, results: Path) -> Found:
     outcome.invalid = verdict.reasons if verdict.outcome == "invalid" else ()
     if knee is not None:
         take(outcome, knee, recording)
-    print(f"{way}: {outcome.lower} … {outcome.upper}, {len(outcome.course)} trials", file=sys.stderr)
+    print(f"{way}: {_knee(outcome)}, {len(outcome.course)} trials", file=sys.stderr)
     return outcome
 
 
@@ -121,7 +124,6 @@ def page(runs: list[Found], options: argparse.Namespace, where: dict[str, Any]) 
     """The page of results."""
     sweep = next(run for run in runs if run.way == "sweep")
     searches = [run for run in runs if run.way != "sweep"]
-    apart = max(abs(run.lower - sweep.lower) for run in searches)
     host = f"{where['host']['cpu_model']}, {where['host']['cpu_cores_usable']:g} cores, no GPU"
     about = _ABOUT.format(**vars(options), megabits=options.bitrate / 1e6, enough=0.8 * options.framerate)
     courses = "; ".join(" ".join(map(str, run.course)) for run in searches)
@@ -134,8 +136,8 @@ def page(runs: list[Found], options: argparse.Namespace, where: dict[str, Any]) 
         "|---|---|---|---|---|---|",
         *map(_run_row, runs),
         "",
-        f"**Search and sweep lie {apart} level{'s' * (apart != 1)} apart** (the goal: at most 1). The levels that the "
-        f"searches tried, in order: {courses}.",
+        f"**{_agreement(runs)}** (the goal: at most 1 level apart). The levels that the searches tried, in order: "
+        f"{courses or 'none'}.",
         "",
         _LEGEND,
         "",
@@ -152,8 +154,32 @@ def page(runs: list[Found], options: argparse.Namespace, where: dict[str, Any]) 
     return "\n".join([*lines, _REMARK, ""])
 
 
+def apart(runs: list[Found]) -> int | None:
+    """Levels between the lower bound of the sweep and that of the search furthest from it; None without a knee."""
+    sweeps, searches = ([run.lower for run in runs if (run.way == "sweep") is sweep] for sweep in (True, False))
+    known = [lower for lower in searches if lower is not None]
+    if not sweeps or sweeps[0] is None or not known or len(known) < len(searches):
+        return None
+    return max(abs(lower - sweeps[0]) for lower in known)
+
+
+def _agreement(runs: list[Found]) -> str:
+    levels = apart(runs)
+    if levels is None:
+        return f"No data: no knee was found by {', '.join(run.way for run in runs if run.lower is None)}"
+    return f"Search and sweep lie {levels} level{'s' * (levels != 1)} apart"
+
+
+def _knee(run: Found) -> str:
+    if run.lower is None:
+        return "no data"
+    if run.upper is None:
+        return f"{run.lower} … more"
+    return str(run.lower) if run.upper == run.lower else f"{run.lower} … {run.upper}"
+
+
 def _run_row(run: Found) -> str:
-    knee = str(run.lower) if run.upper == run.lower else f"{run.lower} … {run.upper or 'more'}"
+    knee = _knee(run)
     counts = f"{len(run.course)} | {len(run.trials)} | {run.seconds:.0f} | {run.load_average:.1f}"
     return f"| {run.way} | {knee} | {counts} |"
 
@@ -201,6 +227,8 @@ def main() -> None:
         "runs": [asdict(run) for run in runs],
     }
     write(options.output, "knee-lab", document, page(runs, options, where))
+    if apart(runs) is None:
+        sys.exit(NoData.exit_code)
 
 
 if __name__ == "__main__":
