@@ -29,6 +29,16 @@ _INSTANTS = {
     "network": "unix_seconds",
     "milestones": "unix_seconds",
 }
+# Of a few events, or none: one more or less is half the way to the limit.
+_COUNTED = frozenset(
+    {
+        "audio_packets_lost_ratio",
+        "freeze_duration_seconds",
+        "freezes_per_minute",
+        "input_loss_ratio",
+        "packets_lost_ratio",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +160,41 @@ def _trial(
     steady = part is not None and any((part[table]["phase"] == STEADY).any() for table in ("frames", "network"))
     if part is None or not (steady or failed(part["milestones"])):
         return Trial(trial, 0, level, measured=False)
-    margins = session_margins(part, expectations, suite=suite, level=level, trial=trial, framerate=framerate)
+    margins, counted = _margins(part, expectations, suite, level, trial, framerate)
     bad = tuple(session for session, margin in margins.items() if margin < 0)
     count = max(level, len(margins))
     # Those that left nothing are as bad as can be.
-    ordered = sorted([*margins.values(), *[-1.0] * (count - len(margins))], reverse=True)
+    absent = [(-1.0, False)] * (count - len(margins))
+    ordered = sorted([*((margin, session in counted) for session, margin in margins.items()), *absent], reverse=True)
+    deciding, by_count = ordered[needed(count) - 1]
     instants = [part[name][column].min() for name, column in _INSTANTS.items()]
     return Trial(
         trial,
         len(margins) - len(bad),
         count,
         bad,
-        margin=ordered[needed(count) - 1],
+        margin=None if by_count else deciding,
         at=min((float(instant) for instant in instants if pd.notna(instant)), default=None),
     )
+
+
+def _margins(
+    part: dict[str, pd.DataFrame],
+    expectations: Sequence[Criterion],
+    suite: str,
+    level: int,
+    trial: int,
+    framerate: float | None,
+) -> tuple[dict[str, float], set[str]]:
+    """The margin of each session, and the sessions whose margin is that of something that is counted."""
+    sides = [[one for one in expectations if (one[0] in _COUNTED) is counted] for counted in (False, True)]
+    measured, counts = (
+        session_margins(part, side, suite=suite, level=level, trial=trial, framerate=framerate) if side else {}
+        for side in sides
+    )
+    names = measured or counts
+    margins = {name: min(side[name] for side in (measured, counts) if name in side) for name in names}
+    return margins, {name for name in counts if counts[name] < measured.get(name, 1.0)}
 
 
 def by_trial(

@@ -102,7 +102,8 @@ class IntegerSearch(_Trials):
     :param start: the first level.
     :param rule: decides levels, with its error rates.
     :param resolution: bounds that lie closer than this share of the lower one are close enough; 0: neighbouring levels.
-    :param most_trials: of the whole search; None: as many as the rule allows at each level.
+    :param most_trials: of the whole search, those that measured nothing included: they take as long; None: as many as
+        the rule allows at each level.
     """
 
     def __init__(
@@ -166,11 +167,10 @@ class Sweep(_Trials):
 
     def next(self) -> int | None:
         """The level of the next trial; None at the end."""
-        decisions = self.rule.judge(self._trials)
         for level in range(self.start, self.largest + 1):
             if self.trials(level) < self.repetitions:
                 return level
-            if decisions[level].good is False and not self.all_levels:
+            if not self.all_levels and self.rule.judge({level: self._trials[level]})[level].good is False:
                 return None
         return None
 

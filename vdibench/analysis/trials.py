@@ -31,7 +31,8 @@ class Trial:
     :param bad_sessions: names of those that did not keep them, as far as they left a sample.
     :param measured: False when no session left a steady sample or failed: then nothing is decided.
     :param margin: how far inside its objectives the session stood on which the trial hangs, from -1 to 1
-        (:func:`vdibench.analysis.session_margins`); at least 0 exactly when the trial passed, None where unknown.
+        (:func:`vdibench.analysis.session_margins`); at least 0 exactly when the trial passed. None where unknown, and
+        where something that is counted decided it, freezes or losses: how few there were says little of how often.
     :param at: Unix seconds of its first sample; None where it is not known.
     """
 

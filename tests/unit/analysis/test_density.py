@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vdibench.analysis import criteria, good_sessions, jain_index, knee, tried_levels, worst_session
+from vdibench.analysis import criteria, good_sessions, jain_index, knee, measured_trial, tried_levels, worst_session
 from vdibench.metrics import Statistic
 from vdibench.slo import evaluate, load, parse_expectation
 
@@ -136,6 +136,23 @@ def test_a_session_keeps_every_criterion_or_is_not_good(tables) -> None:
     assert good_sessions(made, (*CRITERIA, inputs), **where) == {"desktop-0": False}, "nothing measured"
     with pytest.raises(ValueError, match="at least one"):
         good_sessions(made, (), **where)
+
+
+def test_a_trial_that_freezes_decided_has_no_margin(tables) -> None:
+    """A frame a second for the first half, then none for ten seconds: a count says pass or fail, not by how much."""
+    freezes = ("freezes_per_minute", parse_expectation("max <= 6"))
+    smooth = _session(1, 0, 0.01)
+    frozen = [*smooth, {**smooth[-1], "arrival_unix_seconds": smooth[-1]["arrival_unix_seconds"] + 10.0}]
+    for rows, passed in ((smooth, True), (frozen, True)):
+        trial = measured_trial(tables(frames=rows), (*CRITERIA, freezes), 1, 0)
+        assert trial.passed is passed
+    assert measured_trial(tables(frames=smooth), (*CRITERIA, freezes), 1, 0).margin == pytest.approx(0.8)
+    assert measured_trial(tables(frames=frozen), (*CRITERIA, freezes), 1, 0).margin is None
+    strict = ("freezes_per_minute", parse_expectation("max <= 1"))
+    failed = measured_trial(tables(frames=frozen), (*CRITERIA, strict), 1, 0)
+    assert (failed.passed, failed.margin, failed.bad_sessions) == (False, None, ("desktop-0",))
+    late = measured_trial(tables(frames=_session(1, 0, 0.09)), (*CRITERIA, freezes), 1, 0)
+    assert late.margin == pytest.approx(-0.8)
 
 
 def test_criteria_are_the_objectives_of_one_session(tables) -> None:

@@ -41,6 +41,12 @@ def rates(median: float, deviation: float, *, outliers: float = 0.0, levels: int
     chance = np.random.default_rng(7)
     margins = chance.normal(median, deviation, (levels, TEST.most_trials))
     margins[chance.random(margins.shape) < outliers] = -1.0
+    return called(margins)
+
+
+def called(margins: np.ndarray) -> tuple[float, float]:
+    """The same of levels whose trials are given, a row each."""
+    levels = len(margins)
     found = [decide(trials(*np.clip(row, -1, 1))) for row in margins]
     return found.count(True) / levels, found.count(False) / levels
 
@@ -55,6 +61,33 @@ def test_a_level_that_only_outliers_fail_is_seldom_called_bad() -> None:
     good, bad = rates(EDGE + TEST.deviation, TEST.deviation, outliers=TEST.outliers)
     assert bad <= TEST.beta
     assert good > 0.3
+
+
+@pytest.mark.parametrize(("deviation", "most"), [(0.12, 0.05), (0.16, 0.10), (0.24, 0.17)])
+def test_trials_that_scatter_more_than_assumed_cost_what_the_design_page_says(deviation: float, most: float) -> None:
+    assert rates(float(stats.norm.ppf(TEST.holds)) * deviation, deviation)[0] <= most
+
+
+@pytest.mark.parametrize(("passing", "most"), [(0.7, 0.38), (0.5, 0.15)])
+def test_trials_that_pass_by_chance_are_not_believed_for_their_margins(passing: float, most: float) -> None:
+    """What ruins a share of trials shows in no margin of the others: three in a row are what is left of evidence."""
+    chance = np.random.default_rng(7)
+    good, _ = called(np.where(chance.random((2000, TEST.most_trials)) < passing, 0.5, -0.5))
+    assert good <= most
+
+
+def test_after_a_failed_trial_margins_make_no_level_good() -> None:
+    assert decide(trials(-0.5, *[0.9] * 5)) is None
+    assert decide(trials(0.9, -0.01, *[0.9] * 4)) is None
+
+
+def test_where_something_counted_decides_only_pass_and_fail_are_weighed() -> None:
+    """Two trials with a margin and one that a count decided: the margins say nothing of the next count."""
+    counted = [Trial(number, 10, 10, margin=None if number == 1 else 0.9) for number in range(6)]
+    assert decide(counted) is None
+    assert decide(trials(*[0.9] * 6)) is True
+    lost = [Trial(number, 0, 10, margin=None) for number in range(2)]
+    assert decide(lost) is False
 
 
 def test_clear_levels_are_decided_nearly_always() -> None:
@@ -89,9 +122,11 @@ def test_every_factor_is_worth_at_most_one_while_the_claim_is_true(beyond: float
             assert share * passed + (1 - share) * failed <= 1 + 1e-9
 
 
-def test_one_clear_trial_decides_good_and_two_hopeless_ones_bad() -> None:
-    assert decide(trials(0.5)) is True
-    assert decide(trials(0.2)) is None
+def test_three_clear_trials_decide_good_and_two_hopeless_ones_bad() -> None:
+    assert decide(trials(0.9, 0.9)) is None, "however far they passed"
+    assert decide(trials(0.5, 0.5, 0.5)) is True
+    assert decide(trials(0.9, 0.9), SequentialTest(most_trials=2)) is True, "more are not allowed"
+    assert decide(trials(0.1, 0.1, 0.1)) is None
     assert decide(trials(-0.5, -0.5)) is False
 
 
@@ -111,10 +146,21 @@ def test_trials_that_measured_nothing_change_no_evidence(margins: list[float], a
 
 
 @PATIENT
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=8))
-def test_a_level_is_open_only_while_more_trials_are_allowed(margins: list[float]) -> None:
+@given(st.lists(st.none() | st.floats(-1, 1), min_size=1, max_size=14))
+def test_a_level_is_open_only_while_more_trials_are_allowed(margins: list[float | None]) -> None:
+    """Trials that measured nothing are no evidence: they do not use up those that may be made, but they end too."""
     found = TEST.judge({1: trials(*margins)})[1]
-    assert found.open == (found.good is None and len(margins) < TEST.most_trials)
+    lost = margins.count(None)
+    assert found.open == (found.good is None and max(len(margins) - lost, lost) < TEST.most_trials)
+
+
+def test_trials_that_measured_nothing_leave_as_many_to_decide_with() -> None:
+    usual = SequentialTest(most_trials=3)
+    [gone] = usual.judge({1: trials(None, 0.5, None, 0.5)}).values()
+    assert gone.open
+    assert decide(trials(None, 0.5, None, 0.5, 0.5), usual) is True
+    [ended] = usual.judge({1: trials(0.5, None, None, None)}).values()
+    assert (ended.good, ended.open, ended.reason) == (None, False, "1 of 1 trials passed, 3 measured nothing: given up")
 
 
 @PATIENT
@@ -144,12 +190,13 @@ def test_what_passed_trials_show_of_each_other_replaces_the_assumption() -> None
     # A trial that failed by far says nothing of how alike the others are.
     ruined = [*trials(0.1, 0.1), Trial(2, 0, 10, margin=-1.0)]
     assert TEST.deviation_seen([ruined]) < TEST.deviation
-    assert TEST.judge({8: trials(0.4), **apart})[8].good is None
-    assert TEST.judge({8: trials(0.4), **alike})[8].good is True
+    assert TEST.judge({8: trials(*[0.3] * 3), **apart})[8].good is None
+    assert TEST.judge({8: trials(*[0.3] * 3), **alike})[8].good is True
 
 
 def test_reasons_are_words() -> None:
-    assert TEST.judge({1: trials(0.6)})[1].reason == "1 of 1 trials passed, the last one 60% inside"
+    assert TEST.judge({1: trials(0.6)})[1].reason == "1 of 1 trials passed: not confirmed"
+    assert TEST.judge({1: trials(0.6, 0.6, 0.6)})[1].reason == "3 of 3 trials passed, the last one 60% inside"
     assert TEST.judge({1: trials(-0.6, -0.6)})[1].reason == "0 of 2 trials passed"
     assert TEST.judge({1: trials(*[0.05, -0.01] * 3)})[1].reason == "3 of 6 trials passed: too close to call"
     assert "80%" in str(TEST)
@@ -170,6 +217,7 @@ def test_a_sweep_asks_every_trial_to_pass() -> None:
         {"deviation": 0.0},
         {"most_trials": 0},
         {"outliers": 1.0},
+        {"fewest": 0},
     ],
 )
 def test_what_cannot_be_tested_is_refused(wrong: dict[str, float]) -> None:
