@@ -150,7 +150,7 @@ def halves(path: Path) -> list[Difference]:
     """The even trials of a run against its odd ones."""
     tables = Recording.open(path).tables
     sides = [Side([{name: rows[rows["trial"] % 2 == half] for name, rows in tables.items()}]) for half in (0, 1)]
-    return differences(*sides, [SUITE])
+    return differences(sides[0], sides[1], [SUITE])
 
 
 def alarms(found: Sequence[Difference]) -> list[str]:
