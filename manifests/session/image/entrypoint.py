@@ -9,6 +9,7 @@ itself or did not come up, 2 a variable is wrong. The environment sets everythin
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -30,6 +31,7 @@ RTC_SECONDS = 2.0
 POLL_SECONDS = 0.02
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
 OK, FAILED, MISUSED = 0, 1, 2
+NO_SERVERS = b'{"iceServers": []}'
 
 
 class Ended(Exception):
@@ -59,6 +61,7 @@ class Session:
         self._sound = self._runtime / "pulse" / "native"
         self._rtc_source = Path(environment.get("VDIBENCH_RTC_FILE", "/run/rtc/rtc.json"))
         self._rtc_copy = self._runtime / "rtc.json"
+        self._rtc_seen: bytes | None = None
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -71,6 +74,8 @@ class Session:
         self._start_sound()
         if self._environment.get("VDIBENCH_DESK") == "1":
             self._start_desk()
+        # Without a file Selkies would take public STUN and TURN servers.
+        self._write_rtc(NO_SERVERS)
         self._copy_rtc()
         self._run("selkies", [sys.executable, "-m", "selkies"], self._selkies_settings())
 
@@ -123,6 +128,7 @@ class Session:
         os.set_blocking(reader, False)
         with os.fdopen(reader, "rb", 0) as said:
             self._until("the X server", lambda: bool(said.read()))
+        # Selkies and the desk take it without a screen's number.
         self._environment["DISPLAY"] = f":{self._display}"
 
     def _start_sound(self) -> None:
@@ -153,12 +159,8 @@ class Session:
             "AUDIO_DEVICE_NAME": "output.monitor",
             "JS_SOCKET_PATH": str(self._runtime / "sockets"),
             "WEBCAM_SOCKET_PATH": str(self._runtime / "sockets"),
-            # In force only if the file below were refused; Selkies' own values are public servers.
-            "STUN_HOST": "127.0.0.1",
-            "TURN_HOST": "127.0.0.1",
+            "RTC_CONFIG_JSON": str(self._rtc_copy),
         }
-        if self._rtc_source.parent.is_dir():
-            settings["RTC_CONFIG_JSON"] = str(self._rtc_copy)
         named = {f"SELKIES_{name}": value for name, value in settings.items()}
         return named | {name: value for name, value in self._environment.items() if name in named}
 
@@ -166,17 +168,26 @@ class Session:
         """Selkies refuses a symbolic link, which a file of a Secret is, and sees no change behind one."""
         try:
             wanted = self._rtc_source.read_bytes()
-            if self._rtc_copy.is_file() and self._rtc_copy.read_bytes() == wanted:
-                return
-            fresh = self._rtc_copy.with_name(".rtc.json.new")
-            fresh.unlink(missing_ok=True)
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
-                file.write(wanted)
-            fresh.replace(self._rtc_copy)
         except FileNotFoundError:
-            return  # there is no Secret, or it is being replaced at this moment
+            return  # there is no Secret
         except OSError as error:
-            log(f"cannot copy {self._rtc_source}: {error.strerror}")
+            wanted, reason = b"", f"cannot read {self._rtc_source}: {error.strerror}"
+        else:
+            reason = f"{self._rtc_source} is no RTC configuration: it has no list iceServers"
+        if wanted == self._rtc_seen:
+            return
+        self._rtc_seen = wanted
+        if names_servers(wanted):
+            self._write_rtc(wanted)
+        else:
+            log(reason)
+
+    def _write_rtc(self, wanted: bytes) -> None:
+        fresh = self._rtc_copy.with_name(".rtc.json.new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(wanted)
+        fresh.replace(self._rtc_copy)
 
     def _run(self, name: str, command: list[str], settings: dict[str, str], keep: tuple[int, ...] = ()) -> None:
         try:
@@ -230,6 +241,15 @@ def answers(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def names_servers(text: bytes) -> bool:
+    """Whether this is an RTC configuration; Selkies would take public servers in the place of another thing."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("iceServers"), list)
 
 
 def log(line: str) -> None:
