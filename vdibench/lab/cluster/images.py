@@ -24,7 +24,7 @@ from vdibench.lab.cluster.versions import GO, GO_MODULES
 from vdibench.lab.cluster.wheels import install_wheels
 from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["NAMES", "Image", "image_names", "images"]
+__all__ = ["NAMES", "Image", "image_config", "image_names", "images"]
 
 _PREFIX = "vdibench.local"
 _NOBODY = "65532:65532"
@@ -73,6 +73,11 @@ class _Recipe:
 def image_names() -> dict[str, str]:
     """Short name -> full name with tag, of all images."""
     return {name: f"{_PREFIX}/{name}:{recipe.tag}" for name, recipe in _RECIPES.items()}
+
+
+def image_config(name: str) -> ImageConfig:
+    """How a container of that image starts, by its short name."""
+    return _RECIPES[name].config
 
 
 def images(say: Say = lambda line: None, only: Iterable[str] | None = None) -> tuple[Image, ...]:
