@@ -27,11 +27,11 @@ def test_every_level_says_what_was_decided_and_why(evidence: Evidence) -> None:
     assert (found.lower, found.upper) == (4, 5)
     table = report.density_table(evidence).set_index("sessions")
     assert table["level"].to_dict() == {
-        "1": "good", "2": "good", "4": "good", "5": "undecided", "6": "bad", "8": "seems bad",
+        "1": "seems good", "2": "seems good", "4": "good", "5": "undecided", "6": "bad", "8": "seems bad",
     }  # fmt: skip
     assert table.loc["4", "bound"] == "lower bound"
     assert table.loc["6", "bound"] == "first bad level"
-    assert re.fullmatch(r"1 of 1 trials passed, the last one \d+% inside", table.loc["1", "why"])
+    assert re.fullmatch(r"3 of 3 trials passed, the last one \d+% inside", table.loc["4", "why"])
     assert table.loc["5", "why"].endswith("too close to call")
     assert table.loc["8", "why"] == "0 of 1 trials passed: not confirmed"
     assert table.loc["5", "good sessions, by trial"].count(",") == 5
