@@ -1,8 +1,8 @@
 """Install what is missing with apt-get, and leave the machine's services as they were.
 
-Never removes a package (`--no-remove`), takes no recommended ones, and keeps the two that bring a service
-from running it: while apt-get works a policy-rc.d guard stops every start, then coturn's system unit and
-PulseAudio's units for user sessions are disabled if this installation brought them.
+Never removes a package (`--no-remove`), takes no recommended ones, and keeps those that bring a service
+from running it: while apt-get works a policy-rc.d guard stops every start, then the system units of coturn and
+Prometheus and PulseAudio's units for user sessions are disabled if this installation brought them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ take() { get install --yes --no-install-recommends --no-remove "$@"; }
 take "$@" || { dpkg --configure -a && get update && take "$@"; }
 for package in "$@"; do
   case "$package" in
-    coturn) set -- coturn.service; scope=--system ;;
+    coturn|prometheus) set -- "$package.service"; scope=--system ;;
     pulseaudio) set -- pulseaudio.service pulseaudio.socket; scope=--global ;;
     *) continue ;;
   esac

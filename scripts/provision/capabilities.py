@@ -188,6 +188,12 @@ _ALL = (
     Capability(
         "traffic control for network namespaces (tc)", ("iproute2",), _administrative("tc"), optional_for_report=True
     ),
+    Capability(
+        "checks of alerting rules (promtool)",
+        ("prometheus",),
+        lambda: _executable("promtool")() or _administrative("promtool")(),
+        optional_for_report=True,
+    ),
     Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),
     *_NATIVE,
     *_gstreamer(),

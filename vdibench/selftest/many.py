@@ -13,22 +13,20 @@ import numpy as np
 
 from vdibench.client.native import native_module
 from vdibench.errors import UsageError, VdibenchError
-from vdibench.records import Accuracy, Cost
+from vdibench.records import Accuracy, Cost, Workload
 from vdibench.replay.departures import DepartureLog, FrameTimes, frame_gap_errors, matching
 from vdibench.replay.process import ReplayServer
-from vdibench.replay.traces import LabTrace
-from vdibench.report import formats
+from vdibench.replay.trace import Trace, load_trace
+from vdibench.replay.traces import LabTrace, shortfall
 from vdibench.selftest.cost import measure_step
 from vdibench.selftest.floors import measure_one_floor
 from vdibench.selftest.plan import CostStep, Plan
 
-__all__ = ["GAP_BOUND_SECONDS", "ManyFindings", "gap_accuracy", "measure_many", "slow_picture"]
+__all__ = ["GAP_BOUND_SECONDS", "ManyFindings", "gap_accuracy", "measure_many", "poor_picture"]
 
 GAP_BOUND_SECONDS = 0.001
 """95 of 100 gaps between two frames are measured to within this."""
 
-# Of its nominal rate.
-_FAST_ENOUGH = 0.95
 _FLOORS = ("recvfrom", "recvmmsg")
 
 
@@ -51,7 +49,7 @@ def measure_many(plan: Plan, source: ReplayServer, trace: Path, say: Callable[[s
 
     :param source: one that replays ``trace`` and notes when frames leave.
     """
-    doubts = slow_picture(source.frames_per_second)
+    doubts = poor_picture(load_trace(trace))
     try:
         native_module(True)
     except UsageError as error:
@@ -83,12 +81,10 @@ def measure_many(plan: Plan, source: ReplayServer, trace: Path, say: Callable[[s
     )
 
 
-def slow_picture(frames_per_second: float) -> tuple[str, ...]:
+def poor_picture(trace: Trace) -> tuple[str, ...]:
     """Why not to trust what such a picture costs: one that was recorded slowly has fewer packets and costs less."""
-    if frames_per_second >= _FAST_ENOUGH * LabTrace().display.framerate:
-        return ()
-    what = f"the recorded picture has only {formats.plain(frames_per_second)} frames a second"
-    return (f"{what}: this machine was busy when it was recorded",)
+    short = shortfall(trace, LabTrace(workload=Workload.VIDEO))
+    return (f"{short}: this machine was busy when it was recorded",) if short else ()
 
 
 def _median(rows: list[Cost]) -> Cost:

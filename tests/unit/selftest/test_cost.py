@@ -19,7 +19,7 @@ from vdibench.replay.trace import Trace
 from vdibench.selftest import QUICK, cost, course, floors
 from vdibench.selftest.feed import packets_within
 from vdibench.selftest.floors import settled
-from vdibench.selftest.many import ManyFindings, slow_picture
+from vdibench.selftest.many import ManyFindings, poor_picture
 from vdibench.selftest.plan import CostStep, with_engine
 
 STEP = CostStep(Mode.METER, 10)
@@ -102,10 +102,10 @@ def test_what_is_planned_is_what_a_playback_gives(trace: Trace, seconds: float) 
     assert packets_within(trace, seconds) == pytest.approx(sent, abs=largest)
 
 
-def test_a_picture_that_was_recorded_slowly_is_doubtful() -> None:
-    assert slow_picture(59.9) == ()
-    (why,) = slow_picture(13.0)
-    assert "only 13.0 frames a second" in why
+def test_a_picture_that_was_recorded_slowly_is_doubtful(trace: Trace) -> None:
+    (why,) = poor_picture(trace)
+    assert "of 60 frames a second" in why
+    assert "of 8 Mbit/s" in why
 
 
 def test_the_course_hands_on_what_is_doubtful_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ __all__ = ["extract_programs", "linker", "missing_libraries"]
 
 _FOLDER = "usr/lib/x86_64-linux-gnu"
 _LINKER = f"{_FOLDER}/ld-linux-x86-64.so.2"
-_FOUND = re.compile(r"^\s*\S+ => (?P<path>/\S+) \(", re.MULTILINE)
-_MISSING = re.compile(r"^\s*(?P<name>\S+) => not found", re.MULTILINE)
+_FOUND = re.compile(r"^\s*(\S+) => (/\S+) \(", re.MULTILINE)
+_MISSING = re.compile(r"^\s*(\S+) => not found", re.MULTILINE)
 
 
 def linker(root: Path) -> list[str]:
@@ -33,12 +33,9 @@ def extract_programs(root: Path, programs: Iterable[str], into: Path) -> None:
     """
     files = {_LINKER}
     for program in programs:
-        said = _listed(root, root / program)
-        if missing := _MISSING.findall(said):
-            raise LabError(f"{program} needs {', '.join(missing)}", "report this")
-        libraries = [Path(path) for path in _FOUND.findall(said)]
-        if strange := [str(path) for path in libraries if not path.is_relative_to(root)]:
-            raise LabError(f"{program} would take {', '.join(strange)} of this machine", "report this")
+        libraries, missing = _needed(root, root / program, (root,))
+        if missing:
+            raise LabError(f"{program} needs {', '.join(missing)}, which its packages do not bring", "report this")
         files |= {program, *(str(path.relative_to(root)) for path in libraries)}
     for name in sorted(files):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +52,11 @@ def missing_libraries(root: Path, also: Iterable[Path] = ()) -> dict[str, list[s
     :param also: further folders whose libraries will run in that root.
     """
     missing = {}
-    for folder in (root, *also):
+    folders = (root, *also)
+    for folder in folders:
         for path in _elf_files(folder):
-            if names := _MISSING.findall(_listed(root, path)):
-                missing[str(path.relative_to(folder))] = sorted(set(names))
+            if names := _needed(root, path, folders)[1]:
+                missing[str(path.relative_to(folder))] = names
     return missing
 
 
@@ -73,9 +71,20 @@ def _elf_files(folder: Path) -> Iterator[Path]:
                     yield path
 
 
-def _listed(root: Path, program: Path) -> str:
-    """Empty for a static program, which needs none."""
-    command = [*linker(root), "--list", str(program)]
-    # It would load libraries that the caller's environment names.
+def _needed(root: Path, program: Path, folders: Iterable[Path]) -> tuple[list[Path], list[str]]:
+    """The libraries that it finds below those folders, and the names of those that it does not; none if it is static.
+
+    The linker also looks into the folders of the machine that it runs on: what it finds there is not in the image.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    # As ldd asks: --list would stop at the first that is missing, without a list.
+    environment["LD_TRACE_LOADED_OBJECTS"] = "1"
+    command = [*linker(root), str(program)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
+    found, missing = [], set(_MISSING.findall(said))
+    for name, path in _FOUND.findall(said):
+        if any(Path(path).is_relative_to(folder) for folder in folders):
+            found.append(Path(path))
+        else:
+            missing.add(name)
+    return found, sorted(missing)
