@@ -1,0 +1,185 @@
+"""Rules and dashboard: what promtool says of them, and that they ask only for series that somebody has."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vdibench.watch.exposition import Exposition
+from vdibench.watch.gauge import Gauge
+from vdibench.watch.reading import Reading, SessionFacts
+
+from .kustomize import MANIFESTS, PLATFORMS, built, only
+
+RULES = MANIFESTS / "observability" / "base" / "rules.yaml"
+CASES = Path(__file__).resolve().parents[1] / "data" / "prometheus" / "objectives.test.yaml"
+# What the exporter's default list (etc/default-counters.csv of 4.6.0) has of what is asked for here.
+DCGM = {f"DCGM_FI_DEV_{name}" for name in ("GPU_UTIL", "ENC_UTIL", "FB_USED", "FB_FREE", "XID_ERRORS")}
+WORDS = {"and", "or", "unless", "bool", "by", "on", "ignoring", "without", "group_left", "group_right", "offset"}
+GROUPED = re.compile(r"\b(?:by|on|ignoring|without)\s*\([^)]*\)")
+NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\()(?![\w:])")
+
+
+def exposed() -> set[str]:
+    """Every series that a watch can have."""
+    gauge = Gauge()
+    gauge.totals.lossy = True  # WebRTC
+    exposition = Exposition(gauge, sends_input=True)
+    texts = dict.fromkeys(("role", "dialect"), "x")
+    exposition.session(SessionFacts(**{f.name: texts.get(f.name, 1.0) for f in fields(SessionFacts)}))  # type: ignore[arg-type]  # any value will do
+    now = Reading(**{f.name: 1.0 for f in fields(Reading)})  # type: ignore[arg-type]  # any value will do
+    exposition.reading(now, now)
+    return {sample.name for family in exposition.collect() for sample in family.samples}
+
+
+def groups() -> list[dict[str, Any]]:
+    return list(yaml.safe_load(RULES.read_text())["spec"]["groups"])
+
+
+def expressions() -> dict[str, str]:
+    """Name -> expression of every rule."""
+    return {rule.get("record") or rule["alert"]: rule["expr"] for group in groups() for rule in group["rules"]}
+
+
+def recorded() -> set[str]:
+    return {rule["record"] for group in groups() for rule in group["rules"] if "record" in rule}
+
+
+def queries() -> dict[str, str]:
+    """Title -> query of every panel."""
+    panels = json.loads((RULES.parent / "vdi.json").read_text())["panels"]
+    return {f"{panel['title']} {t['refId']}": t["expr"] for panel in panels for t in panel["targets"]}
+
+
+def series(expression: str) -> set[str]:
+    """The series that a query asks for."""
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"", "", GROUPED.sub("", expression))
+    return set(NAME.findall(bare)) - WORDS
+
+
+def test_series_are_found_in_a_query() -> None:
+    text = 'sum by (le) (rate(a_b{c="d"}[5m]) and on (e, f) (g:h <= 0.05)) / 100 unless on () absent(i)'
+    assert series(text) == {"a_b", "g:h", "i"}
+
+
+@pytest.fixture(scope="module")
+def rule_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rules as the init container of the plain Prometheus makes them."""
+    (command,) = only(built("overlays/lab"), "Deployment", "prometheus")["spec"]["template"]["spec"]["initContainers"]
+    place = tmp_path_factory.mktemp("rules")
+    (text,) = command["args"]
+    for folder, there in (("/etc/prometheus/source", RULES.parent), ("/etc/prometheus/rules", place)):
+        assert folder in text
+        text = text.replace(folder, str(there))
+    subprocess.run(["sh", "-euc", text], check=True, timeout=30)
+    return place / "vdi.yml"
+
+
+def promtool(*words: str | Path) -> str:
+    done = subprocess.run(["promtool", *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_plain_prometheus_gets_the_same_rules(rule_file: Path) -> None:
+    assert yaml.safe_load(rule_file.read_text()) == {"groups": groups()}
+    promtool("check", "rules", rule_file)
+
+
+def test_its_configuration_is_one() -> None:
+    promtool("check", "config", "--syntax-only", MANIFESTS / "observability" / "prometheus" / "prometheus.yml")
+
+
+def test_the_rules_say_what_they_should_of_recorded_series(rule_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(rule_file.read_text())
+    (tmp_path / CASES.name).write_text(CASES.read_text())
+    promtool("test", "rules", tmp_path / CASES.name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("vdibench_clock_bound_seconds <= 0.005", "vdibench_clock_bound_seconds <= 5"),
+        ("vdibench_trustworthy == 1)", "vdibench_trustworthy >= 0)"),
+        ("expr: max by (Hostname, UUID, modelName) (DCGM_FI_DEV_GPU_UTIL) / 100", "expr: DCGM_FI_DEV_GPU_UTIL / 100"),
+        ("8 * vdi:gpus:count", "1 * vdi:gpus:count"),
+        ("vdi:session_ready_seconds:max >= 30", "vdi:session_ready_seconds:max >= 50"),
+        ("vdi:glass_to_glass_seconds:p95_5m >= 0.05", "vdi:glass_to_glass_seconds:p95_5m >= 0.5"),
+    ],
+)
+def test_the_series_tell_a_wrong_rule(rule_file: Path, tmp_path: Path, old: str, new: str) -> None:
+    text = rule_file.read_text()
+    assert text.count(old) == 1
+    (tmp_path / "rules.yml").write_text(text.replace(old, new))
+    (tmp_path / CASES.name).write_text(CASES.read_text())
+    argv = ["promtool", "test", "rules", tmp_path / CASES.name]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout + done.stderr
+
+
+def test_every_alert_is_in_a_case() -> None:
+    names = {rule["alert"] for group in groups() for rule in group["rules"] if "alert" in rule}
+    assert {name for name in names if name not in CASES.read_text()} == set()
+
+
+def test_rules_ask_for_what_there_is() -> None:
+    there = exposed() | DCGM | recorded()
+    assert {name: series(text) - there for name, text in expressions().items() if series(text) - there} == {}
+    assert all(rule["labels"]["objective"] for group in groups() for rule in group["rules"] if "alert" in rule)
+
+
+def test_the_dashboard_asks_for_what_there_is() -> None:
+    there = exposed() | DCGM | recorded()
+    assert {title: series(text) - there for title, text in queries().items() if series(text) - there} == {}
+    assert {"vdi:session_ready_seconds:max", "vdi:glass_to_glass_seconds:p95_5m", "vdi:gpu_utilization:ratio_15m"} <= {
+        name for text in queries().values() for name in series(text)
+    }
+
+
+@pytest.mark.parametrize("query", queries().values(), ids=queries().keys())
+def test_a_query_is_one_that_prometheus_reads(tmp_path: Path, query: str) -> None:
+    rules = {"groups": [{"name": "g", "rules": [{"record": "r", "expr": query}]}]}
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+    promtool("check", "rules", tmp_path / "rules.yml")
+
+
+def test_buckets_of_the_objective_are_counted_exactly() -> None:
+    """A rule that reads ``le="0.05"`` finds nothing where the watch has no such bucket."""
+    exposition = Exposition(Gauge(), sends_input=False)
+    bounds = {
+        s.labels["le"] for f in exposition.collect() for s in f.samples if s.name.endswith("latency_seconds_bucket")
+    }
+    assert {"0.05", "+Inf"} <= bounds
+
+
+@pytest.mark.parametrize("overlay", PLATFORMS)
+def test_grafana_and_prometheus_find_what_is_theirs(overlay: str) -> None:
+    items = built(overlay)
+    dashboard = only(items, "ConfigMap", "vdi-dashboard")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(dashboard["data"]["vdi.json"])["uid"] == "vdi-objectives"
+    assert only(items, "PrometheusRule")["spec"]["groups"] == groups()
+    assert only(items, "ServiceMonitor")["spec"]["namespaceSelector"] == {"matchNames": ["gpu-operator"]}
+    values = yaml.safe_load((MANIFESTS / "gpu" / "values.yaml").read_text())
+    assert values["dcgmExporter"]["serviceMonitor"]["enabled"] is False, "it would be scraped twice"
+
+
+def test_the_prober_is_scraped_where_it_listens() -> None:
+    items = built("overlays/k3s")
+    template = only(items, "Deployment", "vdibench-prober")["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    (port,) = container["ports"]
+    assert f"--listen=0.0.0.0:{port['containerPort']}" in container["args"]
+    monitor = only(items, "PodMonitor")["spec"]
+    assert monitor["podMetricsEndpoints"][0]["port"] == port["name"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    configuration = (MANIFESTS / "observability" / "prometheus" / "prometheus.yml").read_text()
+    assert f"port: {port['containerPort']}" in configuration
