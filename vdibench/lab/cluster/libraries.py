@@ -21,7 +21,8 @@ _MISSING = re.compile(r"^\s*(\S+) => not found", re.MULTILINE)
 
 def linker(root: Path) -> list[str]:
     """The start of a command that runs a program of that root with that root's libraries, outside of it."""
-    folders = [root / _FOLDER, root / _FOLDER / "pulseaudio"]
+    # PulseAudio's modules need one another, and are found by the program that loads them.
+    folders = [root / _FOLDER, root / _FOLDER / "pulseaudio", *sorted(root.glob("usr/lib/pulse-*/modules"))]
     return [str(root / _LINKER), "--inhibit-cache", "--library-path", ":".join(map(str, folders))]
 
 

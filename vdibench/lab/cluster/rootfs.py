@@ -26,7 +26,7 @@ _PYTHON = "3.11"
 _SITE = f"/usr/local/lib/python{_PYTHON}/dist-packages"
 _PASSWD = f"root:x:0:0:root:/root:/bin/sh\nuser:x:{USER}:{USER}:user:/home/user:/bin/bash\n".encode()
 _GROUP = f"root:x:0:\nuser:x:{USER}:\n".encode()
-_FORM = "1"  # counted up when the steps below change what comes out
+_FORM = "2"  # counted up when the steps below change what comes out
 
 
 class DesktopSource:
@@ -40,7 +40,9 @@ class DesktopSource:
         self.desk = Path(vdibench.__file__).with_name("desk") / "desk.py"
         try:
             self.packages = listed(folder / "packages.txt")
-            self.left_out = listed(folder / "left-out.txt")
+            left_out = listed(folder / "left-out.txt")
+            self.left_out = tuple(name for name in left_out if not name.startswith("/"))
+            self.left_out_files = tuple(name for name in left_out if name.startswith("/"))
             self.requirements = (folder / "requirements.txt").read_text()
             self.files = (self.entrypoint.read_bytes(), self.desk.read_bytes())
         except OSError as error:
@@ -80,7 +82,7 @@ def desktop_roots(source: DesktopSource, say: Callable[[str], None]) -> tuple[Pa
     :raises LabError: a library that something in it needs was left out.
     """
     chosen = with_dependencies(source.packages, source.left_out)
-    debian = unpacked("desktop", chosen, say, _compile_standard_library, recipe=(_FORM,))
+    debian = unpacked("desktop", chosen, say, partial(_finish, source), recipe=(*source.left_out_files, _FORM))
     name = entry_name("desktop-python", (source.requirements, debian.name, _FORM))
     return debian, entry(cache_root() / "cluster", name, partial(_install_python, source, debian, say))
 
@@ -109,8 +111,14 @@ def _install_python(source: DesktopSource, debian: Path, say: Callable[[str], No
         raise LabError(f"the desktop's image lacks libraries: {said}", "take their packages out of left-out.txt")
 
 
-def _compile_standard_library(root: Path) -> None:
-    """As Debian does when it installs Python: the image's root is read-only, so nothing could be kept later."""
+def _finish(source: DesktopSource, root: Path) -> None:
+    """Remove what was left out, and compile: the image's root is read-only, so nothing could be kept later."""
+    for pattern in source.left_out_files:
+        found = list(root.glob(pattern.lstrip("/")))
+        if not found:
+            raise LabError(f"left-out.txt names {pattern}, and no package brings it", "take it out of left-out.txt")
+        for path in found:
+            path.unlink()
     _compile(root, root / "usr" / "lib" / f"python{_PYTHON}", f"/usr/lib/python{_PYTHON}")
 
 
