@@ -165,11 +165,9 @@ CLOSED = [
 
 @pytest.mark.parametrize("path", CLOSED)
 def test_nothing_else_does(older: list[Object], path: str) -> None:
-    # Traefik takes dots out of a path before it looks at it; even without that they must lead nowhere.
-    closed = path.replace("/../", "/") if ".." in path and "%" not in path else path
+    # Traefik takes dots out of a path before it looks at it; nothing here relies on that.
     for items in (built(SESSION), older):
-        assert not lets_through(items, path) or ".." in path
-        assert not lets_through(items, closed) or "health" in closed or closed.startswith("/x/")
+        assert not lets_through(items, path)
 
 
 @pytest.mark.parametrize(
