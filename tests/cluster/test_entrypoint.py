@@ -142,6 +142,17 @@ def container(place: Path) -> Iterator[Callable[..., Container]]:
         one.kill()
 
 
+async def _stream(client: aiohttp.ClientWebSocketResponse) -> None:
+    """Ask for video until some comes: from then on Selkies uses the X server."""
+    settings = {"displayId": "primary", "initialClientWidth": 640, "initialClientHeight": 480, "tabId": "one"}
+    async for message in client:
+        if message.type is aiohttp.WSMsgType.TEXT and '"server_settings"' in message.data:
+            encoding = {"encoder": "h264enc", "framerate": 30, "video_bitrate": 2000}
+            await client.send_str("SETTINGS," + json.dumps(settings | encoding))
+        if message.type is aiohttp.WSMsgType.BINARY:
+            return
+
+
 async def test_asked_to_end_it_says_goodbye_first(container: Callable[..., Container]) -> None:
     desktop = container()
     await asyncio.to_thread(desktop.ready)
@@ -150,9 +161,9 @@ async def test_asked_to_end_it_says_goodbye_first(container: Callable[..., Conta
     assert "--session-id" in desktop.part("desk.py").cmdline()
     url = f"http://127.0.0.1:{desktop.port}/api/websockets"
     async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=1 << 26) as client:
-        assert (await client.receive_str(timeout=PATIENCE)) == "MODE websockets"
-        desktop.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE):
+            await _stream(client)
+            desktop.process.send_signal(signal.SIGTERM)
             async for _ in client:
                 pass
         assert client.close_code == 4000
