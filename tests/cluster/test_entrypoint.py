@@ -211,6 +211,16 @@ def test_a_display_in_use_is_left_alone(container: Callable[..., Container], tmp
     assert desktop.process.poll() is None
 
 
+def test_a_stuck_selkies_is_not_waited_for_longer_than_the_pod_gives(container: Callable[..., Container]) -> None:
+    desktop = container()
+    desktop.ready()
+    desktop.part("selkies").suspend()
+    parts = psutil.Process(desktop.process.pid).children(recursive=True)
+    desktop.process.terminate()
+    assert desktop.ends() == 0
+    assert not any(part.is_running() and part.name() in ("Xvfb", "pulseaudio", "python") for part in parts)
+
+
 def test_a_start_can_be_ended(container: Callable[..., Container]) -> None:
     desktop = container()
     _until(lambda: psutil.Process(desktop.process.pid).children(), "the X server")

@@ -24,9 +24,9 @@ from pathlib import Path
 __all__ = ["Ended", "Session", "main"]
 
 START_SECONDS = 20.0
-# Kubernetes gives 30 s before it kills; a session that takes longer than this to say goodbye is stuck.
-GOODBYE_SECONDS = 7.0
-END_SECONDS = 1.0
+# Together below the 10 s that the pod gives before it is killed.
+GOODBYE_SECONDS = 6.0
+END_SECONDS = 2.0
 RTC_SECONDS = 2.0
 POLL_SECONDS = 0.02
 WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
@@ -90,14 +90,17 @@ class Session:
 
     def end(self) -> None:
         """End everything: Selkies first, since its goodbye to the clients needs the X server."""
-        for name, patience in (("selkies", GOODBYE_SECONDS), ("desk", 0), ("pulseaudio", 0), ("xvfb", END_SECONDS)):
-            if name in self._parts and self._parts[name].poll() is None:
-                self._parts[name].terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._parts[name].wait(patience)
+        selkies = self._parts.get("selkies")
+        if selkies is not None:
+            selkies.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                selkies.wait(GOODBYE_SECONDS)
+        for process in self._parts.values():
+            process.terminate()
+        deadline = time.monotonic() + END_SECONDS
         for process in self._parts.values():
             try:
-                process.wait(END_SECONDS)
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
