@@ -86,8 +86,8 @@ def with_dependencies(names: Iterable[str], left_out: Iterable[str] = ()) -> tup
     """
     unwanted = set(left_out)
     with tempfile.NamedTemporaryFile(prefix="vdibench-dpkg-") as nothing_installed:
-        options = ["-o", f"Dir::State::status={nothing_installed.name}", "-o", "APT::Install-Recommends=false"]
-        found = _asked(*options, "install", "--yes", "--print-uris", *names)
+        options = ["-o", "APT::Install-Recommends=false", "--yes", "--print-uris"]
+        found = _asked("install", *options, *names, status=nothing_installed.name)
     return tuple(package for package in found if package.name not in unwanted)
 
 
@@ -143,17 +143,28 @@ def _link_iptables(root: Path) -> None:
         link.symlink_to("xtables-nft-multi")
 
 
-def _asked(*arguments: str) -> tuple[Package, ...]:
+def _asked(*arguments: str, status: str = "") -> tuple[Package, ...]:
+    """What apt would fetch; asked once as long as its configuration and its lists are the same.
+
+    :param status: the file to take for the list of what is installed.
+    """
     _must_be_debian()
-    done = _run(["apt-get", "-qq", *arguments])
-    if done.returncode:
-        raise LabError(
-            f"apt does not offer what the cluster lab needs: {_reason(done)}", "run 'apt-get update' as root once"
-        )
-    found = [Package(match["name"], unquote(match["version"])) for match in _OFFER.finditer(done.stdout)]
-    if not found:
-        raise LabError("apt names no packages to fetch", "run 'apt-get update' as root once")
-    return tuple(found)
+    configuration = _run(["apt-config", "dump"]).stdout
+    lists = Path(_run(["apt-config", "shell", "place", "Dir::State::lists/d"]).stdout.partition("'")[2].strip("'\n"))
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(lists.glob("*_Packages*"))]
+
+    def ask(folder: Path) -> None:
+        options = ["-o", f"Dir::State::status={status}"] if status else []
+        done = _run(["apt-get", "-qq", *options, *arguments])
+        if done.returncode or not _OFFER.search(done.stdout):
+            raise LabError(
+                f"apt does not offer what the cluster lab needs: {_reason(done)}", "run 'apt-get update' as root once"
+            )
+        (folder / "answer").write_text(done.stdout)
+
+    kept = entry(cache_root() / "cluster", entry_name("apt", (*arguments, configuration, repr(files))), ask)
+    found = _OFFER.finditer((kept / "answer").read_text())
+    return tuple(Package(match["name"], unquote(match["version"])) for match in found)
 
 
 def _must_be_debian() -> None:
