@@ -140,6 +140,7 @@ def container(place: Path) -> Iterator[Callable[..., Container]]:
     yield make
     for one in made:
         one.kill()
+        Path(f"/tmp/.X11-unix/X{one.environment['DISPLAY'][1:]}").unlink(missing_ok=True)
 
 
 async def _stream(client: aiohttp.ClientWebSocketResponse) -> None:
