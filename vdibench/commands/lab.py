@@ -137,8 +137,9 @@ def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
     when the lab goes down ends with it.
     """
     found = Lab.find(name)
-    if not found.desktops:
-        return _run(found.inside(command), found.cluster_environment())
+    cluster = found.cluster
+    if not found.desktops and cluster is not None:
+        return _run(cluster.inside(command), cluster.environment())
     if desktop >= len(found.desktops):
         raise UsageError(f"lab {name!r} has {len(found.desktops)} desktops", "count from 0")
     endpoint = found.desktops[desktop].endpoint
@@ -149,7 +150,7 @@ def execute(name: str, desktop: int, command: tuple[str, ...]) -> int:
         environment["VDIBENCH_TOKEN"] = endpoint.token
     if endpoint.ca_file:
         environment["VDIBENCH_CA_FILE"] = endpoint.ca_file
-    return _run(command, environment | found.cluster_environment())
+    return _run(command, (cluster.environment() if cluster is not None else {}) | environment)
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:

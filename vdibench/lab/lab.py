@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import vdibench
 from vdibench.errors import LabError
+from vdibench.lab.cluster.access import ClusterAccess
 from vdibench.lab.cluster.prepared import prepare
 from vdibench.lab.files import write_private
 from vdibench.lab.parts import base_environment, tail
@@ -34,7 +35,6 @@ from vdibench.lab.supervisor import SPEC_FILE
 from vdibench.lab.traces import (
     MARK_VARIABLE,
     ROLE_VARIABLE,
-    first_child,
     kill_marked,
     marked_processes,
     read_mark,
@@ -226,29 +226,10 @@ class Lab:
         }
 
     @property
-    def kubeconfig(self) -> Path | None:
-        """The administrator's access to the lab's cluster, or None."""
-        cluster = self._document["cluster"]
-        return Path(cluster["kubeconfig"]) if cluster else None
-
-    def cluster_environment(self) -> dict[str, str]:
-        """Variables with which kubectl and helm speak to the lab's cluster; none without one."""
-        if self.kubeconfig is None:
-            return {}
-        folders = dict.fromkeys(str(Path(path).parent) for path in self._document["cluster"]["programs"].values())
-        path = os.pathsep.join((*folders, os.environ.get("PATH", "")))
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path, MARK_VARIABLE: self._mark}
-
-    def inside(self, command: Sequence[str]) -> list[str]:
-        """A command as one that runs in the network, mounts and processes of the lab's node.
-
-        :raises LabError: there is no node.
-        """
-        part = self.status().cluster
-        pid = first_child(part.part.pid) if part is not None and part.part.pid is not None else None
-        if pid is None:
-            raise LabError(f"the lab {self.name!r} has no cluster", "bring one up with 'vdibench lab up --cluster'")
-        return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", f"--wd={Path.cwd()}", "--", *command]
+    def cluster(self) -> ClusterAccess | None:
+        """Its Kubernetes, for those who use it; None where it has none."""
+        entry = self._document["cluster"]
+        return ClusterAccess(entry, self._mark) if entry else None
 
     def down(self) -> None:
         """End every process and remove every file of it; does nothing when it is down already.

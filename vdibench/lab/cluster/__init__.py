@@ -2,3 +2,7 @@
 
 See ``docs/howto/cluster-lab.md``.
 """
+
+from vdibench.lab.cluster.access import ClusterAccess
+
+__all__ = ["ClusterAccess"]

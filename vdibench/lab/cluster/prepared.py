@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from vdibench.lab.cluster.binaries import binaries, module_files
+from vdibench.lab.cluster.images import images
+from vdibench.lab.cluster.packages import node_packages
 from vdibench.lab.cluster.store import image_store
 from vdibench.lab.cluster.versions import GO_FILES
 
@@ -55,9 +57,6 @@ def prepare(say: Callable[[str], None] = lambda line: None) -> Prepared:
     :param say: called with a line per step that takes its time.
     :raises LabError: something cannot be had, with what to do about it.
     """
-    from vdibench.lab.cluster.images import images
-    from vdibench.lab.cluster.packages import node_packages
-
     programs = binaries(say=say)
     files = {wanted.name: tuple(module_files(wanted, say)) for wanted in GO_FILES}
     packages = node_packages(say)
