@@ -23,8 +23,9 @@ from typing import Any
 from vdibench.errors import LabError
 from vdibench.lab.cluster import commands
 from vdibench.lab.cluster.addresses import PROXY_HEALTH_PORT, Addresses
-from vdibench.lab.cluster.apiclient import ApiClient, http_answers
+from vdibench.lab.cluster.apiclient import ApiClient, ApplyRefused, http_answers
 from vdibench.lab.cluster.cgroups import cgroup_name, make_cgroups
+from vdibench.lab.cluster.furnishing import furnish
 from vdibench.lab.cluster.mounts import arrange, mask_kernel_settings
 from vdibench.lab.cluster.pki import write_pki
 from vdibench.lab.cluster.prepared import Prepared
@@ -65,8 +66,13 @@ class Node:
             loop.add_signal_handler(number, self._ended.set)
         try:
             await self._bring_up()
-        except PartFailed as failure:
-            self._report({"failed": [failure.cause, failure.remedy]})
+        except (PartFailed, ExceptionGroup) as failure:
+            first: BaseException = failure
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            if not isinstance(first, PartFailed):
+                raise
+            self._report({"failed": [first.cause, first.remedy]})
             return 1
         self._report({"ready": True})
         await self._ended.wait()
@@ -75,7 +81,13 @@ class Node:
 
     async def _bring_up(self) -> None:
         write_pki(self._pki, self._addresses)
-        async with ApiClient(self._pki, self._addresses) as api, asyncio.TaskGroup() as group:
+        async with ApiClient(self._pki, self._addresses) as api:
+            await self._start_all(api)
+            self._progress("node ready")
+            await self._furnish(api)
+
+    async def _start_all(self, api: ApiClient) -> None:
+        async with asyncio.TaskGroup() as group:
             group.create_task(self._start_runtime())
             self._start("etcd", commands.etcd(self._directory / "etcd"))
             server = self._start("kube-apiserver", commands.api_server(self._pki, self._addresses))
@@ -87,7 +99,22 @@ class Node:
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             group.create_task(self._await(manager, "the default service account", api.until(account)))
             group.create_task(self._start_node(api))
-        self._progress("node ready")
+
+    async def _furnish(self, api: ApiClient) -> None:
+        files = self._prepared.files
+        node = next(part for part in self._parts if part.name == "kubelet")
+        work = furnish(
+            api,
+            self._directory,
+            self._addresses,
+            definitions=(*files["traefik-crds"], *files["prometheus-operator-crds"]),
+            platform=self._prepared.platform,
+            progress=self._progress,
+        )
+        try:
+            await node.ready("the platform's pods", work)
+        except ApplyRefused as refused:
+            raise PartFailed(f"the API server refuses {refused}", "mend the manifest") from refused
 
     async def _start_runtime(self) -> None:
         cni = self._directory / "cni"
