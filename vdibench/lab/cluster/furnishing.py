@@ -14,19 +14,18 @@ from typing import Any
 
 from vdibench.lab.cluster.addresses import NODE, Addresses
 from vdibench.lab.cluster.apiclient import ApiClient
-from vdibench.lab.cluster.objects import addons, for_lab, in_order, read_objects
+from vdibench.lab.cluster.objects import SLICES, addons, for_lab, in_order, read_objects
 from vdibench.lab.cluster.pki import wildcard
 from vdibench.lab.files import write_private
 
-__all__ = ["DOMAIN", "SLICES", "TURN_SECRET", "WILDCARD_AUTHORITY", "furnish"]
+__all__ = ["DOMAIN", "FIELD_MANAGER", "TURN_SECRET", "WILDCARD_AUTHORITY", "furnish"]
 
 DOMAIN = "vdi.test"
-SLICES = 8
 TURN_SECRET = "turn-secret"
 WILDCARD_AUTHORITY = "vdi-ca.crt"
 
-_FIELD_MANAGER = "vdibench-lab"
-_LABELS = {"app.kubernetes.io/part-of": "vdi-platform", "app.kubernetes.io/managed-by": _FIELD_MANAGER}
+FIELD_MANAGER = "vdibench-lab"
+_LABELS = {"app.kubernetes.io/part-of": "vdi-platform", "app.kubernetes.io/managed-by": FIELD_MANAGER}
 
 
 async def furnish(
@@ -47,7 +46,7 @@ async def furnish(
     """
     await _prepare_node(api)
     crds = [one for path in definitions for one in read_objects(path)]
-    await api.apply_all(crds, _FIELD_MANAGER)
+    await api.apply_all(crds, FIELD_MANAGER)
     for crd in crds:
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
         await api.until(path, _has_condition("Established"))
@@ -55,7 +54,7 @@ async def furnish(
     volumes.mkdir(exist_ok=True)
     objects = [*addons(addresses, volumes), *for_lab(read_objects(platform), addresses)]
     objects += _credentials(directory)
-    await api.apply_all(in_order(objects), _FIELD_MANAGER)
+    await api.apply_all(in_order(objects), FIELD_MANAGER)
     progress(f"{len(crds) + len(objects)} objects applied")
     async with asyncio.TaskGroup() as group:
         for one in objects:

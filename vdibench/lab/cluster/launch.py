@@ -21,6 +21,7 @@ from vdibench.lab.cluster.addresses import CLUSTERS, Addresses
 from vdibench.lab.cluster.pki import KUBECONFIG
 from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.parts import Children, Part, PartFailed
+from vdibench.lab.spec import ClusterSpec
 
 __all__ = ["FOLDER", "ClusterRun", "NumberLease"]
 
@@ -61,10 +62,11 @@ class ClusterRun:
     :param directory: of the lab; the cluster's files go to ``cluster`` in it.
     """
 
-    def __init__(self, directory: Path, number: int, prepared: Prepared) -> None:
+    def __init__(self, directory: Path, number: int, spec: ClusterSpec, prepared: Prepared) -> None:
         self.directory = directory / FOLDER
         self.addresses = Addresses(number)
         self.part = Part("cluster", "node", self.directory / "node.log", "read its log and those in logs beside it")
+        self._spec = spec
         self._prepared = prepared
 
     @property
@@ -110,6 +112,7 @@ class ClusterRun:
         line += ["--kill-child", "--mount-proc", sys.executable, "-m", "vdibench.lab.cluster.node"]
         line += ["--directory", self.directory, "--prepared", json.dumps(self._prepared.to_json())]
         line += ["--number", str(self.addresses.number), "--report", str(report)]
+        line += ["--played-nodes", str(self._spec.played_nodes)]
         return line
 
     def _link(self, pid: int) -> None:

@@ -22,12 +22,13 @@ from typing import Any
 
 from vdibench.errors import LabError
 from vdibench.lab.cluster import commands
-from vdibench.lab.cluster.addresses import PROXY_HEALTH_PORT, Addresses
+from vdibench.lab.cluster.addresses import KWOK_PORT, PROXY_HEALTH_PORT, Addresses
 from vdibench.lab.cluster.apiclient import ApiClient, ApplyRefused, http_answers
 from vdibench.lab.cluster.cgroups import cgroup_name, make_cgroups
-from vdibench.lab.cluster.furnishing import furnish
+from vdibench.lab.cluster.furnishing import FIELD_MANAGER, furnish
 from vdibench.lab.cluster.mounts import arrange, mask_kernel_settings
-from vdibench.lab.cluster.pki import write_pki
+from vdibench.lab.cluster.objects import played_node
+from vdibench.lab.cluster.pki import KUBECONFIG, write_pki
 from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.cluster.store import lay_store
 from vdibench.lab.parts import Children, Part, PartFailed, base_environment
@@ -46,6 +47,7 @@ class Node:
         self._directory: Path = options.directory
         self._report_to: int = options.report
         self._prepared: Prepared = options.prepared
+        self._played_nodes: int = options.played_nodes
         self._addresses = Addresses(options.number)
         self._mark = os.environ[MARK_VARIABLE]
         self._pki = self._directory / "pki"
@@ -84,6 +86,8 @@ class Node:
         async with ApiClient(self._pki, self._addresses) as api:
             await self._start_all(api)
             self._progress("node ready")
+            if self._played_nodes:
+                await self._play_nodes(api)
             await self._furnish(api)
 
     async def _start_all(self, api: ApiClient) -> None:
@@ -99,6 +103,15 @@ class Node:
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             group.create_task(self._await(manager, "the default service account", api.until(account)))
             group.create_task(self._start_node(api))
+
+    async def _play_nodes(self, api: ApiClient) -> None:
+        stages = list(self._prepared.files["kwok-stages"])
+        line, text = commands.kwok(stages, self._pki / KUBECONFIG, self._directory / "kwok.json")
+        player = self._start("kwok", line, {"kwok.json": text})
+        await player.ready("its /healthz", http_answers(f"http://127.0.0.1:{KWOK_PORT}/healthz"))
+        nodes = [played_node(number) for number in range(self._played_nodes)]
+        await player.ready("its nodes", api.apply_all(nodes, FIELD_MANAGER))
+        self._progress(f"{self._played_nodes} played nodes")
 
     async def _furnish(self, api: ApiClient) -> None:
         files = self._prepared.files
@@ -172,6 +185,7 @@ def main() -> None:
     line.add_argument("--prepared", type=lambda text: Prepared.from_json(json.loads(text)), required=True)
     line.add_argument("--number", type=int, required=True)
     line.add_argument("--report", type=int, required=True)
+    line.add_argument("--played-nodes", type=int, default=0)
     options = line.parse_args()
     os.umask(0o022)
     try:

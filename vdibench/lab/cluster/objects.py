@@ -14,9 +14,12 @@ import yaml
 from vdibench.lab.cluster.addresses import Addresses
 from vdibench.lab.cluster.images import image_names
 
-__all__ = ["addons", "for_lab", "in_order", "read_objects"]
+__all__ = ["SLICES", "addons", "for_lab", "in_order", "played_node", "read_objects"]
 
 Object = dict[str, Any]
+
+SLICES = 8
+"""GPU slices of a node: one GPU, shared by eight."""
 
 _FIRST = ("CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "Role")
 _LAST = ("Deployment",)
@@ -63,6 +66,23 @@ def in_order(objects: Iterable[Object]) -> list[Object]:
         return len(_FIRST) + (kind in _LAST)
 
     return sorted(objects, key=rank)
+
+
+def played_node(number: int) -> Object:
+    """A node that kwok plays; its taint keeps pods away that do not ask for such a one."""
+    name = f"played-{number}"
+    slices = {"cpu": "64", "memory": "256Gi", "pods": "110", "nvidia.com/gpu": str(SLICES)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {"kubernetes.io/hostname": name, "vdibench.io/played": "true"},
+        },
+        "spec": {"taints": [{"key": "vdibench.io/played", "value": "true", "effect": "NoSchedule"}]},
+        "status": {"allocatable": slices, "capacity": slices},
+    }
 
 
 def _objects(text: str) -> list[Object]:
