@@ -48,7 +48,8 @@ def read_turn_secret(cluster: Cluster, context: ClusterContext) -> str:
     except client.ApiException as error:
         raise SecretUnread(f"{what} cannot be read: {error.status} {error.reason}") from error
     try:
-        return
+        lines = base64.b64decode((found.data or {})[context.turn_secret_key]).decode().split()
+        return lines[0]
     except (KeyError, IndexError, binascii.Error, UnicodeDecodeError) as error:
         raise SecretUnread(f"{what} has no line in {context.turn_secret_key}") from error
 
