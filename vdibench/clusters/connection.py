@@ -92,7 +92,9 @@ def _version(api: ApiClient, client: Any) -> str:
             raise AuthenticationError(
                 f"the cluster refuses this user: {error.reason}", "check the user of the context"
             ) from error
-        raise TargetUnavailable(f"the cluster answers {error.status} {error.reason}", "look at its API server") from error
+        raise TargetUnavailable(
+            f"the cluster answers {error.status} {error.reason}", "look at its API server"
+        ) from error
     except Exception as error:  # urllib3 has a tree of its own, and what is raised depends on the layer that failed
         raise TargetUnavailable(
             f"the cluster does not answer: {error}", "check the server of the context, and the way to it"
