@@ -21,7 +21,7 @@ STEPS = (
     "scheduled",
     "prepared",
     "image",
-    "started",
+    "container_started",
     "ready",
     "routed",
     "first_frame",
@@ -128,7 +128,7 @@ def session_phases(
     pods = [one for one in seen if one.kind == "Pod" and one.name == pod]
     events = [one for one in seen if one.kind == "Event" and one.name == pod]
     pulling, pulled = _event(events, "Pulling"), _event(events, "Pulled")
-    found = {
+    found: dict[str, float | None] = {
         "admitted": admitted_unix_seconds,
         "home_bound": _first(
             one
@@ -139,11 +139,14 @@ def session_phases(
         # An image that is there is found the moment it is looked for.
         "prepared": pulled if pulling is None else pulling,
         "image": pulled,
-        "started": _first(one for one in pods if _running(one.one)),
+        "container_started": _first(one for one in pods if _running(one.one)),
         "ready": _first(one for one in pods if outlook(one.one).ready),
         "routed": routed_unix_seconds,
         "first_frame": first_frame_unix_seconds,
     }
+    home, taken = found["home_bound"], found["admitted"]
+    if home is not None and taken is not None:
+        found["home_bound"] = max(home, taken)  # a home that was there before its pod takes no time
     return Phases(begun_unix_seconds, _forwards(begun_unix_seconds, found))
 
 
