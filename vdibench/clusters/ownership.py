@@ -14,7 +14,7 @@ import platform
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -171,7 +171,8 @@ def remove(
     :raises TargetUnavailable: something is still there after the patience.
     """
     query = {"labelSelector": f"{RUN_LABEL}={run}"}
-    volumes, kept = _release_volumes(api, run, namespace)
+    claims = api.items(path_of("PersistentVolumeClaim", namespace), query)
+    volumes, kept = _release_volumes(api, run, claims)
     for kind in KINDS:
         api.delete(path_of(kind, namespace), query)
     deadline = time.monotonic() + patience_seconds
@@ -182,8 +183,9 @@ def remove(
                 f"see what keeps them: kubectl -n {namespace} describe pods -l {RUN_LABEL}={run}",
             )
         time.sleep(_LOOK_SECONDS)  # pods take seconds to say goodbye, and there are several kinds to look at
-    _await_volumes(api, volumes)
-    return kept
+    late, _ = _release_volumes(api, run, claims)
+    _await_volumes(api, sorted(volumes | late))
+    return tuple(sorted(kept))
 
 
 def sweep(api: Api, *, namespace: str = SESSIONS) -> Swept:
@@ -214,32 +216,37 @@ def _may_list(api: Api, path: str) -> list[Object]:
         return []  # volumes are of no namespace, and many users may not see them
 
 
-def _release_volumes(api: Api, run: str, namespace: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _release_volumes(api: Api, run: str, claims: Sequence[Object]) -> tuple[set[str], set[str]]:
     """Have the volumes of the run's homes deleted with them: their class keeps users' homes, and these are none.
 
+    :param claims: the run's, also those that are gone by now: a volume may come later than its claim goes.
     :return: names of the volumes; those that this user may not change.
     """
-    claims = api.items(path_of("PersistentVolumeClaim", namespace), {"labelSelector": f"{RUN_LABEL}={run}"})
+    owners = {claim["metadata"]["uid"]: _owner_of(claim) for claim in claims}
+    named: set[str] = set()
+    kept: set[str] = set()
     try:
-        named = {one["metadata"]["name"] for one in api.items(VOLUMES, {"labelSelector": f"{RUN_LABEL}={run}"})}
+        volumes = api.items(VOLUMES)
     except AuthenticationError:
-        named = set()
-    kept: list[str] = []
-    for claim in claims:
-        name = claim["spec"].get("volumeName", "")
-        if not name:
+        return named, {f"PersistentVolume {claim['spec']['volumeName']}" for claim in claims if _bound(claim)}
+    for volume in volumes:
+        # Only what is bound to a claim of this very run, and what was labelled as such before.
+        claim = volume["spec"].get("claimRef", {}).get("uid", "")
+        name, labels = volume["metadata"]["name"], volume["metadata"].get("labels", {})
+        if claim not in owners and labels.get(RUN_LABEL) != run:
             continue
-        metadata = {"labels": {RUN_LABEL: run}, "annotations": _owner_of(claim)}
+        metadata = {"labels": {RUN_LABEL: run}, "annotations": owners.get(claim, {})}
         change: Object = {"metadata": metadata, "spec": {"persistentVolumeReclaimPolicy": "Delete"}}
         try:
-            volume = api.get(f"{VOLUMES}/{name}")
-            # Only what is bound to this very claim, whatever the claim says.
-            if volume is not None and volume["spec"].get("claimRef", {}).get("uid") == claim["metadata"]["uid"]:
-                api.merge(f"{VOLUMES}/{name}", change)
-                named.add(name)
+            api.merge(f"{VOLUMES}/{name}", change)
+            named.add(name)
         except AuthenticationError:
-            kept.append(f"PersistentVolume {name}")
-    return tuple(sorted(named)), tuple(kept)
+            kept.add(f"PersistentVolume {name}")
+    return named, kept
+
+
+def _bound(claim: Object) -> bool:
+    return bool(claim["spec"].get("volumeName"))
 
 
 def _owner_of(one: Object) -> dict[str, str]:
