@@ -73,6 +73,8 @@ def check_gpu_slices(evidence: ClusterEvidence) -> Check:
         elif gpus.replicas != wanted:
             wrong.append(f"{gpus.node} is labelled with {gpus.replicas} replicas, not {wanted}")
     if wrong:
+        if all(gpus.count is None for gpus in found):
+            return failed("gpu_slices", "; ".join(wrong), _LABELS, _INSTALL)
         remedy = (
             "set devicePlugin.config.default besides its name, renameByDefault: false, restart the device plugin's "
             "DaemonSet (it does not see changes of the ConfigMap), and look at allocatable again"
