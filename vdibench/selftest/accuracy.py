@@ -232,7 +232,8 @@ def _levelled(windows: list[Latencies]) -> list[Values]:
 
 def _freeze_rows(found: tuple[int, float], dialect: str, plan: Plan) -> list[Accuracy]:
     seen, seconds = found
-    injected = plan.freezes * plan.freeze_seconds
+    # From picture to picture: a hold begins somewhere in a frame's interval, half of one after a picture on average.
+    injected = plan.freezes * (plan.freeze_seconds + 0.5 / plan.display.framerate)
     bound = _FREEZE_BOUND_RATIO * injected
     return [
         counted("freezes", dialect, plan.freezes, seen, "freezes", plan.freezes, 0),

@@ -13,11 +13,11 @@ from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.links import DIRECT, Relay
 from vdibench.records import Accuracy, SelfTest, Workload
 from vdibench.replay.process import ReplayServer
-from vdibench.replay.traces import LabTrace, cached_trace
+from vdibench.replay.traces import cached_trace
 from vdibench.selftest.accuracy import Findings, measure_accuracy
 from vdibench.selftest.cost import measure_cost
 from vdibench.selftest.floors import FloorFindings, measure_floors
-from vdibench.selftest.many import ManyFindings, measure_many
+from vdibench.selftest.many import PICTURE, ManyFindings, measure_many
 from vdibench.selftest.plan import Plan
 from vdibench.selftest.rate import measure_rate
 from vdibench.selftest.state import fingerprint
@@ -118,7 +118,7 @@ def _with_cost(
 ) -> SelfTest:
     """Add what modes cost; what cannot be trusted and what is missing goes to ``doubts``."""
     invalid, missing = doubts
-    trace = cached_trace(LabTrace(workload=Workload.VIDEO), say) if plan.many else None
+    trace = cached_trace(PICTURE, say) if plan.many else None
     with ReplayServer(trace, log=trace is not None) as source:
         if plan.rate_seconds:
             with Relay() as relay:

@@ -22,7 +22,11 @@ from vdibench.selftest.cost import measure_step
 from vdibench.selftest.floors import measure_one_floor
 from vdibench.selftest.plan import CostStep, Plan
 
-__all__ = ["GAP_BOUND_SECONDS", "ManyFindings", "gap_accuracy", "measure_many", "poor_picture"]
+__all__ = ["GAP_BOUND_SECONDS", "PICTURE", "ManyFindings", "gap_accuracy", "measure_many", "poor_picture"]
+
+# Asked for 11 Mbit/s, Selkies' x264 sends 8.3 in 910 packets a second: what a desktop at 8 Mbit/s is taken to send.
+PICTURE = LabTrace(bitrate_bps=11_000_000, workload=Workload.VIDEO)
+"""What the targets are measured with."""
 
 GAP_BOUND_SECONDS = 0.001
 """95 of 100 gaps between two frames are measured to within this."""
@@ -83,7 +87,7 @@ def measure_many(plan: Plan, source: ReplayServer, trace: Path, say: Callable[[s
 
 def poor_picture(trace: Trace) -> tuple[str, ...]:
     """Why not to trust what such a picture costs: one that was recorded slowly has fewer packets and costs less."""
-    short = shortfall(trace, LabTrace(workload=Workload.VIDEO))
+    short = shortfall(trace, PICTURE)
     return (f"{short}: this machine was busy when it was recorded",) if short else ()
 
 

@@ -105,7 +105,7 @@ def test_what_is_planned_is_what_a_playback_gives(trace: Trace, seconds: float) 
 def test_a_picture_that_was_recorded_slowly_is_doubtful(trace: Trace) -> None:
     (why,) = poor_picture(trace)
     assert "of 60 frames a second" in why
-    assert "of 8 Mbit/s" in why
+    assert "of 11 Mbit/s" in why
 
 
 def test_the_course_hands_on_what_is_doubtful_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:
