@@ -70,7 +70,8 @@ def connect(*, context: str = "", kubeconfig: str = "", lab: str = "") -> Cluste
             )
         path, chosen = found.cluster.kubeconfig, None
     try:
-        api = config.new_client_from_config(str(path), context=chosen)
+        make: Any = config.new_client_from_config
+        api: ApiClient = make(str(path), context=chosen)
     except (config.ConfigException, OSError, ValueError) as error:
         raise UsageError(
             f"cannot use context {context!r} of {path}: {error}", "see 'kubectl config get-contexts'"

@@ -65,7 +65,7 @@ def check_session_secret(evidence: ClusterEvidence) -> Check:
 
 def _is_link(pod: Object, container: Object) -> bool:
     """Whether the setting names a file of a mounted Secret or ConfigMap: a link, but for mounts with ``subPath``."""
-    setting = next((one for one in container.get("env") or () if one["name"] == _SETTING), {})
+    setting: Object = next((one for one in container.get("env") or () if one["name"] == _SETTING), {})
     path = posixpath.normpath(str(setting.get("value") or "/"))
     sources = {
         volume["name"]
