@@ -18,6 +18,7 @@ from typing import Any
 
 from vdibench.errors import LabError
 from vdibench.lab.cluster.addresses import CLUSTERS, Addresses
+from vdibench.lab.cluster.links import note_link, remove_link
 from vdibench.lab.cluster.pki import KUBECONFIG
 from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.parts import Children, Part, PartFailed
@@ -118,6 +119,9 @@ class ClusterRun:
     def _link(self, pid: int) -> None:
         """One pair of interfaces between the host and the cluster; it goes with the cluster's namespace."""
         name = self.addresses.link_name
+        note_link(self.directory.parent, name)
+        # Whoever had this number is gone, as the lease says; the kernel may take a minute longer for its namespace.
+        remove_link(name)
         _ip("link", "add", name, "type", "veth", "peer", "name", name, "netns", str(pid))
         _ip("addr", "add", f"{self.addresses.link[0]}/30", "dev", name)
         _ip("link", "set", name, "up")
