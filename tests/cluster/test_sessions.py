@@ -104,7 +104,7 @@ async def test_a_pod_is_a_desktop_behind_traefik(cluster, kubectl, dialect: Dial
         assert first is not None
         assert phases.total_seconds == pytest.approx(first - phases.begun_unix_seconds, abs=1e-3)
         assert phases.seconds["image"] == 0.0, "there is no registry: it was there"
-        assert any("all parts started" in line for line in target.pods.log_tail(desktop.id, 50))
+        assert any("all parts started" in line for line in target.pods.log_tail(desktop.id, 5000))
         assert all(secret not in "".join(said) for secret in target.secrets)
         owned = json.loads(kubectl("-n", "vdi-sessions", "get", "pods", "-l", RUN_LABEL, "-o", "json"))["items"]
         assert [item["metadata"]["labels"]["app.kubernetes.io/managed-by"] for item in owned] == ["vdibench"]
