@@ -23,8 +23,7 @@ ABSENT = {"session_to_metadata", "session_to_internet", "session_to_ssh", "sessi
 def connection(cluster) -> Iterator[Cluster]:
     made = connect(lab="cluster")
     yield made
-    # Its connections would otherwise be closed by the garbage collector, with a warning.
-    made.api.rest_client.pool_manager.clear()
+    made.close()
 
 
 @pytest.fixture(scope="module")

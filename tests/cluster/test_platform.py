@@ -30,7 +30,7 @@ def test_the_node_has_slices(kubectl) -> None:
 
 @pytest.fixture(scope="module")
 def operators(kubectl) -> None:
-    """What NVIDIA's operator makes on a cluster, as far as admission asks for it: its definitions cannot be had here."""
+    """What NVIDIA's operator makes, as far as admission asks for it: its definitions cannot be had here."""
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-operator"}}
     for one in (runtime | {"handler": "nvidia"}, namespace):

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test of the folder builds the
 def connection(cluster: ClusterAccess) -> Iterator[Cluster]:
     found = connect(lab="cluster")
     yield found
-    found.api.close()
+    found.close()
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,7 @@ def test_what_a_killed_owner_left_goes_with_the_next_run(cluster, kubectl) -> No
 def connect_api() -> Iterator[Api]:
     found = connect(lab="cluster")
     yield Api(found)
-    found.api.close()
+    found.close()
 
 
 def test_a_run_that_breaks_off_leaves_nothing(cluster, kubectl) -> None:

@@ -43,6 +43,12 @@ class Cluster:
         """A lab's, where everything may be done."""
         return self.lab is not None
 
+    def close(self) -> None:
+        """End its connections: the package's own ``close`` leaves those of its pool to the garbage collector."""
+        api: Any = self.api
+        api.rest_client.pool_manager.clear()
+        api.close()
+
 
 def connect(*, context: str = "", kubeconfig: str = "", lab: str = "") -> Cluster:
     """Connect to the cluster of that context, or to a lab's.

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdibench.client import DesktopSession
+from vdibench.clusters import connect
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.records import Check, Desktop, Outcome, SuiteVerdict
 from vdibench.report import glass_to_glass_distribution, input_stages, input_to_photon, latency_stages
 from vdibench.selkies import Dialect
 from vdibench.suites import stream_checks as checks
+from vdibench.suites.conformance import policy_checks
 from vdibench.suites.display import Figures, Findings, Judgement
 from vdibench.suites.levels import press_many
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
 from vdibench.suites.picture_checks import audio_gaps, encoder_in_use, likeness, synchronisation
+from vdibench.targets import parse_target
 from vdibench.telemetry import read_tracer_log
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ class Parameters(DesktopParameters):
     audible: bool = parameter(True, "the desktop plays sound; a silent one sends no audio")
     picture_seconds: float = parameter(5.0, "seconds of pictures held against screenshots; 0 for none", minimum=0)
     click_seconds: float = parameter(8.0, "seconds of clicks for sound against picture; 0 for none", minimum=0)
+    policies: bool = parameter(True, "try a cluster's network policies too, edge by edge, from pods of their own")
     tracer_log: str = parameter(
         "", "log of a 1.6 desktop that runs here with GStreamer's latency tracer; pod: the log of its pod"
     )
@@ -54,7 +59,8 @@ def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
     probes = parameters.picture_seconds + parameters.click_seconds
     watched = parameters.warmup_seconds + parameters.steady_seconds + probes
-    return 12.0 + watched + 0.4 * parameters.inputs + parameters.starts
+    policies = 30.0 if parameters.policies and parse_target(parameters.target).kind == "manifests" else 0.0
+    return 12.0 + watched + 0.4 * parameters.inputs + parameters.starts + policies
 
 
 class StreamValidation:
@@ -229,6 +235,22 @@ class StreamValidation:
 
         return self._step("leave", leave)
 
+    def check_policies(self) -> Findings:
+        """Every edge that the cluster's policies allow or forbid, tried from real pods; nothing without a cluster."""
+        measurement, parameters = self.measurement, self.parameters
+        measurement.require_open()
+        address = parse_target(parameters.target)
+        if address.kind != "manifests" or not parameters.policies:
+            reason = "no cluster" if address.kind != "manifests" else "not wanted"
+            return Findings([measurement.check(Check("policies", Outcome.NOT_APPLICABLE, reason))])
+        try:
+            with closing(connect(context=parameters.context, lab=address.name)) as cluster:
+                found = policy_checks(cluster, say=measurement.progress.say)
+        except BaseException as error:
+            measurement.close(error)
+            raise
+        return Findings([measurement.check(check) for check in found])
+
     def figures(self) -> Figures:
         """Latency, pacing and start, from what was recorded."""
         source = self.measurement.tables()
@@ -302,6 +324,7 @@ def run(parameters: Parameters) -> SuiteVerdict:
         suite.check_picture,
         suite.check_audio,
         suite.check_leave,
+        suite.check_policies,
     ):
         step()
     suite.verdict()

@@ -166,7 +166,7 @@ def announce(address: TargetAddress, wanted: Wanted) -> tuple[str, ...]:
     :raises VdibenchError: it could not be made.
     """
     cluster = connect(context=wanted.context, lab=address.name)
-    with closing(cluster.api):
+    with closing(cluster):
         api = Api(cluster)
         planned = [one for session in _planned(cluster, api, wanted, new_run()) for one in session.objects]
         return announcement(cluster, counts(api, ""), planned)
@@ -184,7 +184,7 @@ def open_pods(address: TargetAddress, wanted: Wanted, say: Callable[[str], None]
     """
     cluster = connect(context=wanted.context, lab=address.name)
     with ExitStack() as stack:
-        stack.callback(cluster.api.close)
+        stack.callback(cluster.close)
         api = Api(cluster)
         _sweep(api, say)
         run, owner = new_run(), Owner.current()
