@@ -17,6 +17,7 @@ from vdibench.lab.cluster.addresses import NODE, Addresses
 __all__ = ["ApiClient", "ApplyRefused", "http_answers"]
 
 _LOOK_SECONDS = 0.05
+_KNOWN_SECONDS = 10.0
 _ANSWER_SECONDS = aiohttp.ClientTimeout(total=5)
 
 
@@ -87,11 +88,14 @@ class ApiClient:
     async def _path(self, one: Mapping[str, Any]) -> str:
         version, kind = one["apiVersion"], one["kind"]
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        if (version, kind) not in self._resources:
-            known = await self.get(root) or {"resources": []}
-            for entry in known["resources"]:
+        deadline = asyncio.get_running_loop().time() + _KNOWN_SECONDS
+        while (version, kind) not in self._resources and asyncio.get_running_loop().time() < deadline:
+            # A kind that was defined just now is established before it is listed; until then there may be no list.
+            for entry in (await self.get(root) or {}).get("resources") or ():
                 if "/" not in entry["name"]:
                     self._resources[version, entry["kind"]] = entry["name"], entry["namespaced"]
+            if (version, kind) not in self._resources:
+                await asyncio.sleep(_LOOK_SECONDS)  # it is within a second
         if (version, kind) not in self._resources:
             raise ApplyRefused(f"{one['metadata']['name']}: nothing here knows {kind} of {version}")
         plural, namespaced = self._resources[version, kind]
