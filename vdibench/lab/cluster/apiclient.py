@@ -116,7 +116,7 @@ class ApiClient:
 
 
 def _is_ready(node: Any) -> bool:
-    conditions = node.get("status", {}).get("conditions", [])
+    conditions = node.get("status", {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 

@@ -99,7 +99,7 @@ async def _available(api: ApiClient, namespace: str, name: str, progress: Callab
 
 def _has_condition(kind: str) -> Callable[[Any], bool]:
     def holds(one: Any) -> bool:
-        conditions = one.get("status", {}).get("conditions", [])
+        conditions = one.get("status", {}).get("conditions") or ()
         return any(item["type"] == kind and item["status"] == "True" for item in conditions)
 
     return holds
