@@ -69,6 +69,8 @@ def execute(
             raise TargetUnavailable(f"{what} was cut off: {error}", "check the way to the API server") from error
         finally:
             channel.close(timeout=_CLOSE_SECONDS)
+            # What the other end closed first is left open by that.
+            channel.sock.shutdown()
     if problem := _problem(status):
         lines = complaint.strip().splitlines()
         raise TargetUnavailable(f"{what} failed: {lines[-1] if lines else problem}", "run it there by hand")
