@@ -28,6 +28,7 @@ _COMMANDS = {
     "watch": "watch",
     "load": "load",
     "preflight": "preflight",
+    "conformance": "conformance",
     "lab": "lab",
     "report": "report",
     "verdict": "report",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vdibench.lab import Lab, LabSpec
+from vdibench.lab import ClusterSpec, Lab, LabSpec
 from vdibench.lab.cluster.access import ClusterAccess
 
 from .host import host_state
@@ -37,7 +37,7 @@ def state_root() -> Iterator[Path]:
 def cluster(state_root: Path) -> Iterator[ClusterAccess]:
     """A cluster, and nothing of it afterwards."""
     before = host_state()
-    with Lab.up(LabSpec((), cluster=True), name="cluster", owned=True) as lab:
+    with Lab.up(LabSpec((), cluster=ClusterSpec()), name="cluster", owned=True) as lab:
         assert lab.cluster is not None
         yield lab.cluster
     after = host_state()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from vdibench.lab import Lab, LabSpec
+from vdibench.lab import ClusterSpec, Lab, LabSpec
 from vdibench.lab.cluster.versions import KUBERNETES
 from vdibench.lab.traces import marked_processes, read_mark
 
@@ -57,7 +57,7 @@ def test_a_pod_runs_and_answers_from_the_host_and_inside(cluster, kubectl) -> No
 
 def test_the_supervisor_killed_takes_everything_along(state_root) -> None:
     before = host_state()
-    lab = Lab.up(LabSpec((), cluster=True), name="killed", owned=True)
+    lab = Lab.up(LabSpec((), cluster=ClusterSpec()), name="killed", owned=True)
     supervisor = lab.status().supervisor_pid
     mark = read_mark(lab.directory)
     assert supervisor is not None

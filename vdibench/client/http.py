@@ -242,7 +242,8 @@ async def open_http(endpoint: Endpoint, route: Route | None = None) -> AsyncIter
     if (credentials := endpoint.credentials) is not None:
         token = b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
         headers[aiohttp.hdrs.AUTHORIZATION] = f"Basic {token}"
-    async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, connector=connector(route)) as client:
+    way = connector(route, endpoint.resolve)
+    async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT, connector=way) as client:
         yield DesktopHttp(client, endpoint)
 
 

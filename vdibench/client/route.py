@@ -67,19 +67,25 @@ class _Connector(aiohttp.TCPConnector):
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-class _RoutedConnector(_Connector):
-    """Connects where the route says; the Host header, the name asked for by TLS and its check stay the URL's.
+class _DirectedConnector(_Connector):
+    """Connects where it is told to; the Host header, the name asked for by TLS and its check stay the URL's.
 
     One private method of aiohttp's connector is replaced: its public resolver is not asked for numeric hosts.
     ``tests/links/test_client_route.py`` fails when a release of aiohttp changes it.
     """
 
-    def __init__(self, route: Route) -> None:
-        super().__init__(lambda family, kind, _: StampedSocket.adopt(route.socket(family, kind)))
+    def __init__(self, route: Route | None, resolve: str) -> None:
+        if route is None:
+            super().__init__(StampedSocket)
+        else:
+            super().__init__(lambda family, kind, _: StampedSocket.adopt(route.socket(family, kind)))
         self._route = route
+        self._resolve = resolve
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
-        address, actual_port = await self._route.tcp(host, port)
+        address, actual_port = _parted(self._resolve) if self._resolve else (host, port)
+        if self._route is not None:
+            address, actual_port = await self._route.tcp(address, actual_port)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         return [
             ResolveResult(
@@ -93,8 +99,17 @@ class _RoutedConnector(_Connector):
         ]
 
 
-def connector(route: Route | None) -> aiohttp.TCPConnector:
-    """What a client session connects by, with sockets that know when they were read. Needs a running loop."""
-    if route is None:
+def connector(route: Route | None, resolve: str = "") -> aiohttp.TCPConnector:
+    """What a client session connects by, with sockets that know when they were read. Needs a running loop.
+
+    :param resolve: ``HOST:PORT`` that takes the place of whatever a URL names; empty for what it names.
+    """
+    if route is None and not resolve:
         return _Connector(StampedSocket)
-    return _RoutedConnector(route)
+    return _DirectedConnector(route, resolve)
+
+
+def _parted(address: str) -> tuple[str, int]:
+    """Host and port of ``192.0.2.7:443`` or ``[2001:db8::7]:443``."""
+    host, _, port = address.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vdibench.errors import LabError, UsageError
-from vdibench.lab import DEFAULT_NAME, Access, DesktopSpec, Lab, LabSpec, LabStatus, workloads
+from vdibench.lab import DEFAULT_NAME, Access, ClusterSpec, DesktopSpec, Lab, LabSpec, LabStatus, workloads
 from vdibench.records import Display, Workload
 from vdibench.selkies import Dialect
 
@@ -34,6 +34,7 @@ def lab() -> None:
 @_name
 @click.option("--desktops", default=None, type=click.IntRange(0, 64), help="How many; 1 by default, 0 with --cluster.")
 @click.option("--cluster", is_flag=True, help="A real Kubernetes in namespaces of its own: needs root, minutes once.")
+@click.option("--played-nodes", default=0, type=click.IntRange(0, 500), help="Nodes that only say that they run pods.")
 @click.option("--size", default="1920x1080", show_default=True, metavar="WxH", help="Picture size in pixels.")
 @click.option("--framerate", default=60, show_default=True, type=click.IntRange(8, 240), help="Frames per second.")
 @click.option("--bitrate", default=8_000_000, show_default=True, type=click.IntRange(100_000), help="Bits per second.")
@@ -59,6 +60,7 @@ def up(
     name: str,
     desktops: int | None,
     cluster: bool,
+    played_nodes: int,
     size: str,
     framerate: int,
     bitrate: int,
@@ -87,7 +89,7 @@ def up(
     )
     console = Console(stderr=True)
     started = Lab.up(
-        LabSpec(desktops=specs, cluster=cluster),
+        LabSpec(desktops=specs, cluster=ClusterSpec(played_nodes) if cluster else None),
         name=name,
         owned=False,
         on_progress=lambda line: console.print(line, highlight=False) if console.is_terminal else None,

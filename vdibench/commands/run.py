@@ -15,7 +15,7 @@ from vdibench.commands.options import access_options
 from vdibench.commands.values import duration_seconds, parameter_file, parameter_values
 from vdibench.report import final_line, show, verdict_table
 from vdibench.store import Recording
-from vdibench.suites import PipelineOptions, ProgressReading, plan_pipeline, run_pipeline
+from vdibench.suites import PipelineOptions, ProgressReading, cluster_notice, plan_pipeline, run_pipeline
 from vdibench.targets import PASSWORD_VARIABLE, TOKEN_VARIABLE, password_from, session_token
 
 __all__ = ["run"]
@@ -23,7 +23,13 @@ __all__ = ["run"]
 
 @click.command()
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
-@click.option("--target", default="lab", show_default=True, help="lab, lab:NAME, url:URL, replay or replay:FILE.")
+@click.option(
+    "--target",
+    default="lab",
+    show_default=True,
+    help="lab, lab:NAME, url:URL, manifests, manifests:LAB, replay or replay:FILE.",
+)
+@click.option("--context", default="", metavar="NAME", help="Context of your kubeconfig, for target manifests.")
 @click.option("--profile", default="smoke", show_default=True, help="Parameter profile: a name or a YAML file.")
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (repeatable).")
 @click.option("-f", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file.")
@@ -41,6 +47,7 @@ __all__ = ["run"]
 def run(
     notebooks: tuple[str, ...],
     target: str,
+    context: str,
     profile: str,
     pairs: tuple[tuple[str, str], ...],
     files: tuple[Path, ...],
@@ -64,6 +71,9 @@ def run(
     for name, value in (("user", user), ("ca_file", ca_file), ("insecure", insecure), ("take_control", take_control)):
         if value and target.startswith("url:"):
             given[name] = value
+    for name, value in (("context", context), ("ca_file", ca_file), ("insecure", insecure)):
+        if value and (name == "context" or target == "manifests"):
+            given[name] = value
     if password_file:
         # The kernels inherit the environment; a password is never an argument nor a parameter.
         os.environ[PASSWORD_VARIABLE] = password_from(password_file)
@@ -83,6 +93,8 @@ def run(
     )
     if dry_run:
         return _show_plan(options, as_json=as_json)
+    for line in cluster_notice(options) if given.get("context") else ():
+        print(line, file=sys.stderr)
     console = Console(stderr=True)
     with console.status("") as status:
 

@@ -6,13 +6,14 @@ nothing of them stays when the lab goes down, however that happens. See ``docs/h
 
 from vdibench.lab.lab import DEFAULT_NAME, Lab
 from vdibench.lab.requirements import APT_PACKAGES, MissingPart, missing
-from vdibench.lab.spec import Access, DesktopSpec, LabSpec, workloads
+from vdibench.lab.spec import Access, ClusterSpec, DesktopSpec, LabSpec, workloads
 from vdibench.lab.status import DesktopStatus, LabStatus, PartStatus
 
 __all__ = [
     "APT_PACKAGES",
     "DEFAULT_NAME",
     "Access",
+    "ClusterSpec",
     "DesktopSpec",
     "DesktopStatus",
     "Lab",

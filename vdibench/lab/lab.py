@@ -91,8 +91,8 @@ class Lab:
         :raises LabError: it cannot be brought up; ParameterError: the name cannot be one.
         """
         name = checked_name(name or (f"run-{uuid.uuid4().hex[:8]}" if owned else DEFAULT_NAME))
-        _require(missing(desktops=bool(spec.desktops), turn=spec.turn, cluster=spec.cluster))
-        prepared = prepare(on_progress or _quiet) if spec.cluster else None
+        _require(missing(desktops=bool(spec.desktops), turn=spec.turn, cluster=spec.cluster is not None))
+        prepared = prepare(on_progress or _quiet) if spec.cluster is not None else None
         sweep_stale()
         mark = str(uuid.uuid4())
         claimed = claim(name, mark)

@@ -13,7 +13,7 @@ from vdibench.errors import ParameterError
 from vdibench.records import Display, Workload
 from vdibench.selkies import Dialect
 
-__all__ = ["Access", "DesktopSpec", "LabSpec", "checked_name", "workloads"]
+__all__ = ["Access", "ClusterSpec", "DesktopSpec", "LabSpec", "checked_name", "workloads"]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _SUBFOLDER = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
@@ -30,6 +30,7 @@ _DITHER = (0.0, 0.9)
 _SIDE_PIXELS = (64, 8192)
 _DESKTOPS = (0, 64)
 _TURN_LIFETIME_SECONDS = (2.0, 7 * 86400.0)
+_PLAYED_NODES = (0, 500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,20 @@ class DesktopSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A Kubernetes with one real node and the platform on it.
+
+    :param played_nodes: nodes of eight GPU slices beside it that only say that they run pods, for scale.
+    :raises ParameterError: out of range.
+    """
+
+    played_nodes: int = 0
+
+    def __post_init__(self) -> None:
+        _within("number of played nodes", self.played_nodes, _PLAYED_NODES)
+
+
+@dataclass(frozen=True, slots=True)
 class LabSpec:
     """A whole lab.
 
@@ -91,12 +106,12 @@ class LabSpec:
 
     desktops: tuple[DesktopSpec, ...]
     turn: bool = True
-    cluster: bool = False
+    cluster: ClusterSpec | None = None
     turn_lifetime_seconds: float = 6 * 3600.0
 
     def __post_init__(self) -> None:
         _within("number of desktops", len(self.desktops), _DESKTOPS)
-        if not self.desktops and not self.cluster:
+        if not self.desktops and self.cluster is None:
             raise ParameterError("a lab of nothing was asked for", "ask for a desktop or for a cluster")
         _within("TURN credential lifetime", self.turn_lifetime_seconds, _TURN_LIFETIME_SECONDS)
         for spec in self.desktops:
@@ -138,7 +153,7 @@ class LabSpec:
                 for desktop in document["desktops"]
             ),
             turn=document["turn"],
-            cluster=document["cluster"],
+            cluster=ClusterSpec(**document["cluster"]) if document["cluster"] else None,
             turn_lifetime_seconds=document["turn_lifetime_seconds"],
         )
 

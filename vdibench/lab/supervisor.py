@@ -163,9 +163,10 @@ class Supervisor:
         """Take the ports and draw secrets and marker ids."""
         count = len(self._spec.desktops)
         ports = [self._leases.lease().start for _ in range(count)]
-        if self._prepared is not None:
+        if self._prepared is not None and self._spec.cluster is not None:
             self._number = NumberLease()
-            self._cluster = ClusterRun(self._directory, self._number.number, Prepared.from_json(self._prepared))
+            prepared = Prepared.from_json(self._prepared)
+            self._cluster = ClusterRun(self._directory, self._number.number, self._spec.cluster, prepared)
         if self._spec.turn and count:
             self._turn_port = self._leases.lease().start
             self._relay = self._leases.lease(relay_ports(count))

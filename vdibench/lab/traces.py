@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from vdibench.lab.cluster.cgroups import cgroup_name, remove_cgroups
+from vdibench.lab.cluster.links import remove_noted_link
 
 __all__ = [
     "LOCK_FILE",
@@ -136,6 +137,7 @@ def sweep(directory: Path, mark: str, *, spare: frozenset[int] = frozenset()) ->
     remove_x_files(servers, began)
     if mark:
         remove_cgroups(cgroup_name(mark))
+    remove_noted_link(directory)
     remove_directory(directory)
 
 

@@ -37,6 +37,8 @@ class Endpoint:
     :param insecure: accept any certificate (said aloud in the report).
     :param token: session token of a desktop in secure mode; empty for none. Kept from ``repr``, run folders and
         arguments, like a password.
+    :param resolve: ``HOST:PORT`` to connect to in the place of the URL's own, as curl's ``--connect-to``; empty for the
+        URL's. The Host header, and the name that TLS asks for and checks, stay the URL's. HOST is an IP address.
     """
 
     url: str
@@ -44,6 +46,7 @@ class Endpoint:
     ca_file: str = ""
     insecure: bool = False
     token: str = field(default="", repr=False)
+    resolve: str = ""
 
 
 @dataclass(frozen=True, slots=True)

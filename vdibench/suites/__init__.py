@@ -1,7 +1,7 @@
 """Suites compose the rooms: one module per notebook. The CLI, papermill and a person's kernel call the same code."""
 
 from vdibench.suites.catalogue import DEFAULT_SUITES, SUITES, Suite, choose, profile_of
-from vdibench.suites.pipeline import PipelineOptions, PipelineResult, plan_pipeline, run_pipeline
+from vdibench.suites.pipeline import PipelineOptions, PipelineResult, cluster_notice, plan_pipeline, run_pipeline
 from vdibench.suites.profiles import load_objectives, load_profile, notebooks_folder
 from vdibench.suites.progress import ProgressReading, read_progress
 
@@ -13,6 +13,7 @@ __all__ = [
     "ProgressReading",
     "Suite",
     "choose",
+    "cluster_notice",
     "load_objectives",
     "load_profile",
     "notebooks_folder",

@@ -49,8 +49,7 @@ class Parameters(LoadParameters):
     trials: int = parameter(6, "trials of a level: at most in a sequential search, each in a sweep", minimum=1)
     error_rate: float = parameter(
         0.05,
-        "aimed-at chance of a wrong decision on a level of a sequential search; kept while margins vary by 0.14 at "
-        "most; below 0.5",
+        "chance of a wrong decision on a level, aimed at where margins vary by up to 0.14; below 0.5",
         minimum=0.001,
     )
     warmup_seconds: float = parameter(2.0, "seconds watched before anything counts", minimum=0)

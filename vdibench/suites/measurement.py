@@ -41,7 +41,6 @@ from vdibench.suites.time_limit import TimeLimit
 from vdibench.targets import (
     UNKNOWN_CLOCK_SECONDS,
     OpenTarget,
-    clock_bound_seconds,
     open_target,
     parse_target,
     peer_is_here,
@@ -69,7 +68,7 @@ def create_run(suite: str, parameters: RunParameters, objectives: Objectives) ->
         "gpu": getattr(parameters, "gpu", False),
         "dialect": str(getattr(parameters, "dialect", "") or Dialect.SELKIES_2_WEBRTC),
         "profile": parameters.profile,
-        "clock_bound_seconds": clock_bound_seconds(address),
+        "clock_bound_seconds": parameters.clock_bound_seconds(),
     }
     if address.synthetic:
         context["synthetic"] = True
@@ -136,7 +135,7 @@ class Measurement:
             if wanted is not None and desktops:
                 self.progress.say("starting the desktops")
                 address, began = parse_target(parameters.target), time.monotonic()
-                self._here = clock_bound_seconds(address) == 0
+                self._here = parameters.clock_bound_seconds() == 0
                 self.target = self._stack.enter_context(open_target(address, wanted, self.progress.say))
                 self.folder.update(phases=(Phase(f"{suite}: {address}", time.monotonic() - began),))
                 # From here on there are secrets to keep out of files.
@@ -152,6 +151,7 @@ class Measurement:
                 if desktop.shows:
                     self.recorder.fact(desktop.id, "workload", desktop.shows)
             if self.target is not None:
+                self.target.tell(self.recorder)
                 self._note_dialect(self.target.desktops[0])
         except BaseException as error:
             self.close(error)
@@ -178,6 +178,7 @@ class Measurement:
         role = Role.CONTROLLER if desktop.owned else Role.VIEWER
         wanted = Dialect(desktop.dialect) if desktop.dialect else None
         options.setdefault("compare_clocks", not self._here)
+        options.setdefault("relay_only", getattr(self.parameters, "relay_only", False))
         return DesktopSession(desktop, self.recorder, SessionOptions(role=role, dialect=wanted, **options))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

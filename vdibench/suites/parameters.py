@@ -16,7 +16,14 @@ from vdibench.errors import ParameterError
 from vdibench.lab import workloads
 from vdibench.records import Display
 from vdibench.selkies import Dialect
-from vdibench.targets import Wanted, credentials, parse_target, session_token
+from vdibench.targets import (
+    UNKNOWN_CLOCK_SECONDS,
+    Wanted,
+    clock_bound_seconds,
+    credentials,
+    parse_target,
+    session_token,
+)
 
 __all__ = ["DesktopParameters", "RunParameters", "build", "parameter"]
 
@@ -32,7 +39,8 @@ def parameter(default: Any, help_text: str, *, minimum: float | None = None, cho
 class RunParameters:
     """What every suite takes."""
 
-    target: str = parameter("lab", "lab, lab:NAME, url:URL, replay or replay:FILE")
+    target: str = parameter("lab", "lab, lab:NAME, url:URL, manifests, manifests:LAB, replay or replay:FILE")
+    context: str = parameter("", "context of your kubeconfig, for target manifests; empty: a lab's cluster")
     profile: str = parameter("smoke", "name of the parameter profile, for the record")
     objectives: str = parameter("lab", "objective file: a name in params/ or a path")
     results: str = parameter("results", "folder for runs")
@@ -41,7 +49,16 @@ class RunParameters:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             _validate(item, getattr(self, item.name))
-        parse_target(self.target)
+        address = parse_target(self.target)
+        if self.context and (address.kind, address.name) != ("manifests", ""):
+            raise ParameterError(
+                f"target {address} is on no cluster of yours, and context {self.context!r} is given",
+                "give target manifests, or leave the context out",
+            )
+
+    def clock_bound_seconds(self) -> float:
+        """How far the desktops' clock may be from where we put it, before anything is compared."""
+        return UNKNOWN_CLOCK_SECONDS if self.context else clock_bound_seconds(parse_target(self.target))
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,8 @@ class DesktopParameters(RunParameters):
             gpu=self.gpu,
             token=session_token() if self.target.startswith("url:") else "",
             dialect=Dialect(self.dialect) if self.dialect else None,
+            context=self.context,
+            relay_only=getattr(self, "relay_only", False),
         )
 
 

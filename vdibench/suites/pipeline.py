@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vdibench.errors import ParameterError, VdibenchError
-from vdibench.lab import Lab
+from vdibench.errors import ParameterError, UsageError, VdibenchError
+from vdibench.lab import DEFAULT_NAME, Lab
 from vdibench.records import EXIT_CODES, Outcome, Phase, RunState, SuiteVerdict, Verdict
 from vdibench.report import write_report
 from vdibench.selftest import QUICK
@@ -28,7 +28,7 @@ from vdibench.suites.selftest import STEP, add_selftest
 from vdibench.suites.time_limit import TimeLimit, time_limit
 from vdibench.targets import TargetAddress, parse_target
 
-__all__ = ["PipelineOptions", "PipelineResult", "Plan", "plan_pipeline", "run_pipeline"]
+__all__ = ["PipelineOptions", "PipelineResult", "Plan", "cluster_notice", "plan_pipeline", "run_pipeline"]
 
 PIPELINE = "pipeline"
 _KERNEL_SECONDS = 3.5  # start of a kernel and its imports, measured on two cores
@@ -152,12 +152,39 @@ def _check_desktop(address: TargetAddress, parameters: DesktopParameters) -> Non
     parameters.wanted()
     if address.kind == "lab" and address.name:
         Lab.find(address.name)
-    if address.kind == "lab" and parameters.gpu:
+    if address.kind == "manifests" and not parameters.context:
+        lab = Lab.find(address.name or DEFAULT_NAME)
+        if lab.cluster is None:
+            raise UsageError(
+                f"the lab {lab.name!r} has no cluster, and no context was named",
+                "give --context NAME for your cluster, or start one with 'vdibench lab up --cluster'",
+            )
+    if address.kind in ("lab", "manifests") and not parameters.context and parameters.gpu:
         raise ParameterError(
-            "lab desktops encode in software, and gpu is asked for", "measure a GPU desktop by url:URL"
+            "lab desktops encode in software, and gpu is asked for",
+            "measure a GPU desktop by url:URL, or by target manifests with --context",
         )
     if address.kind == "url" and getattr(parameters, "max_desktops", 1) > 1:
         raise ParameterError(f"{address} is one desktop, and more are wanted", "leave max_desktops out, or use the lab")
+
+
+def cluster_notice(options: PipelineOptions) -> tuple[str, ...]:
+    """What a person reads before anything is made on a cluster of theirs, in lines; nothing where none is named.
+
+    :raises VdibenchError: the cluster cannot be used, or the plan cannot be.
+    """
+    steps = plan_pipeline(options).steps
+    watching = [parameters for _, parameters in steps if isinstance(parameters, DesktopParameters)]
+    most = max(watching, key=_most_desktops, default=None)
+    if most is None or not most.context:
+        return ()
+    from vdibench.targets.pods import announce  # a cluster's client is an extra
+
+    return announce(parse_target(most.target), most.wanted(_most_desktops(most)))
+
+
+def _most_desktops(parameters: DesktopParameters) -> int:
+    return int(getattr(parameters, "desktops", getattr(parameters, "max_desktops", 1)))
 
 
 def _absolute(objectives: str) -> str:

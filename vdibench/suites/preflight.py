@@ -1,19 +1,37 @@
-"""Suite of notebook 01: is this host fit for what is planned?"""
+"""Suite of notebook 01: is this host, and the cluster where there is one, fit for what is planned?"""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
-from vdibench.preflight import HostContext, run_host_checks
+from vdibench.clusters import connect
+from vdibench.preflight import ClusterContext, HostContext, run_cluster_checks, run_host_checks
+from vdibench.preflight.findings import not_applicable
 from vdibench.records import Display, SuiteVerdict
 from vdibench.suites.display import Findings, Judgement
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import RunParameters, parameter
 from vdibench.suites.profiles import results_folder
+from vdibench.targets import parse_target
 
 __all__ = ["SUITE", "Parameters", "Preflight", "planned_seconds", "run"]
 
 SUITE = "preflight"
+
+# Checks that ask for a GPU: decided by the profile before anything is looked at.
+_OF_GPUS = frozenset(
+    {
+        "gpu_slices",
+        "gpu_config",
+        "gpu_sharing",
+        "encoder_engines",
+        "encoder_sessions",
+        "runtime_class",
+        "dcgm_exporter",
+        "dcgm_time_slicing",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +47,7 @@ class Parameters(RunParameters):
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
-    return 8.0
+    return 8.0 + (20.0 if parse_target(parameters.target).kind == "manifests" else 0.0)
 
 
 class Preflight:
@@ -61,6 +79,28 @@ class Preflight:
             raise
         return Findings([measurement.check(check) for check in found])
 
+    def check_cluster(self) -> Findings:
+        """Run every check of the target's cluster; none without one. What is information only decides nothing."""
+        measurement, parameters = self.measurement, self.parameters
+        measurement.require_open()
+        address = parse_target(parameters.target)
+        if address.kind != "manifests":
+            return Findings([])
+        try:
+            with closing(connect(context=parameters.context, lab=address.name)) as cluster:
+                context = ClusterContext(framerate=parameters.framerate)
+                findings = run_cluster_checks(cluster, context, progress=measurement.progress.say)
+        except BaseException as error:
+            measurement.close(error)
+            raise
+        found = []
+        for finding in findings:
+            check = finding.check
+            if finding.check.name in _OF_GPUS and not parameters.gpu:
+                check = not_applicable(check.name, "the profile has no GPU")
+            found.append(measurement.check(check) if finding.counts else check)
+        return Findings(found)
+
     def verdict(self) -> Judgement:
         """End and judge."""
         return Judgement(self.measurement.judge())
@@ -70,4 +110,5 @@ def run(parameters: Parameters) -> SuiteVerdict:
     """All steps, without a notebook."""
     suite = Preflight(parameters)
     suite.check_host()
+    suite.check_cluster()
     return suite.measurement.judge()

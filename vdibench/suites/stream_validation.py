@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vdibench.client import DesktopSession
-from vdibench.errors import VdibenchError
+from vdibench.clusters import connect
+from vdibench.errors import UsageError, VdibenchError
 from vdibench.records import Check, Desktop, Outcome, SuiteVerdict
 from vdibench.report import glass_to_glass_distribution, input_stages, input_to_photon, latency_stages
 from vdibench.selkies import Dialect
 from vdibench.suites import stream_checks as checks
+from vdibench.suites.conformance import policy_checks
 from vdibench.suites.display import Figures, Findings, Judgement
 from vdibench.suites.levels import press_many
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
 from vdibench.suites.picture_checks import audio_gaps, encoder_in_use, likeness, synchronisation
+from vdibench.targets import parse_target
 from vdibench.telemetry import read_tracer_log
+
+if TYPE_CHECKING:
+    from vdibench.targets.pods import PodSessions
 
 __all__ = ["SUITE", "Parameters", "StreamValidation", "planned_seconds", "run"]
 
 SUITE = "stream_validation"
+# The value of tracer_log that means the log of the desktop's pod.
+POD_LOG = "pod"
 
 
 @dataclass(frozen=True)
@@ -35,17 +45,22 @@ class Parameters(DesktopParameters):
     inputs: int = parameter(30, "key presses, and as many clicks", minimum=0)
     starts: int = parameter(5, "sessions started for the time to the first frame", minimum=1)
     relay: bool = parameter(True, "also connect through the TURN relay only")
+    relay_only: bool = parameter(False, "connect through the TURN relay only, as users of a cluster do (WebRTC)")
     audible: bool = parameter(True, "the desktop plays sound; a silent one sends no audio")
     picture_seconds: float = parameter(5.0, "seconds of pictures held against screenshots; 0 for none", minimum=0)
     click_seconds: float = parameter(8.0, "seconds of clicks for sound against picture; 0 for none", minimum=0)
-    tracer_log: str = parameter("", "log of a 1.6 desktop that runs here with GStreamer's latency tracer")
+    policies: bool = parameter(True, "try a cluster's network policies too, edge by edge, from pods of their own")
+    tracer_log: str = parameter(
+        "", "log of a 1.6 desktop that runs here with GStreamer's latency tracer; pod: the log of its pod"
+    )
 
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
     probes = parameters.picture_seconds + parameters.click_seconds
     watched = parameters.warmup_seconds + parameters.steady_seconds + probes
-    return 12.0 + watched + 0.4 * parameters.inputs + parameters.starts
+    policies = 30.0 if parameters.policies and parse_target(parameters.target).kind == "manifests" else 0.0
+    return 12.0 + watched + 0.4 * parameters.inputs + parameters.starts + policies
 
 
 class StreamValidation:
@@ -132,14 +147,14 @@ class StreamValidation:
             recorder.move(phase="warmup")
             found = checks.frame_rate(self.measurement, self.parameters.framerate)
             if self.parameters.tracer_log:
-                found += self._read_tracer(began, time.time())
+                found += await asyncio.to_thread(self._read_tracer, began, time.time())
             return found
 
         return self._step("frame rate", watch)
 
     def _read_tracer(self, since: float, until: float) -> list[Check]:
         """What GStreamer's latency tracer wrote in the steady window becomes rows beside ours."""
-        rows = read_tracer_log(Path(self.parameters.tracer_log), since, until)
+        rows = self._tracer_rows(since, until)
         for row in rows:
             self.measurement.recorder.row(self.desktop.id, "server", row, phase="steady")
         evidence = f"{len(rows)} records within the steady window"
@@ -148,6 +163,13 @@ class StreamValidation:
         cause = "the tracer's log has nothing of the steady window"
         remedy = "check that it is this desktop's, and that its clock is this host's"
         return [Check("tracer", Outcome.NO_DATA, cause, evidence, remedy)]
+
+    def _tracer_rows(self, since: float, until: float) -> list[dict[str, Any]]:
+        if self.parameters.tracer_log != POD_LOG:
+            return read_tracer_log(Path(self.parameters.tracer_log), since, until)
+        if self._pods is None:
+            raise UsageError("tracer_log names a pod's log, and the desktop is no pod", "use target manifests")
+        return self._pods.tracer_rows(self.desktop.id, since, until)
 
     def check_latency(self) -> Findings:
         """Glass-to-glass, from the marker in every decoded frame of the steady window."""
@@ -186,7 +208,9 @@ class StreamValidation:
 
         async def listen() -> list[Check]:
             session, seconds = self._connected(), self.parameters.click_seconds
-            found = await audio_gaps(session, audible=self.parameters.audible)
+            # The image of a session brings nothing that plays.
+            audible = self.parameters.audible and self._pods is None
+            found = await audio_gaps(session, audible=audible)
             if not seconds:
                 finding = "not asked for (click_seconds = 0)"
                 return [*found, Check("synchronisation", Outcome.NOT_APPLICABLE, finding)]
@@ -202,9 +226,30 @@ class StreamValidation:
             await session.leave()
             self._session = None
             legacy = session.dialect is Dialect.SELKIES_1_WEBRTC
-            return await checks.left(self.desktop, self.measurement.recorder.milestones(self.desktop.id), legacy=legacy)
+            return await checks.left(
+                self.desktop,
+                self.measurement.recorder.milestones(self.desktop.id),
+                legacy=legacy,
+                routed=self._pods is not None,
+            )
 
         return self._step("leave", leave)
+
+    def check_policies(self) -> Findings:
+        """Every edge that the cluster's policies allow or forbid, tried from real pods; nothing without a cluster."""
+        measurement, parameters = self.measurement, self.parameters
+        measurement.require_open()
+        address = parse_target(parameters.target)
+        if address.kind != "manifests" or not parameters.policies:
+            reason = "no cluster" if address.kind != "manifests" else "not wanted"
+            return Findings([measurement.check(Check("policies", Outcome.NOT_APPLICABLE, reason))])
+        try:
+            with closing(connect(context=parameters.context, lab=address.name)) as cluster:
+                found = policy_checks(cluster, say=measurement.progress.say)
+        except BaseException as error:
+            measurement.close(error)
+            raise
+        return Findings([measurement.check(check) for check in found])
 
     def figures(self) -> Figures:
         """Latency, pacing and start, from what was recorded."""
@@ -224,6 +269,11 @@ class StreamValidation:
             self.measurement.run(self._session.leave())
             self._session = None
         return Judgement(self.measurement.judge())
+
+    @property
+    def _pods(self) -> PodSessions | None:
+        """What the desktop is on a cluster; None where it is elsewhere."""
+        return self.measurement.target.pods if self.measurement.target is not None else None
 
     def _connected(self) -> DesktopSession:
         if self._session is None:
@@ -274,6 +324,7 @@ def run(parameters: Parameters) -> SuiteVerdict:
         suite.check_picture,
         suite.check_audio,
         suite.check_leave,
+        suite.check_policies,
     ):
         step()
     suite.verdict()

@@ -1,4 +1,4 @@
-"""The text that names a target: ``lab``, ``lab:NAME``, ``url:URL``, ``replay`` or ``replay:FILE``. Pure."""
+"""The text that names a target: a lab, a URL, pods of the manifests, a replay. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from vdibench.errors import UsageError
 
 __all__ = ["TargetAddress", "desktop_url", "parse_target"]
 
-_FORMS = "lab, lab:NAME, url:http(s)://..., replay or replay:FILE"
+_FORMS = "lab, lab:NAME, url:http(s)://..., manifests, manifests:LAB, replay or replay:FILE"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetAddress:
     """A parsed target.
 
-    :param kind: ``lab`` (its own lab for the run, or the named one), ``url``, or ``replay`` of a recorded trace.
-    :param name: the lab's name, empty for one of its own; the URL; the trace's file, empty for one of a lab desktop.
+    :param kind: ``lab`` (its own lab for the run, or the named one), ``url``, ``manifests`` (pods on a cluster), or
+        ``replay`` of a recorded trace.
+    :param name: the lab's name, empty for one of its own; the URL; the name of the lab with the cluster, empty for the
+        default one or where a context is named; the trace's file, empty for one of a lab desktop.
     """
 
-    kind: Literal["lab", "url", "replay"]
+    kind: Literal["lab", "url", "manifests", "replay"]
     name: str = ""
 
     @property
@@ -45,8 +47,10 @@ def parse_target(text: str) -> TargetAddress:
         return TargetAddress("url", desktop_url(name))
     if text == "replay" or (kind == "replay" and name):
         return TargetAddress("replay", name)
-    if kind in {"manifests", "operator"}:
-        raise UsageError(f"target {kind!r} needs a cluster, which this version does not drive yet", f"use {_FORMS}")
+    if text == "manifests" or (kind == "manifests" and name):
+        return TargetAddress("manifests", name)
+    if kind == "operator":
+        raise UsageError("target 'operator' needs an operator, which this version does not have yet", f"use {_FORMS}")
     if kind in {"http", "https"}:
         raise UsageError(f"target {text!r} lacks its kind", f"write url:{text}")
     raise UsageError(f"unknown target {text!r}", f"use {_FORMS}")

@@ -6,15 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vdibench.errors import UsageError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
+from vdibench.recorder import Recorder
 from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
 from vdibench.replay.process import DIALECTS, SPACING_SECONDS, ReplayServer
 from vdibench.replay.trace import load_trace
 from vdibench.replay.traces import LabTrace, cached_trace
 from vdibench.selkies import Dialect
 from vdibench.targets.address import TargetAddress
+
+if TYPE_CHECKING:
+    from vdibench.targets.pods import PodSessions
 
 __all__ = ["OpenTarget", "Wanted", "open_target"]
 
@@ -29,7 +34,10 @@ class Wanted:
     :param gpu: the desktops should have a GPU.
     :param token: session token of a URL's desktop in secure mode.
     :param dialect: what a lab of its own should speak, and what a desktop must speak; None for whatever it speaks
-        (a lab of its own then speaks WebRTC).
+        (a lab of its own then speaks WebRTC; pods speak what their manifests say).
+    :param context: of the kubeconfig, for pods on a user's cluster; empty for a lab's cluster.
+    :param relay_only: of pods: the first picture comes through the TURN relay alone.
+    :param pending_seconds: so long a pod may wait for a node before its session is given up.
     """
 
     desktops: int = 1
@@ -43,6 +51,9 @@ class Wanted:
     gpu: bool = False
     token: str = field(default="", repr=False)
     dialect: Dialect | None = None
+    context: str = ""
+    relay_only: bool = False
+    pending_seconds: float = 30.0
 
     def workload(self, index: int) -> Workload:
         """What the desktop of that index should show."""
@@ -55,6 +66,7 @@ class OpenTarget:
 
     :param secrets: what must not reach any file.
     :param replay: what stands for the desktops, where there are none.
+    :param pods: what the desktops are, on a cluster.
     """
 
     address: TargetAddress
@@ -62,6 +74,12 @@ class OpenTarget:
     secrets: tuple[str, ...]
     lab: Lab | None = None
     replay: ReplayServer | None = None
+    pods: PodSessions | None = None
+
+    def tell(self, recorder: Recorder) -> None:
+        """Record what became known of the desktops while they came up."""
+        if self.pods is not None:
+            self.pods.tell(recorder)
 
 
 @contextmanager
@@ -70,11 +88,18 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
 
     :raises UsageError: more desktops than the target has.
     :raises LabError: the lab does not come up.
+    :raises TargetUnavailable: no pod of a cluster comes up.
     :raises VdibenchError: there is no trace, and none can be recorded.
     """
     if address.kind == "replay":
         with _replayed(address, wanted, on_progress) as replay:
             yield replay
+        return
+    if address.kind == "manifests":
+        from vdibench.targets.pods import open_pods  # a cluster's client is an extra
+
+        with open_pods(address, wanted, on_progress) as pods:
+            yield OpenTarget(address, pods.desktops, pods.secrets, pods=pods)
         return
     if address.kind == "url":
         if wanted.desktops > 1:

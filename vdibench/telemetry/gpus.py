@@ -6,7 +6,7 @@ does not give is None and makes no row: an A100 has no encoder, so it has no enc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +17,10 @@ from vdibench.records import Outcome
 
 __all__ = [
     "Gpu",
+    "GpuFigure",
     "GpuPresence",
     "GpuReader",
+    "GpuSource",
     "GpuState",
     "Nvml",
     "SystemNvml",
@@ -93,6 +95,32 @@ class GpuPresence:
     detail: str
     driver_version: str = ""
     gpus: tuple[Gpu, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFigure:
+    """One figure of one device, as the table ``resources`` has it.
+
+    :param unix_seconds: when it was measured, by this machine's clock; None for when it was read.
+    """
+
+    scope: str
+    resource: str
+    value: float
+    unix_seconds: float | None = None
+
+
+class GpuSource(Protocol):
+    """Where a sampler gets GPU figures from. Called in the sampler's thread, so it must not wait for a network."""
+
+    def figures(self) -> Sequence[GpuFigure]:
+        """What there is now, or what came since the call before; each figure is given once."""
+
+    def facts(self) -> Mapping[str, str]:
+        """How the figures were made, as text by dotted name; ``telemetry.gpus`` is the number of devices."""
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
 
 
 class SystemNvml(AbstractContextManager["SystemNvml"]):
@@ -193,6 +221,14 @@ class GpuReader:
             if memory is not None:
                 rows.append((scope, "gpu_memory_bytes", float(memory[1])))
         return rows
+
+    def figures(self) -> list[GpuFigure]:
+        """See :class:`GpuSource`."""
+        return [GpuFigure(*row) for row in self.read()]
+
+    def facts(self) -> dict[str, str]:
+        """See :class:`GpuSource`."""
+        return {"telemetry.gpus": str(len(self.indices))}
 
     def close(self) -> None:
         """Release the library where there is one to release."""

@@ -1,7 +1,8 @@
 """Readings of the ``resources`` table in a thread of its own, so that it runs beside any event loop or kernel.
 
-Everything is read where it is: /proc, control groups, NVML. An absent resource makes no row, never a zero; a desktop
-that ended makes no row from then on. ``emit`` and ``gone`` are called in the sampler's thread.
+Everything is read where it is: /proc, control groups, NVML; the GPUs of other machines by way of a
+:class:`vdibench.telemetry.gpus.GpuSource`. An absent resource makes no row, never a zero; a desktop that ended makes no
+row from then on. ``emit`` and ``gone`` are called in the sampler's thread.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Self
 from vdibench.errors import VdibenchError
 from vdibench.records import Desktop
 from vdibench.telemetry.cgroups import Cgroup
-from vdibench.telemetry.gpus import GpuReader, open_gpus
+from vdibench.telemetry.gpus import GpuSource, open_gpus
 from vdibench.telemetry.machine import MachineReading, read_machine
 from vdibench.telemetry.memory import MemoryMeter
 from vdibench.telemetry.processes import Process, machine_age_seconds, read_processes
@@ -41,7 +42,7 @@ class Sampler:
     :param place: gives the columns ``suite``, ``level``, ``trial`` and ``phase`` of a reading; without it the rows
         have none and ``emit`` must add them.
     :param gone: told the id of a desktop that ended, once.
-    :param gpus: where GPU figures come from; None looks for NVML on this machine.
+    :param gpus: where GPU figures come from, which the caller closes; None looks for NVML on this machine.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Sampler:
         emit: Callable[[list[Row]], None],
         place: Callable[[], Mapping[str, Any]] | None = None,
         gone: Callable[[str], None] | None = None,
-        gpus: GpuReader | None = None,
+        gpus: GpuSource | None = None,
     ) -> None:
         self.interval_seconds = interval_seconds
         self._emit = emit
@@ -102,7 +103,7 @@ class Sampler:
         for desktop in self._watched:
             group = self._groups.get(desktop)
             facts[f"telemetry.{desktop}"] = f"cgroup v{group.version}" if group else "process tree"
-        facts["telemetry.gpus"] = str(len(self._gpus.indices)) if self._gpus else "none"
+        facts.update(self._gpus.facts() if self._gpus is not None else {"telemetry.gpus": "none"})
         if self.cost_ratio is not None:
             facts["telemetry.cost_ratio"] = f"{self.cost_ratio:.5f}"
         return facts
@@ -165,13 +166,17 @@ class Sampler:
             members = [snapshot[pid] for pid, owner in owners.items() if owner == scope]
             figures.append((scope, "memory_bytes", float(self._memory.total_bytes(members, instant))))
         figures += self._host_figures(elapsed)
-        if self._gpus is not None:
-            figures += self._gpus.read()
         place = dict(self._place()) if self._place is not None else {}
-        return [
+        rows = [
             {**place, "session": scope, "unix_seconds": unix_seconds, "resource": resource, "value": value}
             for scope, resource, value in figures
         ]
+        for one in self._gpus.figures() if self._gpus is not None else ():
+            taken = unix_seconds if one.unix_seconds is None else one.unix_seconds
+            rows.append(
+                {**place, "session": one.scope, "unix_seconds": taken, "resource": one.resource, "value": one.value}
+            )
+        return rows
 
     def _run(self) -> None:
         began = time.monotonic()

@@ -18,9 +18,11 @@ from typing import Any
 
 from vdibench.errors import LabError
 from vdibench.lab.cluster.addresses import CLUSTERS, Addresses
+from vdibench.lab.cluster.links import note_link, remove_link
 from vdibench.lab.cluster.pki import KUBECONFIG
 from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.parts import Children, Part, PartFailed
+from vdibench.lab.spec import ClusterSpec
 
 __all__ = ["FOLDER", "ClusterRun", "NumberLease"]
 
@@ -61,10 +63,11 @@ class ClusterRun:
     :param directory: of the lab; the cluster's files go to ``cluster`` in it.
     """
 
-    def __init__(self, directory: Path, number: int, prepared: Prepared) -> None:
+    def __init__(self, directory: Path, number: int, spec: ClusterSpec, prepared: Prepared) -> None:
         self.directory = directory / FOLDER
         self.addresses = Addresses(number)
         self.part = Part("cluster", "node", self.directory / "node.log", "read its log and those in logs beside it")
+        self._spec = spec
         self._prepared = prepared
 
     @property
@@ -110,11 +113,15 @@ class ClusterRun:
         line += ["--kill-child", "--mount-proc", sys.executable, "-m", "vdibench.lab.cluster.node"]
         line += ["--directory", self.directory, "--prepared", json.dumps(self._prepared.to_json())]
         line += ["--number", str(self.addresses.number), "--report", str(report)]
+        line += ["--played-nodes", str(self._spec.played_nodes)]
         return line
 
     def _link(self, pid: int) -> None:
         """One pair of interfaces between the host and the cluster; it goes with the cluster's namespace."""
         name = self.addresses.link_name
+        note_link(self.directory.parent, name)
+        # Whoever had this number is gone, as the lease says; the kernel may take a minute longer for its namespace.
+        remove_link(name)
         _ip("link", "add", name, "type", "veth", "peer", "name", name, "netns", str(pid))
         _ip("addr", "add", f"{self.addresses.link[0]}/30", "dev", name)
         _ip("link", "set", name, "up")

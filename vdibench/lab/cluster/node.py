@@ -22,11 +22,13 @@ from typing import Any
 
 from vdibench.errors import LabError
 from vdibench.lab.cluster import commands
-from vdibench.lab.cluster.addresses import PROXY_HEALTH_PORT, Addresses
-from vdibench.lab.cluster.apiclient import ApiClient, http_answers
+from vdibench.lab.cluster.addresses import KWOK_PORT, PROXY_HEALTH_PORT, Addresses
+from vdibench.lab.cluster.apiclient import ApiClient, ApplyRefused, http_answers
 from vdibench.lab.cluster.cgroups import cgroup_name, make_cgroups
+from vdibench.lab.cluster.furnishing import FIELD_MANAGER, furnish
 from vdibench.lab.cluster.mounts import arrange, mask_kernel_settings
-from vdibench.lab.cluster.pki import write_pki
+from vdibench.lab.cluster.objects import played_node
+from vdibench.lab.cluster.pki import KUBECONFIG, write_pki
 from vdibench.lab.cluster.prepared import Prepared
 from vdibench.lab.cluster.store import lay_store
 from vdibench.lab.parts import Children, Part, PartFailed, base_environment
@@ -35,6 +37,8 @@ from vdibench.lab.traces import MARK_VARIABLE
 __all__ = ["main"]
 
 _LINK_SECONDS = 10.0
+# Of this network namespace alone: the host keeps its own. Connections to pods that are gone shall not outlive the lab.
+_NETWORK_SETTINGS = {"ip_forward": 1, "tcp_orphan_retries": 1, "tcp_fin_timeout": 2}
 _LOOK_SECONDS = 0.02
 
 
@@ -45,6 +49,7 @@ class Node:
         self._directory: Path = options.directory
         self._report_to: int = options.report
         self._prepared: Prepared = options.prepared
+        self._played_nodes: int = options.played_nodes
         self._addresses = Addresses(options.number)
         self._mark = os.environ[MARK_VARIABLE]
         self._pki = self._directory / "pki"
@@ -65,8 +70,13 @@ class Node:
             loop.add_signal_handler(number, self._ended.set)
         try:
             await self._bring_up()
-        except PartFailed as failure:
-            self._report({"failed": [failure.cause, failure.remedy]})
+        except (PartFailed, ExceptionGroup) as failure:
+            first: BaseException = failure
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            if not isinstance(first, PartFailed):
+                raise
+            self._report({"failed": [first.cause, first.remedy]})
             return 1
         self._report({"ready": True})
         await self._ended.wait()
@@ -75,7 +85,15 @@ class Node:
 
     async def _bring_up(self) -> None:
         write_pki(self._pki, self._addresses)
-        async with ApiClient(self._pki, self._addresses) as api, asyncio.TaskGroup() as group:
+        async with ApiClient(self._pki, self._addresses) as api:
+            await self._start_all(api)
+            self._progress("node ready")
+            if self._played_nodes:
+                await self._play_nodes(api)
+            await self._furnish(api)
+
+    async def _start_all(self, api: ApiClient) -> None:
+        async with asyncio.TaskGroup() as group:
             group.create_task(self._start_runtime())
             self._start("etcd", commands.etcd(self._directory / "etcd"))
             server = self._start("kube-apiserver", commands.api_server(self._pki, self._addresses))
@@ -87,7 +105,31 @@ class Node:
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             group.create_task(self._await(manager, "the default service account", api.until(account)))
             group.create_task(self._start_node(api))
-        self._progress("node ready")
+
+    async def _play_nodes(self, api: ApiClient) -> None:
+        stages = list(self._prepared.files["kwok-stages"])
+        line, text = commands.kwok(stages, self._pki / KUBECONFIG, self._directory / "kwok.json")
+        player = self._start("kwok", line, {"kwok.json": text})
+        await player.ready("its /healthz", http_answers(f"http://127.0.0.1:{KWOK_PORT}/healthz"))
+        nodes = [played_node(number) for number in range(self._played_nodes)]
+        await player.ready("its nodes", api.apply_all(nodes, FIELD_MANAGER))
+        self._progress(f"{self._played_nodes} played nodes")
+
+    async def _furnish(self, api: ApiClient) -> None:
+        files = self._prepared.files
+        node = next(part for part in self._parts if part.name == "kubelet")
+        work = furnish(
+            api,
+            self._directory,
+            self._addresses,
+            definitions=(*files["traefik-crds"], *files["prometheus-operator-crds"]),
+            platform=self._prepared.platform,
+            progress=self._progress,
+        )
+        try:
+            await node.ready("the platform's pods", work)
+        except ApplyRefused as refused:
+            raise PartFailed(f"the API server refuses {refused}", "mend the manifest") from refused
 
     async def _start_runtime(self) -> None:
         cni = self._directory / "cni"
@@ -145,6 +187,7 @@ def main() -> None:
     line.add_argument("--prepared", type=lambda text: Prepared.from_json(json.loads(text)), required=True)
     line.add_argument("--number", type=int, required=True)
     line.add_argument("--report", type=int, required=True)
+    line.add_argument("--played-nodes", type=int, default=0)
     options = line.parse_args()
     os.umask(0o022)
     try:
@@ -176,8 +219,8 @@ def _arrange(options: argparse.Namespace) -> None:
     _await_link(addresses.link_name)
     _ip("addr", "add", f"{addresses.link[1]}/30", "dev", addresses.link_name)
     _ip("link", "set", addresses.link_name, "up")
-    # Of this network namespace alone: the host keeps its own.
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
+    for name, value in _NETWORK_SETTINGS.items():
+        Path(f"/proc/sys/net/ipv4/{name}").write_text(f"{value}\n")
 
 
 def _await_link(name: str) -> None:

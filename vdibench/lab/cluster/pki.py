@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from vdibench.lab.cluster.addresses import NODE, Addresses
 from vdibench.lab.files import write_private
 
-__all__ = ["KUBECONFIG", "write_pki"]
+__all__ = ["KUBECONFIG", "wildcard", "write_pki"]
 
 KUBECONFIG = "admin.kubeconfig"
 
@@ -71,6 +71,19 @@ def write_pki(folder: Path, addresses: Addresses) -> None:
     for name, (user, group) in users.items():
         _issue(folder / name, authority, user, _CLIENT, group=group)
         write_private(folder / f"{name}.kubeconfig", _kubeconfig(folder, name, addresses))
+
+
+def wildcard(domain: str) -> tuple[bytes, bytes, bytes]:
+    """An authority, and a certificate with its key for all hosts of a domain (PEM). The authority's key is not kept."""
+    authority = _authority("vdibench-lab-hosts")
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)])
+    builder = _builder(subject, authority.certificate.subject, key, authority.key)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([_SERVER]), critical=False)
+    names = x509.SubjectAlternativeName([x509.DNSName(domain), x509.DNSName(f"*.{domain}")])
+    certificate = builder.add_extension(names, critical=False).sign(authority.key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    return authority.certificate.public_bytes(pem), certificate.public_bytes(pem), _key_pem(key)
 
 
 def _authority(name: str) -> _Authority:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from vdibench.errors import LabError
 from vdibench.lab.cluster.binaries import binaries, module_files
 from vdibench.lab.cluster.images import images
 from vdibench.lab.cluster.packages import node_packages
 from vdibench.lab.cluster.store import image_store
 from vdibench.lab.cluster.versions import GO_FILES
+from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "manifests_folder", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,14 @@ class Prepared:
     :param store: the imported images.
     :param programs: name -> file, of Kubernetes and the add-ons.
     :param files: what modules carry beside their programs: name -> files.
+    :param platform: the objects of ``manifests/overlays/lab``.
     """
 
     packages: Path
     store: Path
     programs: Mapping[str, Path]
     files: Mapping[str, tuple[Path, ...]]
+    platform: Path
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""
@@ -38,6 +43,7 @@ class Prepared:
             "store": str(self.store),
             "programs": {name: str(path) for name, path in self.programs.items()},
             "files": {name: [str(path) for path in paths] for name, paths in self.files.items()},
+            "platform": str(self.platform),
         }
 
     @classmethod
@@ -48,6 +54,7 @@ class Prepared:
             store=Path(document["store"]),
             programs={name: Path(path) for name, path in document["programs"].items()},
             files={name: tuple(Path(path) for path in paths) for name, paths in document["files"].items()},
+            platform=Path(document["platform"]),
         )
 
 
@@ -61,4 +68,30 @@ def prepare(say: Callable[[str], None] = lambda line: None) -> Prepared:
     files = {wanted.name: tuple(module_files(wanted, say)) for wanted in GO_FILES}
     packages = node_packages(say)
     archives = {image.digest: image.path for image in images(say)}
-    return Prepared(packages, image_store(packages, archives, say), programs, files)
+    platform = _rendered(programs["kubectl"], manifests_folder() / "overlays" / "lab")
+    return Prepared(packages, image_store(packages, archives, say), programs, files, platform)
+
+
+def manifests_folder() -> Path:
+    """Where the manifests are: beside the package in a checkout, inside it when installed.
+
+    :raises LabError: neither is there.
+    """
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package.parent / "manifests", package / "manifests"):
+        if (folder / "overlays").is_dir():
+            return folder
+    raise LabError("the manifests of vdibench are missing", "install it again")
+
+
+def _rendered(kubectl: Path, folder: Path) -> Path:
+    """What kustomize makes of a folder, as a file of the cache that is named after its content."""
+    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise LabError(f"cannot build {folder}: {said}", "mend the manifests")
+
+    def write(into: Path) -> None:
+        (into / "objects.yaml").write_bytes(done.stdout)
+
+    return entry(cache_root() / "cluster", entry_name("platform", (done.stdout,)), write) / "objects.yaml"

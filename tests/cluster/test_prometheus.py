@@ -1,0 +1,225 @@
+"""A real Prometheus scrapes a replay of a DCGM exporter, and what it says of it becomes figures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+
+from vdibench.errors import TargetUnavailable, UsageError
+from vdibench.lab.cluster import dcgm as replay
+from vdibench.lab.ports import PortLeases
+from vdibench.telemetry import Sampler
+from vdibench.telemetry.gpus import GpuFigure
+from vdibench.telemetry.prometheus import Prometheus
+from vdibench.telemetry.scraped import DcgmGpus
+
+RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "dcgm"
+PATIENCE = 60.0  # for a busy machine; what is waited for comes in seconds
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: nvidia-dcgm-exporter
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.1)  # a scrape announces itself to nobody
+
+
+class Exporter:
+    """A replay in a process of its own; its values come back within four seconds."""
+
+    def __init__(self, recording: str) -> None:
+        file = RECORDINGS / f"{recording}.prom"
+        line = [sys.executable, replay.__file__, f"--recording={file}", "--port=0", "--period=4"]
+        self.process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+
+    @property
+    def target(self) -> str:
+        return self.url.removeprefix("http://").removesuffix("/metrics")
+
+    def end(self) -> int:
+        self.process.terminate()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return self.process.wait(PATIENCE)
+
+
+class Server:
+    """Debian's Prometheus on loopback, which scrapes one target each second."""
+
+    def __init__(self, folder: Path, port: int, target: str) -> None:
+        configuration = folder / "prometheus.yml"
+        configuration.write_text(CONFIGURATION.format(target=target))
+        line = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}"]
+        line += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+        self.log = folder / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(line, stdout=log, stderr=log, cwd=folder)
+        self.client = Prometheus(f"http://127.0.0.1:{port}")
+        until(self._ready, "Prometheus")
+
+    def _ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.client.ready()
+        except TargetUnavailable:
+            return False
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def exporter() -> Iterator[Callable[[str], Exporter]]:
+    started: list[Exporter] = []
+
+    def start(recording: str) -> Exporter:
+        started.append(Exporter(recording))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
+    """Starts a Prometheus for one target."""
+    leases = PortLeases()
+    started: list[Server] = []
+
+    def start(target: str) -> Server:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Server(folder, leases.lease().start, target))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+    leases.close()
+
+
+def test_the_replay_says_that_it_is_one_and_ends_when_told(exporter: Callable[[str], Exporter]) -> None:
+    running = exporter("two-gpus")
+    with urllib.request.urlopen(running.url) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = answer.read().decode()
+    assert 'vdibench_replay_info{exporter="dcgm",recording="two-gpus.prom"} 1\n' in text
+    with urllib.request.urlopen(running.url.replace("/metrics", "/health")) as answer:
+        assert answer.status == 200
+    with pytest.raises(HTTPError, match="404") as caught:
+        urllib.request.urlopen(running.url.replace("/metrics", "/"))
+    caught.value.close()
+    assert running.end() == 0
+
+
+def test_figures_of_a_sliced_gpu_until_its_exporter_ends(
+    exporter: Callable[[str], Exporter], serve: Callable[[str], Server]
+) -> None:
+    running = exporter("time-sliced")
+    server = serve(running.target)
+    client = server.client
+    assert client.version().startswith("2.")
+    until(lambda: client.query("DCGM_FI_DEV_GPU_UTIL"), "the first scrape")
+    (target,) = client.targets()
+    assert (target.job, target.instance, target.interval_seconds) == ("nvidia-dcgm-exporter", running.target, 1.0)
+    # The device's own and eight shares beside it.
+    assert len(client.query("DCGM_FI_DEV_GPU_UTIL")) == 9
+    (info,) = client.query("vdibench_replay_info")
+    assert info.labels["recording"] == "time-sliced.prom"
+
+    with DcgmGpus(client) as gpus:
+        figures: list[GpuFigure] = []
+
+        def power() -> set[float]:
+            figures.extend(gpus.figures())
+            return {one.value for one in figures if one.resource == "gpu_power_watts"}
+
+        until(lambda: len(power()) >= 3, "values that move")
+        assert {one.scope for one in figures} == {"gpu-0"}
+        assert {one.resource for one in figures} == {
+            "gpu_utilization_ratio",
+            "gpu_encoder_utilization_ratio",
+            "gpu_memory_bytes",
+            "gpu_power_watts",
+            "gpu_engine_active_ratio",
+            "gpu_sm_active_ratio",
+        }
+        assert all(0.8 * 58.214 - 0.01 <= value <= 58.214 for value in power())
+        use = [one for one in figures if one.resource == "gpu_utilization_ratio"]
+        assert all(0.66 <= one.value <= 0.83 for one in use)
+        instants = [one.unix_seconds for one in use]
+        # One figure a scrape, each with the instant of its own.
+        assert None not in instants
+        assert instants == sorted(set(instants))
+        assert all(later - earlier > 0.5 for earlier, later in itertools.pairwise(instants))
+        rows = Sampler([], emit=lambda rows: None, gpus=gpus).read()
+        assert not [row for row in rows if "vdi-session" in row["session"]]
+
+        now = client.query("time()")[0].value
+        (series,) = client.query_range("max(DCGM_FI_DEV_GPU_UTIL)", start=now - 2, end=now, step_seconds=1)
+        assert all(66 <= value <= 83 for _, value in series.points)
+
+        running.end()
+        until(lambda: client.query("DCGM_FI_DEV_GPU_UTIL") == (), "the end of the series")
+        # What was scraped is still there, and still it is no value any more.
+        assert client.scraped("DCGM_FI_DEV_GPU_UTIL", seconds=60, at=client.query("time()")[0].value)
+        until(lambda: "cannot scrape" in gpus.facts().get("telemetry.gpus.no_data", ""), "the reason")
+        assert f"cannot scrape nvidia-dcgm-exporter at {running.target}: " in gpus.facts()["telemetry.gpus.no_data"]
+        gpus.figures()
+        assert gpus.figures() == []
+        assert client.targets()[0].healthy is False
+
+
+@pytest.mark.parametrize(
+    ("recording", "scopes"),
+    [("two-gpus", {"gpu-0", "gpu-1"}), ("mig", {"gpu-0", "gpu-0/1", "gpu-0/3"}), ("repeated", {"gpu-0"})],
+)
+def test_devices_of_a_node(
+    exporter: Callable[[str], Exporter], serve: Callable[[str], Server], recording: str, scopes: set[str]
+) -> None:
+    server = serve(exporter(recording).target)
+    until(lambda: server.client.query("DCGM_FI_DEV_FB_USED"), "the first scrape")
+    seen: set[str] = set()
+    with DcgmGpus(server.client) as gpus:
+
+        def all_seen() -> bool:
+            seen.update(one.scope for one in gpus.figures())
+            return seen == scopes
+
+        until(all_seen, f"{scopes}")
+        assert [name for name in gpus.facts() if ".gpu-" in name] == [f"telemetry.{one}" for one in sorted(scopes)]
+
+
+def test_what_prometheus_refuses_and_what_it_does_not_know(serve: Callable[[str], Server]) -> None:
+    server = serve("127.0.0.1:1")  # nobody
+    with pytest.raises(UsageError, match=r"refuses 'sum\(': .*parse error"):
+        server.client.query("sum(")
+    with pytest.raises(UsageError, match="gives a matrix"):
+        server.client.query("up[1m]")
+    assert server.client.query("DCGM_FI_DEV_GPU_UTIL") == ()
+    with DcgmGpus(server.client) as gpus:
+        assert gpus.figures() == []
+        assert json.loads(json.dumps(gpus.facts()))["telemetry.gpus"] == "0"
+    server.end()
+    with pytest.raises(TargetUnavailable, match="does not answer: connection refused"):
+        server.client.query("up")
