@@ -71,8 +71,9 @@ bench-knee-lab: setup ## the knee of this host, by the search and by a full swee
 bench-comparison: setup ## false alarms and power of vdibench compare: writes docs/results/comparison.md
 	$(BIN)/python benchmarks/comparison_errors.py $(ARGS)
 
-soak: setup ## a hundred sessions for half an hour, memory and every record accounted for: writes docs/results/soak.md
+soak: setup ## a hundred sessions for half an hour, ten clusters up and down: writes docs/results/soak.md, cluster-cycles.md
 	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python benchmarks/cluster_cycles.py
 
 fuzz: setup ## hostile input for every parser, 10 minutes (FUZZ_SECONDS=600)
 	$(BIN)/python tests/fuzz/fuzzer.py --seconds $(or $(FUZZ_SECONDS),600)

@@ -13,8 +13,8 @@ import pytest
 
 from vdibench.lab import ClusterSpec, Lab, LabSpec
 from vdibench.lab.cluster.access import ClusterAccess
-
-from .host import host_state
+from vdibench.lab.cluster.host import host_state
+from vdibench.lab.cluster.packages import node_packages
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,11 +36,11 @@ def state_root() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def cluster(state_root: Path) -> Iterator[ClusterAccess]:
     """A cluster, and nothing of it afterwards."""
-    before = host_state()
+    before = host_state(node_packages())
     with Lab.up(LabSpec((), cluster=ClusterSpec()), name="cluster", owned=True) as lab:
         assert lab.cluster is not None
         yield lab.cluster
-    after = host_state()
+    after = host_state(node_packages())
     assert {name: after[name] for name in before if after[name] != before[name]} == {}
 
 

@@ -9,10 +9,10 @@ import subprocess
 import time
 
 from vdibench.lab import ClusterSpec, Lab, LabSpec
+from vdibench.lab.cluster.host import host_state
+from vdibench.lab.cluster.packages import node_packages
 from vdibench.lab.cluster.versions import KUBERNETES
 from vdibench.lab.traces import marked_processes, read_mark
-
-from .host import host_state
 
 _POD = {
     "apiVersion": "v1",
@@ -56,7 +56,7 @@ def test_a_pod_runs_and_answers_from_the_host_and_inside(cluster, kubectl) -> No
 
 
 def test_the_supervisor_killed_takes_everything_along(state_root) -> None:
-    before = host_state()
+    before = host_state(node_packages())
     lab = Lab.up(LabSpec((), cluster=ClusterSpec()), name="killed", owned=True)
     supervisor = lab.status().supervisor_pid
     mark = read_mark(lab.directory)
@@ -68,5 +68,5 @@ def test_the_supervisor_killed_takes_everything_along(state_root) -> None:
     assert not lab.directory.exists()
     assert marked_processes(mark) == []
     lab.down()
-    after = host_state()
+    after = host_state(node_packages())
     assert {name: after[name] for name in before if after[name] != before[name]} == {}

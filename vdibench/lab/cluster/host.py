@@ -1,4 +1,4 @@
-"""What a cluster must not change of the machine that it runs on. Linux only, as root."""
+"""What a cluster lab must leave of the machine as it was, for those who make sure. Linux only, as root."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ _MOVING = ("kernel.random.", "kernel.ns_last_pid", "fs.dentry-state", "fs.file-n
 _MOVING += ("fs.quota.", "net.netfilter.nf_conntrack_count")
 
 
-def host_state() -> dict[str, str]:
-    """Interfaces, routes, packet filter, settings, mounts, control groups and modules' switches of the machine."""
+def host_state(packages: Path) -> dict[str, str]:
+    """Interfaces, routes, packet filter, settings, mounts and control groups of the machine, as text to be compared.
+
+    :param packages: the unpacked programs of the node: a machine need not have ``nft`` itself.
+    """
     return {
         "interfaces": _output("ip", "-oneline", "link"),
         "addresses": _output("ip", "-oneline", "address"),
         "routes": _output("ip", "route", "show", "table", "all"),
         "rules": _output("ip", "rule"),
-        "filter": "\n".join(Path(f"/proc/net/{name}").read_text() for name in _tables()),
+        "filter": _rules(packages),
         "settings": _settings(),
         "mounts": Path("/proc/self/mountinfo").read_text(),
         "groups": "\n".join(sorted(_groups())),
     }
 
 
-def _tables() -> list[str]:
-    return [name for name in ("ip_tables_names", "ip6_tables_names") if Path(f"/proc/net/{name}").exists()]
+def _rules(packages: Path) -> str:
+    libraries = ":".join(str(folder) for folder in (packages / "usr" / "lib").glob("*-linux-gnu"))
+    program = packages / "usr" / "sbin" / "nft"
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    done = subprocess.run([program, "list", "ruleset"], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def _output(*words: str) -> str:
