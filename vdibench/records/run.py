@@ -41,7 +41,7 @@ class Run:
     :param name: folder name, ``<utc>-<suite>-<profile>``.
     :param suite: suite name, or ``pipeline`` for several.
     :param parameters: by suite, as they were in force.
-    :param target: where the desktops came from: ``lab``, ``lab:NAME`` or ``url:URL``.
+    :param target: where the desktops came from: the target as it was given, such as ``lab`` or ``url:URL``.
     :param context: what objectives may ask about: ``target``, ``gpu``, ``dialect``, ``profile``.
     :param host: CPU, memory, kernel and load of the measuring machine.
     :param versions: of vdibench, Python and the libraries whose behaviour is measured.
