@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,15 @@ def test_the_node_has_slices(kubectl) -> None:
 
 
 @pytest.fixture(scope="module")
-def operators(kubectl) -> None:
+def operators(kubectl) -> Iterator[None]:
     """What NVIDIA's operator makes, as far as admission asks for it: its definitions cannot be had here."""
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-operator"}}
     for one in (runtime | {"handler": "nvidia"}, namespace):
         kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(one))
+    yield
+    # Others look for what the lab lacks.
+    kubectl("delete", "runtimeclass/nvidia", "namespace/gpu-operator", "--wait=true", "--timeout=60s")
 
 
 @pytest.mark.usefixtures("operators")
