@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["STEPS", "Observation", "Outlook", "Phases", "outlook", "session_phases"]
+__all__ = ["STEPS", "Observation", "Outlook", "Phases", "complaint", "outlook", "session_phases"]
 
 # In order. ``prepared``: the node has mounted the volumes and made the sandbox, so that only the image is missing.
 STEPS = (
@@ -37,6 +37,10 @@ _HOPELESS = frozenset(
         "CrashLoopBackOff",
     }
 )
+
+
+# Warnings that a good start brings too: a probe asks before anybody listens.
+_PASSING = frozenset({"Unhealthy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,20 @@ def outlook(pod: Mapping[str, Any]) -> Outlook:
             text = f"{said} ({ended})" if ended else said
             return Outlook(scheduled=True, hopeless=reason in _HOPELESS, reason=text)
     return Outlook(scheduled=True)
+
+
+def complaint(names: Iterable[str], observations: Iterable[Observation]) -> str:
+    """The latest warning about one of these objects, as a sentence without a full stop; empty where there is none.
+
+    A pod whose home cannot be made says nothing itself: only an event of the claim does.
+    """
+    wanted, said = frozenset(names), ""
+    for seen in observations:
+        if seen.kind != "Event" or seen.name not in wanted or seen.one.get("type") != "Warning":
+            continue
+        if seen.one.get("reason") not in _PASSING:
+            said = f"{seen.one.get('reason', '')}: {_sentence(str(seen.one.get('message', '')))}"
+    return said
 
 
 def _forwards(begun: float, found: Mapping[str, float | None]) -> dict[str, float | None]:

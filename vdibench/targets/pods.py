@@ -23,7 +23,7 @@ from vdibench.clusters.api import Api, Object
 from vdibench.clusters.connection import Cluster, connect
 from vdibench.clusters.logs import log_lines, tracer_rows
 from vdibench.clusters.ownership import Owner, announcement, apply, counts, new_run, remove, sweep
-from vdibench.clusters.phases import Observation, Outlook, Phases, outlook, session_phases
+from vdibench.clusters.phases import Observation, Outlook, Phases, complaint, outlook, session_phases
 from vdibench.clusters.rendering import Wishes, for_session, kubectl, render
 from vdibench.clusters.turn import session_secrets, shared_secret, turn_access
 from vdibench.clusters.watching import Watcher
@@ -290,7 +290,7 @@ def _await(
     looking: list[Future[None]] = []
     while waiting:
         for session in tuple(waiting):
-            found = outlook(watcher.pod(session.pod))
+            found = _outlook(session, watcher)
             if found.ready:
                 looking.append(clients.start(_look(session, relay_only=wanted.relay_only)))
             else:
@@ -305,6 +305,14 @@ def _await(
             seen = watcher.wait(seen, _WAIT_SECONDS)
     for one in looking:
         one.result()
+
+
+def _outlook(session: PodSession, watcher: Watcher) -> Outlook:
+    """What its pod promises; where that says nothing, what was warned of about the pod and its home."""
+    found = outlook(watcher.pod(session.pod))
+    if found.ready or found.reason:
+        return found
+    return replace(found, reason=complaint((session.pod, session.home), watcher.observations))
 
 
 def _lost(found: Outlook, seconds: float, pending_seconds: float) -> str:
@@ -322,7 +330,7 @@ def _progress(sessions: Sequence[PodSession], waiting: Sequence[PodSession], wat
     lost = [session for session in sessions if session.reason]
     text = f"{len(sessions) - len(waiting) - len(lost)} of {len(sessions)} sessions ready"
     reasons = dict.fromkeys(session.reason for session in lost)
-    reasons |= dict.fromkeys(outlook(watcher.pod(session.pod)).reason for session in waiting)
+    reasons |= dict.fromkeys(_outlook(session, watcher).reason for session in waiting)
     known = [reason for reason in reasons if reason]
     return f"{text}; {'; '.join(known)}" if known else text
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdibench.clusters.phases import STEPS, Observation, outlook, session_phases
+from vdibench.clusters.phases import STEPS, Observation, complaint, outlook, session_phases
 
 from .recorded import BEGUN, CLAIM, CREATING, FIRST, FULL, PLACED, POD, READY, RUNNING, UNPLACED, event, pod, seen
 
@@ -111,3 +111,14 @@ def test_a_pod_that_ended_is_not_waited_for() -> None:
     ended = {**READY, "status": {"phase": "Failed", "containerStatuses": []}}
     assert outlook(ended).hopeless
     assert outlook(ended).reason == "its pod has ended"
+
+
+def test_a_home_that_cannot_be_made_is_told_by_its_warnings() -> None:
+    def warning(name: str, message: str, kind: str = "Warning") -> Observation:
+        one = event("ProvisioningFailed", message)
+        return seen(1.0, {**one, "type": kind, "involvedObject": {"kind": "PersistentVolumeClaim", "name": name}})
+
+    told = [warning(CLAIM, "first"), warning("another", "not ours"), warning(CLAIM, "no such account.")]
+    assert complaint((POD, CLAIM), told) == "ProvisioningFailed: no such account"
+    assert complaint((POD, CLAIM), [warning(CLAIM, "all is well", "Normal")]) == ""
+    assert complaint((POD,), told) == ""
