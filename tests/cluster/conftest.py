@@ -17,7 +17,7 @@ from vdibench.lab.cluster.host import host_state
 from vdibench.lab.cluster.packages import node_packages
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def state_root() -> Iterator[Path]:
     """A runtime directory of the tests' own, with a path short enough for sockets."""
     root = Path(tempfile.mkdtemp(prefix="vdibench-test-"))
@@ -28,12 +28,12 @@ def state_root() -> Iterator[Path]:
         del os.environ["XDG_RUNTIME_DIR"]
     else:
         os.environ["XDG_RUNTIME_DIR"] = before
-    remains = list((root / "vdibench").rglob("*"))
+    remains = list((root / "vdibench" / "labs").rglob("*"))
     shutil.rmtree(root)
     assert not remains, f"the labs of the tests left {remains}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(state_root: Path) -> Iterator[ClusterAccess]:
     """A cluster, and nothing of it afterwards."""
     before = host_state(node_packages())
@@ -44,7 +44,7 @@ def cluster(state_root: Path) -> Iterator[ClusterAccess]:
     assert {name: after[name] for name in before if after[name] != before[name]} == {}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl(cluster: ClusterAccess) -> Callable[..., str]:
     """Runs kubectl on the host; gives what it prints."""
 
