@@ -128,7 +128,7 @@ def test_an_owner_that_loses_a_part_ends_with_its_code_and_says_which(
     victim: str, error: type[LoadError], owner: Any, run_folder: RunFolder
 ) -> None:
     process, others, pids = owner
-    time.sleep(1.0)  # let it record something
+    time.sleep(3.0)  # let it record something, and write it: a killed engine's last two seconds are lost
     killed = time.time()
     os.kill(pids[victim][0], signal.SIGKILL)
     said = json.loads(process.stdout.readline())
