@@ -58,7 +58,7 @@ def entry(folder: Path, name: str, make: Callable[[Path], None]) -> Path:
             try:
                 make(fresh)
                 fresh.rename(path)
-            except BaseException:
+            except BaseException:  # an interrupt too: what is half made must never have the entry's name
                 shutil.rmtree(fresh, ignore_errors=True)
                 raise
     except OSError as error:

@@ -86,13 +86,9 @@ class Preflight:
         address = parse_target(parameters.target)
         if address.kind != "manifests":
             return Findings([])
-        try:
-            with closing(connect(context=parameters.context, lab=address.name)) as cluster:
-                context = ClusterContext(framerate=parameters.framerate)
-                findings = run_cluster_checks(cluster, context, progress=measurement.progress.say)
-        except BaseException as error:
-            measurement.close(error)
-            raise
+        with measurement.step(), closing(connect(context=parameters.context, lab=address.name)) as cluster:
+            context = ClusterContext(framerate=parameters.framerate)
+            findings = run_cluster_checks(cluster, context, progress=measurement.progress.say)
         found = []
         for finding in findings:
             check = finding.check

@@ -243,12 +243,8 @@ class StreamValidation:
         if address.kind != "manifests" or not parameters.policies:
             reason = "no cluster" if address.kind != "manifests" else "not wanted"
             return Findings([measurement.check(Check("policies", Outcome.NOT_APPLICABLE, reason))])
-        try:
-            with closing(connect(context=parameters.context, lab=address.name)) as cluster:
-                found = policy_checks(cluster, say=measurement.progress.say)
-        except BaseException as error:
-            measurement.close(error)
-            raise
+        with measurement.step(), closing(connect(context=parameters.context, lab=address.name)) as cluster:
+            found = policy_checks(cluster, say=measurement.progress.say)
         return Findings([measurement.check(check) for check in found])
 
     def figures(self) -> Figures:
