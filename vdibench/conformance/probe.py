@@ -70,7 +70,7 @@ class Link:
             socket.inet_pton(family, host)
             self.socket.settimeout(self.left())
             self.socket.connect((host, edge["port"]))
-        except BaseException:
+        except BaseException:  # an interrupt too: nothing that was begun stays
             self.socket.close()
             raise
         self.connected = not datagrams

@@ -62,7 +62,7 @@ class Stage:
             path = f"{_NAMESPACES}/{self.own}"
             self._api.apply(path, marked(namespace(self.own), self.run, self._owner), manager=FIELD_MANAGER)
             self._await_account()
-        except BaseException:
+        except BaseException:  # an interrupt too: nothing that was begun stays
             self._remove()
             raise
         return self

@@ -75,7 +75,7 @@ class ProbePods:
                 except self._refused as error:
                     self.failures[place.node] = _refusal(error)
             self._await()
-        except BaseException:
+        except BaseException:  # an interrupt too: nothing that was begun stays
             self._remove()
             raise
         return self
