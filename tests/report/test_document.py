@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import shutil
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -280,11 +279,9 @@ def test_not_a_run_folder_is_one_clear_error(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
-def test_large_run_is_quick_and_small(results: Path, build: Callable[..., Path]) -> None:
+def test_large_run_is_small(results: Path, build: Callable[..., Path]) -> None:
     path = build(results, levels=(1, 4, 8), seconds=55.0)
     assert len(Recording.open(path).table("frames")) >= 100_000
-    begin = time.process_time()
+    # What it costs to write is a benchmark's matter: benchmarks/report.py.
     written = write_report(path)
-    took = time.process_time() - begin
-    assert took < 5.0
     assert written.stat().st_size < 3_000_000

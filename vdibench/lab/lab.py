@@ -35,6 +35,7 @@ from vdibench.lab.supervisor import SPEC_FILE
 from vdibench.lab.traces import (
     MARK_VARIABLE,
     ROLE_VARIABLE,
+    has_descriptors,
     kill_marked,
     marked_processes,
     read_mark,
@@ -320,8 +321,11 @@ def _end(directory: Path, mark: str) -> None:
     """Take a lab down and wait until nothing of it is left."""
     deadline = time.monotonic() + _PARTING_SECONDS
     asked = False
+    # A process that exits loses its environment, hence its mark, before its sockets: those seen are waited for.
+    seen: set[int] = set()
     while True:
         living = marked_processes(mark) if mark else []
+        seen.update(living)
         supervisors = [pid for pid in living if role_of(pid) == "supervisor"]
         if not asked:
             for pid in supervisors:
@@ -329,7 +333,8 @@ def _end(directory: Path, mark: str) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
         ours = read_mark(directory) in (mark, "")
-        if not living and not (directory.exists() and ours and _held_or_swept(directory, mark)):
+        gone = not living and not (directory.exists() and ours and _held_or_swept(directory, mark))
+        if gone and not any(map(has_descriptors, seen)):
             break
         if time.monotonic() > deadline:
             kill_marked(mark)

@@ -24,6 +24,7 @@ __all__ = [
     "MARK_VARIABLE",
     "ROLE_VARIABLE",
     "first_child",
+    "has_descriptors",
     "kill_marked",
     "marked_processes",
     "note_x_server",
@@ -58,6 +59,16 @@ def marked_processes(mark: str) -> list[int]:
     """Ids of the living processes that carry a mark; zombies have none."""
     needle = f"{MARK_VARIABLE}={mark}".encode()
     return [pid for pid in _processes() if needle in _environment(pid)]
+
+
+def has_descriptors(pid: int) -> bool:
+    """Whether a process still has files and sockets open; one that has gone or is a zombie has none."""
+    try:
+        # The kernel closes all of them before the process becomes a zombie.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def role_of(pid: int) -> str:
