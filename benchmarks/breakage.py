@@ -36,7 +36,7 @@ class Restartable:
         """End it and wait until it has ended: by SIGTERM or by SIGKILL."""
         family = [self._victim, *self._victim.children(recursive=True)]
         for process in family[:1] if orderly else family:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
                 process.terminate() if orderly else process.kill()
         psutil.wait_procs(family, timeout=_END_SECONDS, callback=None)
 

@@ -218,7 +218,7 @@ class Browser:
         file = Path(self._folder.name) / "DevToolsActivePort"
         async with asyncio.timeout(30):
             while True:
-                with contextlib.suppress(OSError, ValueError, IndexError):
+                with contextlib.suppress(OSError, ValueError, IndexError):  # not written yet, or only half
                     return int(file.read_text().splitlines()[0])
                 await asyncio.sleep(0.05)  # a poll, with a deadline above
 

@@ -106,7 +106,7 @@ async def watch(desktop: Desktop, pids: list[int], arguments: argparse.Namespace
         for _ in range(arguments.inputs):
             for kind in (InputKind.KEY, InputKind.CLICK):
                 await session.press(kind)
-                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
+                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # on every phase of the frames
         into.photon += samples.photons()
         into.sent += len(samples.inputs)
 

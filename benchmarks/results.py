@@ -35,10 +35,10 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     """Processor seconds of some processes and everything below them until now."""
     total = 0.0
     for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended: what it used is lost
             process = psutil.Process(pid)
             for one in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.NoSuchProcess):  # ended: what it used is lost
                     times = one.cpu_times()
                     total += times.user + times.system
     return total

@@ -39,7 +39,7 @@ from vdibench.records import Display
 from vdibench.targets import Wanted, open_target, parse_target
 with open_target(parse_target(sys.argv[1]), Wanted(display=Display(640, 360, 15)), lambda line: None):
     print("open", flush=True)
-    time.sleep(600)
+    time.sleep(600)  # until it is ended
 """
 
 

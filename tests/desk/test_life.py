@@ -134,7 +134,7 @@ def test_over_tcp_with_cookie(running_desk, shared_screen) -> None:
             with contextlib.suppress(OSError):
                 while data := source.recv(65536):
                     target.sendall(data)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the other way reset it already
                 target.shutdown(socket.SHUT_WR)
 
         thread = threading.Thread(target=relay)

@@ -122,5 +122,5 @@ def await_steady(results: Path, process: subprocess.Popen[str], rows: int = 20) 
             frames = Recording.open(folder).table("frames")
             if (frames.phase == "steady").sum() > rows:
                 return folder
-        time.sleep(0.2)
+        time.sleep(0.2)  # samples are in files: nothing tells of them
     pytest.fail("no steady samples within 90 s")

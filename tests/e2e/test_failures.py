@@ -34,7 +34,7 @@ def kill_when_steady(measurement: Measurement, desktop: int, part: str, level: i
                 time.sleep(1.0)  # into the window, so that there are good samples from before
                 psutil.Process(victim.pid).kill()
                 return
-            time.sleep(0.05)
+            time.sleep(0.05)  # the next look
 
     thread = threading.Thread(target=watch)
     thread.start()

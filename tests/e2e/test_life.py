@@ -24,7 +24,7 @@ def await_gone(mark: str, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while living(mark):
         assert time.monotonic() < deadline, living(mark)
-        time.sleep(0.2)
+        time.sleep(0.2)  # the next look
 
 
 def lab_processes() -> set[int]:
@@ -44,7 +44,7 @@ def await_labs(before: set[int], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while left := lab_processes() - before:
         assert time.monotonic() < deadline, left
-        time.sleep(0.2)
+        time.sleep(0.2)  # the next look
 
 
 def listening(root: int) -> set[int]:

@@ -84,7 +84,7 @@ def await_true(condition: Callable[[], object], seconds: float, message: Callabl
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, message()
-        time.sleep(0.01)
+        time.sleep(0.01)  # the next look
 
 
 def _leases() -> dict[int, str]:

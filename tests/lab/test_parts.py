@@ -20,10 +20,10 @@ async def test_cancellation_is_never_lost(tmp_path: Path, turns: int) -> None:
     """Wherever the wait is when the cancellation comes, up to the very end."""
     awaited = asyncio.Event()
     waiting = asyncio.ensure_future(part(tmp_path).ready("a sign", awaited.wait()))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn of the loop: the wait begins
     awaited.set()
     for _ in range(turns):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop
     if waiting.cancel():
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -34,7 +34,7 @@ async def test_cancellation_is_never_lost(tmp_path: Path, turns: int) -> None:
 async def test_end_while_it_is_awaited(tmp_path: Path) -> None:
     thing = part(tmp_path)
     waiting = asyncio.ensure_future(thing.ready("a sign", asyncio.Event().wait()))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn of the loop: the wait begins
     thing.ended(-11)
     expected = r"^desktop-0: thing was killed by signal 11, last line of thing.log: last words: look at it$"
     with pytest.raises(PartFailed, match=expected):

@@ -173,5 +173,5 @@ def test_two_loads_beside_each_other(drive: Drive, desktops: Desktops) -> None:
 def test_options_that_cannot_be_are_refused() -> None:
     for wrong in ({"workers": 0}, {"spawn_rate": 0.0}, {"spawn_rate": float("nan")}, {"locustfile": "/nowhere.py"}):
         with pytest.raises(UsageError):
-            LoadOptions(**wrong)  # type: ignore[arg-type]
+            LoadOptions(**wrong)  # type: ignore[arg-type]  # what is tried
     assert dataclasses.replace(LoadOptions(), mode=Mode.METER).mode is Mode.METER

@@ -44,7 +44,7 @@ def hogs(count: int) -> Iterator[None]:
         yield
     finally:
         for hog in started:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # ended by itself
                 hog.kill()
             hog.wait()
             if hog.stdout is not None:

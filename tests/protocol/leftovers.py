@@ -44,7 +44,7 @@ async def own_process() -> AsyncIterator[Process]:
     try:
         yield Process(child, (await child.stdout.readline()).decode().strip())
     finally:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):  # it ended while it was stopped
             child.send_signal(signal.SIGCONT)
         child.stdin.close()
         await child.wait()

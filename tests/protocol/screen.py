@@ -131,7 +131,7 @@ class ScreenTrack(MediaStreamTrack):
         self._due = max(now, self._due + 1 / behaviour.fps)
         if behaviour.pause_every and self.sent and self.sent % behaviour.pause_every == 0:
             self._due = now + behaviour.pause_seconds
-        await asyncio.sleep(self._due - now)
+        await asyncio.sleep(self._due - now)  # until the frame is due
         self.sent += 1
         return self._screen.next_packet()
 

@@ -321,7 +321,7 @@ class StandIn:
             await reply.prepare(request)
             for part in (text[:10], text[10:]):
                 await reply.write(part.encode())
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # so that the parts arrive apart
             return reply
         headers = {"Date": formatdate(time.time() + behaviour.clock_shift, usegmt=True)}
         if behaviour.front:

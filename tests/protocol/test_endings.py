@@ -208,7 +208,7 @@ async def test_cancelled(stage: str, times: int, process: Process, desktop: Any,
     await asyncio.sleep(0.02)  # a little into the stage; any instant of it must do
     for _ in range(times):
         task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop for the cancellation
     with pytest.raises(asyncio.CancelledError):
         await task
     assert "left" in samples.milestones

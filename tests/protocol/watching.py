@@ -44,4 +44,4 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for a condition that another thread or process makes true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # what changes is in another thread or process
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the next look

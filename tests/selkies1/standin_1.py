@@ -111,7 +111,7 @@ class LegacyStandIn:
     @property
     def persisted(self) -> dict[str, Any]:
         """What clients left behind for the next start."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # no client left anything
             document: dict[str, Any] = json.loads(self._configuration.read_text())
             return document
         return {}
@@ -173,7 +173,7 @@ class LegacyStandIn:
             await self._stop.wait()
         finally:
             for socket in tuple(self._peers.values()):
-                with suppress(ConnectionError):
+                with suppress(ConnectionError):  # the client went first
                     await socket.close(code=1001)
             await runner.cleanup()
             assert self._media.stdin is not None
@@ -349,7 +349,7 @@ class LegacyStandIn:
 
     async def _send(self, leg: int, body: dict[str, Any]) -> None:
         if (socket := self._peers.get(leg)) is not None:
-            with suppress(ConnectionError):
+            with suppress(ConnectionError):  # the client went first
                 await socket.send_str(json.dumps(body))
 
     def _as_offered(self, sdp: str) -> str:

@@ -51,7 +51,7 @@ class Relay:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
+    with suppress(ConnectionError):  # one of both has gone
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()

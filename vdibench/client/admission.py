@@ -129,7 +129,7 @@ def _make(folder: Path, closed: int) -> None:
     :param closed: what others must not do there, as bits of its mode.
     :raises UsageError: it is somebody else's, or open to others.
     """
-    with suppress(FileExistsError):
+    with suppress(FileExistsError):  # whose it is, and who else may enter, is asked next
         folder.mkdir(mode=0o700, parents=True)
     if why := _suspicion(folder, closed):
         raise _foreign(folder, why)

@@ -73,6 +73,7 @@ async def blame(
     if remedy:
         return StreamLost(what, remedy)
     if connection is not None:
+        # Sound that still comes shows within this time.
         await asyncio.sleep(max(0.0, since + LISTEN_SECONDS - asyncio.get_running_loop().time()))
         if connection.read().audio_packets_received > heard:
             return StreamLost(

@@ -165,7 +165,7 @@ class DesktopHttp:
         root = f"{parts.scheme}://{parts.netloc}"
         if root == self._endpoint.url:
             return ""
-        with suppress(VdibenchError):
+        with suppress(VdibenchError):  # a guess; what answers at the path given is told already
             if classify(await self._ask(root)).dialect is not None:
                 return root
         return ""
@@ -180,7 +180,7 @@ class DesktopHttp:
         while (probe := await self.get(path)).status == 503:
             if time.monotonic() > deadline:
                 break
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)  # 503: the desktop still starts
         if probe.status == 401:
             raise unauthorised(self._endpoint, token=probe.wants_token or self._secure)
         if probe.status == 403:
@@ -229,7 +229,7 @@ class DesktopHttp:
                     ) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise unreachable(self._endpoint, error) from error
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)  # 503: the desktop still starts
 
 
 @asynccontextmanager

@@ -93,7 +93,7 @@ class InputProbe:
             self._outstanding = (kind, sent, answer)
             try:
                 self._down(kind)
-                await asyncio.sleep(HOLD_SECONDS)
+                await asyncio.sleep(HOLD_SECONDS)  # as long as the key is down
                 self._up(kind)
                 seen = await asyncio.wait_for(answer, TIMEOUT_SECONDS - HOLD_SECONDS)
             except TimeoutError:
@@ -102,7 +102,7 @@ class InputProbe:
             finally:
                 self._outstanding = None
                 if kind in self._held:
-                    with suppress(ConnectionError):
+                    with suppress(ConnectionError):  # the stream ended, which says so itself
                         self._up(kind)
             return InputRecord(str(kind), sent, seen.decoded_unix_seconds, seen.drawn_unix_seconds)
 

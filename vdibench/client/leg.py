@@ -71,7 +71,7 @@ class MediaLeg:
             if not leg_is_taken(code, said) or loop.time() > deadline:
                 raise leg_close_reason(code, said)
             self._taken()
-            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)  # until the server's pings miss who left
 
     async def _converse(self, http: DesktopHttp, signalling: LegSignalling) -> tuple[int | None, str]:
         """One attempt; returns the code and the text with which the server closed."""

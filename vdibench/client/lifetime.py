@@ -99,6 +99,6 @@ class Lifetime:
 
 async def bounded(close: Callable[[], Awaitable[object]], seconds: float = CLOSE_SECONDS) -> None:
     """Close what may no longer answer: errors of the network and the passing of ``seconds`` end the attempt."""
-    with suppress(aiohttp.ClientError, OSError, TimeoutError):
+    with suppress(aiohttp.ClientError, OSError, TimeoutError):  # nobody is left who could use it
         async with asyncio.timeout(seconds):
             await close()

@@ -153,13 +153,13 @@ class PictureStream:
             self._loop.call_soon_threadsafe(self._ask_for_key_frame)
 
     def _failed(self, error: Exception) -> None:
-        with suppress(RuntimeError):
+        with suppress(RuntimeError):  # as above
             self._loop.call_soon_threadsafe(self._on_failure, error)
 
     def _decoded(self, frame: DecodedFrame) -> None:
         marker = self._record(frame)
         if not math.isnan(frame.decoded_unix_seconds):
-            with suppress(RuntimeError):
+            with suppress(RuntimeError):  # as above
                 self._loop.call_soon_threadsafe(self._shown, frame, marker)
 
     def _record(self, frame: DecodedFrame) -> Marker | None:

@@ -63,12 +63,12 @@ class Pulse:
         while True:
             left = min(self._picture.last_arrival + self._stall_seconds - loop.time(), self._stall_seconds)
             if left > 0:
-                await asyncio.sleep(left)
+                await asyncio.sleep(left)  # no stall can be seen before
                 continue
             before = self._read().packets_received
             error = await reason(self._stall_seconds)
             if self._read().packets_received > before:
-                await asyncio.sleep(_FRAME_SECONDS)
+                await asyncio.sleep(_FRAME_SECONDS)  # the frame of these packets
             if loop.time() - self._picture.last_arrival >= self._stall_seconds:
                 raise error
 

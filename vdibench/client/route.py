@@ -64,7 +64,7 @@ class _Connector(aiohttp.TCPConnector):
         await super().close(**named)
         deadline = time.monotonic() + _GOODBYE_SECONDS
         while any(made.fileno() >= 0 for made in self._made) and time.monotonic() < deadline:  # noqa: ASYNC110  # see above
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)  # nothing tells, see above
 
 
 class _DirectedConnector(_Connector):

@@ -101,6 +101,6 @@ class RtcEvents:
         if message.type == "ping" and isinstance(message.data, dict):
             start = message.data.get("start_time")
             if isinstance(start, int | float):
-                with suppress(ConnectionError, OverflowError):
+                with suppress(ConnectionError, OverflowError):  # the channel closes, or no float holds the time
                     self._send(pong(float(start)))
         self._heard(message)

@@ -88,7 +88,7 @@ class DesktopSession:
     async def __aenter__(self) -> DesktopSession:
         try:
             await self.connect()
-        except BaseException:
+        except BaseException:  # a cancellation too leaves nothing open
             await self.leave()
             raise
         return self
@@ -180,7 +180,7 @@ class DesktopSession:
 
     async def _ask_for_key_frame(self) -> None:
         if self._connection is not None:
-            with suppress(ConnectionError):
+            with suppress(ConnectionError):  # a stream that ended needs no key frame
                 await self._connection.request_key_frame()
 
     def _marked(self, marker: Marker, decoded_unix_seconds: float) -> None:
@@ -221,7 +221,7 @@ class DesktopSession:
 
         :raises StreamLost: the stream ended or stalled before.
         """
-        with suppress(TimeoutError):
+        with suppress(TimeoutError):  # the time is over, as was asked for
             async with asyncio.timeout(seconds):
                 await self._life.until(asyncio.Event().wait())
 
@@ -287,7 +287,7 @@ class DesktopSession:
 
     async def _other_size(self, before: tuple[int, int] | None) -> None:
         while self.picture.size in (before, None):  # noqa: ASYNC110  # it changes once in a session's life, if ever
-            await asyncio.sleep(_SIZE_STEP_SECONDS)
+            await asyncio.sleep(_SIZE_STEP_SECONDS)  # see above
 
     def _require_control(self, what: str) -> None:
         if self.options.role is not Role.CONTROLLER:
@@ -384,7 +384,7 @@ class DesktopSession:
                 steps.push_async_callback(self._connection.close)
             steps.push_async_callback(self._life.close)
             if self._input is not None and self._hands is not None:
-                with suppress(ConnectionError):
+                with suppress(ConnectionError):  # it has gone: nothing is held there any more
                     self._hands.release()
                     self._input.release()
 

@@ -40,7 +40,7 @@ class Spacing:
             self._next[url] = due + SPACING_SECONDS
             for other in [other for other, until in self._next.items() if until < now]:
                 del self._next[other]
-        await asyncio.sleep(due - now)
+        await asyncio.sleep(due - now)  # until it is our turn
         return due - now
 
     def taken(self, url: str) -> None:

@@ -27,7 +27,7 @@ async def follow_web_clock(
     """
     clock = WebClock(estimator)
     while True:
-        await asyncio.sleep(clock.next_request(time.time()) - time.time())
+        await asyncio.sleep(clock.next_request(time.time()) - time.time())  # when the server's second is about to turn
         try:
             reading = await http.date()
         except TargetUnavailable:

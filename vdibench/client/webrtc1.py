@@ -253,7 +253,7 @@ class LegacyWebRtcConnection:
             self._servers.cancel()
         await self._let_go()
         await self._audio.close_signalling()
-        await asyncio.sleep(_BETWEEN_LEGS_SECONDS)
+        await asyncio.sleep(_BETWEEN_LEGS_SECONDS)  # the server takes down one leg at a time
         await self._video.close_signalling()
         await self._audio.close_media()
         await self._video.close_media()
@@ -266,8 +266,8 @@ class LegacyWebRtcConnection:
             farewell.append(resize_switch(*self._switched, on=False))
         if not farewell:
             return
-        with suppress(ConnectionError):
+        with suppress(ConnectionError):  # it has gone: nothing is held there any more
             for _ in range(_RELEASES):
                 for verb in farewell:
                     self.send(verb)
-                await asyncio.sleep(_RELEASE_STEP_SECONDS)
+                await asyncio.sleep(_RELEASE_STEP_SECONDS)  # apart, so that one loss does not take all

@@ -135,7 +135,7 @@ class WebSocketConnection:
                 raise error
             # Clients of other processes of this machine, or behind the same proxy, were faster.
             self._observer.fact("websocket.turned_away", f"{attempt} times: {error.cause}")
-            await asyncio.sleep(TRY_AGAIN_SECONDS)
+            await asyncio.sleep(TRY_AGAIN_SECONDS)  # the server's own pace of admission
         self._observer.spawn(self._follow())
         self._observer.spawn(self._tick())
         if self._options.mode is Mode.SAMPLED:
@@ -300,7 +300,7 @@ class WebSocketConnection:
         loop = asyncio.get_running_loop()
         heartbeat = loop.time()
         while True:
-            await asyncio.sleep(ACK_SECONDS)
+            await asyncio.sleep(ACK_SECONDS)  # the period of acknowledgements
             now = loop.time()
             if self._controlling and (text := self._acks.due(time.time())) is not None:
                 self._queue(text)
@@ -315,7 +315,7 @@ class WebSocketConnection:
     async def _sample(self) -> None:
         """Ask for a key frame now and then, at intervals that meet no rhythm of the desktop's, until cancelled."""
         while True:
-            await asyncio.sleep(random.uniform(*SAMPLE_SECONDS))
+            await asyncio.sleep(random.uniform(*SAMPLE_SECONDS))  # random: in no rhythm
             self._ask_for_key_frame(ASK_SECONDS)
 
     def _ask_for_key_frame(self, apart_seconds: float) -> None:

@@ -1215,7 +1215,7 @@ def sound_cookie() -> bytes:
     home = Path(os.environ.get("HOME", "/"))
     named = os.environ.get("PULSE_COOKIE")
     for path in [Path(named)] if named else [home / ".config/pulse/cookie", home / ".pulse-cookie"]:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # none there, or not ours to read
             return path.read_bytes()[:256].ljust(256, b"\0")
     return bytes(256)
 
@@ -1280,7 +1280,7 @@ class Sound:
 
     def close(self) -> None:
         """Let the server forget the click."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a server that has gone forgets by itself
             self._send(PULSE_REMOVE, SAMPLE_NAME)
         self._socket.close()
 
@@ -1660,7 +1660,7 @@ def main(arguments: list[str] | None = None) -> int:
         desk = Desk(options)
         desk.run()
     except DeskError as error:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError):  # nobody reads: the status still tells
             print(f"desk: {error}", file=sys.stderr)
         return error.status
     finally:

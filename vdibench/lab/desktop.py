@@ -207,7 +207,7 @@ async def _accepts(path: Path) -> None:
         try:
             _, writer = await asyncio.open_unix_connection(str(path))
         except OSError:
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)  # no sign but the socket itself
             continue
         writer.close()
         return

@@ -109,7 +109,7 @@ class Lab:
             if not owned:
                 os.write(owner_pipe, b"k")
                 lab._let_go()
-        except BaseException:
+        except BaseException:  # Ctrl-C too leaves no lab behind
             # The pipe's end alone takes a supervisor down that we have not even heard of yet.
             for descriptor in (owner_pipe, claimed.lock):
                 if descriptor >= 0:
@@ -193,7 +193,7 @@ class Lab:
         """What must not reach files or output: the TURN secret, passwords, tokens, credentials minted until now."""
         known = list(self._document["secrets"])
         for desktop in self.desktops:
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, ValueError, KeyError):  # none was minted, or it is just being written
                 minted = json.loads((self.directory / desktop.id / RTC_FILE).read_text())["iceServers"]
                 known += [entry.get("credential", "") for entry in minted]
         return tuple(dict.fromkeys(secret for secret in known if secret))
@@ -278,7 +278,7 @@ def _start_supervisor(claimed: Claim) -> tuple[int, int]:
         # It may outlive this process and any handle on it: _collect takes its exit status by its id.
         _STARTED[claimed.mark] = process.pid
         process.returncode = 0
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves no pipe open
         os.close(owner_writer)
         os.close(progress_reader)
         raise
@@ -330,7 +330,7 @@ def _end(directory: Path, mark: str) -> None:
         if not asked:
             for pid in supervisors:
                 asked = True
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError):  # ended meanwhile
                     os.kill(pid, signal.SIGTERM)
         ours = read_mark(directory) in (mark, "")
         gone = not living and not (directory.exists() and ours and _held_or_swept(directory, mark))
@@ -361,7 +361,7 @@ def _collect(mark: str) -> None:
     """Take the exit status of an ended lab's supervisor that this process started, so that no zombie stays."""
     pid = _STARTED.pop(mark, None)
     if pid is not None:
-        with contextlib.suppress(ChildProcessError):
+        with contextlib.suppress(ChildProcessError):  # taken already by one who waits for any child
             os.waitpid(pid, 0)
 
 

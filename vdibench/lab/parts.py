@@ -220,7 +220,7 @@ class Children:
     def signal_all(self, number: int) -> None:
         """Send a signal to all parts."""
         for pid in self._parts:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # ended, and is about to be collected
                 os.kill(pid, number)
 
     @property

@@ -113,8 +113,8 @@ def claim(name: str, mark: str) -> Claim:
             if time.monotonic() > deadline:
                 raise LabError(f"{root / name} is in the way", "remove it")
             sweep_stale(root)
-            time.sleep(0.01)
-    except BaseException:
+            time.sleep(0.01)  # paces the next look at who is in the way
+    except BaseException:  # Ctrl-C too leaves nothing behind
         if lock >= 0:
             os.close(lock)
         remove_directory(fresh)

@@ -98,7 +98,7 @@ def _starts(count: int) -> Iterator[int]:
 
 
 def _ephemeral_range() -> tuple[int, int]:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # not to be read in some sandboxes: Linux's defaults
         low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
         return int(low), int(high)
     return 32768, 60999

@@ -134,7 +134,7 @@ class SelkiesServer:
             if status == 204:
                 break
             self._must_not_refuse(status)
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)  # Selkies tells nobody when it is ready
         if self.token:
             # In secure mode Selkies lets nobody in before it was given its first table of tokens.
             table = {self.token: {"role": "controller", "slot": None, "mk_control": True}}
@@ -164,7 +164,7 @@ class SelkiesServer:
             status, body = await self._request("GET", "/api/turn")
             if status != 200:
                 self._must_not_refuse(status)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)  # Selkies tells nobody when it is ready
         try:
             urls = [str(url) for server in json.loads(body)["iceServers"] for url in server["urls"]]
         except (ValueError, KeyError, TypeError) as error:

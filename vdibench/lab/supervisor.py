@@ -221,7 +221,7 @@ class Supervisor:
     async def _renew(self) -> None:
         """Hand out fresh TURN credentials long before the old ones end."""
         while True:
-            await asyncio.sleep(self._spec.turn_lifetime_seconds / 2)
+            await asyncio.sleep(self._spec.turn_lifetime_seconds / 2)  # at half of their life
             for desktop in self._desktops:
                 desktop.give_rtc(self._minted(desktop.id))
 
@@ -232,7 +232,7 @@ class Supervisor:
             if os.getppid() != owner:
                 self._stop.set()
                 return
-            await asyncio.sleep(_OWNER_POLL_SECONDS)
+            await asyncio.sleep(_OWNER_POLL_SECONDS)  # a pipe that is kept open tells nothing
 
     def _on_owner(self) -> None:
         kept = bool(os.read(self._options.owner_pipe, 1))
@@ -278,11 +278,11 @@ class Supervisor:
 
     async def _take_down(self) -> None:
         self._state = "stopping"
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a full disk keeps no lab up
             self._write_state()
         for number, seconds in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
             self._children.signal_all(number)
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):  # the next, stronger signal is for those
                 async with asyncio.timeout(seconds):
                     while self._children.living:
                         self._changed.clear()
@@ -331,7 +331,7 @@ class Supervisor:
         self._report({"progress": text})
 
     def _report(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # nobody listens any more
             os.write(self._options.progress, (json.dumps(message) + "\n").encode())
 
 

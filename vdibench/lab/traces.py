@@ -101,7 +101,7 @@ def kill_marked(mark: str, *, spare: frozenset[int] = frozenset()) -> frozenset[
         if not found:
             break
         for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # ended, or became another user's
                 os.kill(pid, signal.SIGKILL)
             killed.add(pid)
         # The kernel takes a moment to take a killed process down; this only paces the next look.
@@ -132,7 +132,7 @@ def remove_x_files(pids: frozenset[int], since_unix_seconds: float) -> None:
         if _is_dead(path, since_unix_seconds):
             path.unlink(missing_ok=True)
     for lock in Path("/tmp").glob(".X*-lock"):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # another sweep was faster, or it is no lock
             owner = int(lock.read_text())
             if owner in pids and not Path(f"/proc/{owner}").exists():
                 lock.unlink()
@@ -154,7 +154,7 @@ def sweep(directory: Path, mark: str, *, spare: frozenset[int] = frozenset()) ->
 
 def remove_directory(directory: Path) -> None:
     """Remove a lab's directory, then those parents that are ours and empty."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # another sweep takes entries away
         # The lock goes last: until then the directory reads as held.
         for entry in directory.iterdir():
             if entry.is_dir() and not entry.is_symlink():
@@ -183,7 +183,7 @@ def _processes() -> list[int]:
     with os.scandir("/proc") as entries:
         for entry in entries:
             if entry.name.isdigit():
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):  # ended meanwhile
                     if entry.stat().st_uid == own:
                         found.append(int(entry.name))
     return found

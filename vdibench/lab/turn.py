@@ -107,7 +107,7 @@ async def await_binding(port: int) -> None:
                 async with asyncio.timeout(_RETRY_SECONDS):
                     answer = await loop.sock_recv(probe, 2048)
             except ConnectionRefusedError:
-                await asyncio.sleep(_RETRY_SECONDS / 5)
+                await asyncio.sleep(_RETRY_SECONDS / 5)  # nothing listens there yet
                 continue
             except TimeoutError:
                 continue

@@ -168,5 +168,5 @@ def _send(sink: socket.socket, data: bytes) -> None:
 
 
 def _send_to(sink: socket.socket, client: Any, data: bytes) -> None:
-    with suppress(OSError):
+    with suppress(OSError):  # lost, as above
         sink.sendto(data, client)

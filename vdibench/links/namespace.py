@@ -142,7 +142,7 @@ def _remove(name: str) -> None:
         with suppress(VdibenchError):  # it went meanwhile
             run("ip", "link", "delete", _device(name))
     if (_FOLDER / name).exists():
-        with suppress(VdibenchError):
+        with suppress(VdibenchError):  # it went meanwhile
             run("ip", "netns", "delete", name)
 
 

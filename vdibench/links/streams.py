@@ -175,7 +175,7 @@ class _Pair:
         if self.ended:
             return
         for end in (self._client, self._server):
-            with suppress(OSError):
+            with suppress(OSError):  # closed already: nothing to reset
                 end.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._close()
 

@@ -345,7 +345,7 @@ class LoadDriver:
             # The master tells its workers. One that is gone cannot.
             heads = processes[1:] if self._state.over else processes[:1]
             for process in heads:
-                with suppress(LoadError):
+                with suppress(LoadError):  # a process that has gone quits by itself
                     process.say({"do": "quit"})
             end_all(processes, _REMOTE_QUIT_SECONDS if self._options.remote_workers else _QUIT_SECONDS)
         except BaseException:  # a second Ctrl-C: no process stays
@@ -371,16 +371,16 @@ class LoadDriver:
             time.sleep(_LOOK_SECONDS / 2)  # they are children of others: nothing tells of their end
         left = [pid for pid, known in ours.items() if is_alive(pid, known)]
         for pid in left:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # ended meanwhile
                 os.kill(pid, 9)
         return bool(left)
 
     def _keep_logs(self, processes: Sequence[LocustProcess]) -> None:
         """Into the run folder, without secrets."""
-        with suppress(StoreError):
+        with suppress(StoreError):  # a full disk: the end of a run goes on
             folder = RunFolder.open(self._folder, secrets=self._secrets)
             for process in processes:
-                with suppress(OSError):
+                with suppress(OSError):  # a process that never wrote one
                     name = process.name.replace(" ", "-")
                     text = process.log.read_text(errors="replace")
                     folder.write_text(f"logs/{self._suite}-locust-{name}.log", text)

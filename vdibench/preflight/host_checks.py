@@ -101,7 +101,7 @@ def _run_one(check: HostCheck, context: HostContext) -> Check:
     thread.start()
     try:
         thread.join(context.check_seconds)
-    except BaseException:
+    except BaseException:  # Ctrl-C: what the check started ends first
         thread.join(_CLEANUP_SECONDS)
         raise
     if not results:

@@ -161,7 +161,7 @@ def check_contention(context: HostContext) -> Check:
         pids = ", ".join(str(claim.pid) for claim in found)
         return failed("contention", f"{runs} measures now", f"process {pids}", "wait until the other run has ended")
     load = ""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # some systems have none
         load = f", load average {os.getloadavg()[0]:.2f}"
     return passed("contention", f"no other run measures{load}", "abstract sockets in /proc/net/unix")
 

@@ -130,7 +130,7 @@ class ProbePods:
 
     def _remove_one(self, name: str) -> None:
         """A pod, its claim, and the volume behind it, which the class would keep."""
-        with contextlib.suppress(self._refused):
+        with contextlib.suppress(self._refused):  # it has no claim, or we no right to volumes
             claim = self._core.read_namespaced_persistent_volume_claim(
                 name, self.namespace, _request_timeout=_TIMEOUT_SECONDS
             )
@@ -138,11 +138,11 @@ class ProbePods:
                 self._core.patch_persistent_volume(
                     claim.spec.volume_name, _DELETE_VOLUME, _request_timeout=_TIMEOUT_SECONDS
                 )
-        with contextlib.suppress(self._refused):
+        with contextlib.suppress(self._refused):  # gone already
             self._core.delete_namespaced_pod(
                 name, self.namespace, grace_period_seconds=0, _request_timeout=_TIMEOUT_SECONDS
             )
-        with contextlib.suppress(self._refused):
+        with contextlib.suppress(self._refused):  # no claim of it
             self._core.delete_namespaced_persistent_volume_claim(
                 name, self.namespace, _request_timeout=_TIMEOUT_SECONDS
             )

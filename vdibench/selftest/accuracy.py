@@ -111,7 +111,7 @@ class _Course:
         while (passed := loop.time() - began) < seconds or (made < events and passed < _LONGEST_WINDOW * seconds):
             for kind in InputKind:
                 await self._session.press(kind)
-                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
+                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # on every phase of the frames
                 made += 1
 
     async def freezes(self, say: Callable[[str], None]) -> tuple[int, float]:

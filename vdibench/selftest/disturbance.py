@@ -49,7 +49,7 @@ class DisturbanceWatch:
         loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
-            await asyncio.sleep(_LAG_STEP_SECONDS)
+            await asyncio.sleep(_LAG_STEP_SECONDS)  # how late it returns is what is measured
             self._lags.append(max(0.0, loop.time() - before - _LAG_STEP_SECONDS))
 
     def begin(self) -> None:

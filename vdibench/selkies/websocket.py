@@ -256,7 +256,7 @@ def _read(text: str) -> ControlMessage:
     end = min((text.find(sign) for sign in ", " if sign in text), default=len(text))
     verb, argument = text[:end].lower(), text[end + 1 :]
     if argument.startswith("{"):
-        with suppress(ProtocolViolation):
+        with suppress(ProtocolViolation):  # no JSON after all: text
             document = decode_control(argument)
             return ControlMessage(verb, document.data if document is not None else argument)
     return ControlMessage(verb, argument)

@@ -48,7 +48,7 @@ def _merge(parts: list[Part]) -> None:
     replaced: set[int] = set()
     readable: dict[int, Part] = {}
     for part in parts:
-        with suppress(pa.ArrowException, OSError, KeyError, ValueError):
+        with suppress(pa.ArrowException, OSError, KeyError, ValueError):  # for the reader to report
             rows[part.number], older = decode(part)
             readable[part.number] = part
             replaced.update(older)

@@ -45,7 +45,7 @@ def stage(path: Path, data: bytes) -> Path:
                 stream.flush()
                 os.fsync(descriptor)
         except OSError:
-            with suppress(OSError):
+            with suppress(OSError):  # the error above says what is wrong
                 temporary.unlink()
             raise
     except OSError as error:
@@ -59,7 +59,7 @@ def publish(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)  # noqa: PTH105 - Path.replace is the same call with less to say
         _sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):
+        with suppress(OSError):  # the error above says what is wrong
             temporary.unlink()
         raise write_failure(path, error) from error
 

@@ -35,7 +35,7 @@ class BackgroundLoop:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C of the caller
             if not future.done():
                 self._cancel_and_wait(future)
             raise

@@ -123,7 +123,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     for kernel in kernels:
         _signal(kernel, signal.SIGINT)
     if kernels:
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired):  # ended by force below
             child.wait(_GRACE_SECONDS)
     if child.poll() is None:
         child.terminate()
@@ -145,7 +145,7 @@ def _arguments(process: psutil.Process) -> list[str]:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
         process.send_signal(number)
 
 

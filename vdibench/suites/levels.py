@@ -154,4 +154,4 @@ async def press_many(session: DesktopSession, count: int) -> None:
     for _ in range(count):
         for kind in (InputKind.KEY, InputKind.CLICK):
             await session.press(kind)
-            await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))
+            await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # on every phase of the frames

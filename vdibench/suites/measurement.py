@@ -153,7 +153,7 @@ class Measurement:
             if self.target is not None:
                 self.target.tell(self.recorder)
                 self._note_dialect(self.target.desktops[0])
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too closes what was opened
             self.close(error)
             raise
 
@@ -191,7 +191,7 @@ class Measurement:
         """Any error or interrupt inside closes the measurement, samples kept."""
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too keeps the samples
             self.close(error)
             raise
 

@@ -74,7 +74,7 @@ class Preflight:
                 context,
                 progress=lambda done, total, check: measurement.progress.say(f"check {done + 1}/{total}: {check.name}"),
             )
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C too keeps what was found
             measurement.close(error)
             raise
         return Findings([measurement.check(check) for check in found])

@@ -250,7 +250,7 @@ async def left(
             # A desktop that is not ours has other users; they are none of our business.
             if not desktop.owned or not sessions:
                 break
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # Selkies forgets within a second or two
     if sessions is None and legacy:
         finding = f"left within {formats.seconds(took)}; Selkies 1.6 lists no sessions"
         return [Check("clean_leave", Outcome.NOT_APPLICABLE, finding)]

@@ -284,7 +284,7 @@ class StreamValidation:
         async def guarded() -> list[Check]:
             try:
                 return await work()
-            except BaseException as error:
+            except BaseException as error:  # Ctrl-C too closes the session
                 if isinstance(error, VdibenchError):
                     # What ends the walk is a finding too; it stays with the samples.
                     finding = Check(name.replace(" ", "_"), Outcome.FAIL, error.cause, "the session", error.remedy)
@@ -297,7 +297,7 @@ class StreamValidation:
 
         try:
             found = measurement.run(guarded())
-        except BaseException:
+        except BaseException:  # whatever it was, the session is closed
             self._session = None
             raise
         return Findings([measurement.check(check) for check in found])

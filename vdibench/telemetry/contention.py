@@ -189,7 +189,7 @@ class MeasuringClaim:
                 if waker in ready:
                     # Who already stands at the door was there while we measured.
                     self._let_in(listener, _DRAIN_SECONDS)
-                    with contextlib.suppress(OSError):
+                    with contextlib.suppress(OSError):  # closed right after in any case
                         listener.shutdown(socket.SHUT_RDWR)
                     return
 

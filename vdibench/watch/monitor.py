@@ -140,7 +140,7 @@ class Monitor:
                 down = Down(time.time(), str(error), delay)
                 self._tell(lambda output, down=down: output.down(down))  # type: ignore[misc]  # mypy infers no lambda with a default
             self._arm()
-            await asyncio.sleep(delay)
+            await asyncio.sleep(delay)  # the delay that was just told
             self._reconnects += 1
 
     def _now(self) -> float:
@@ -307,4 +307,4 @@ async def _send_input(session: DesktopSession) -> None:
         began = loop.time()
         if session.picture.marker_seen:
             await session.press(kind)
-        await asyncio.sleep(max(0.0, _INPUT_SECONDS - (loop.time() - began)))
+        await asyncio.sleep(max(0.0, _INPUT_SECONDS - (loop.time() - began)))  # one a second

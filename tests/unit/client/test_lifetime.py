@@ -68,8 +68,8 @@ async def test_work_is_cancelled_with_who_waits_for_it() -> None:
             ended.set()
 
     waiting = asyncio.create_task(life.until(work()))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop: the wait begins
+    await asyncio.sleep(0)  # another: so does the work
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -80,13 +80,13 @@ async def test_work_is_cancelled_with_who_waits_for_it() -> None:
 async def test_closing_ends_the_tasks_and_gives_those_who_wait_a_reason() -> None:
     life = Lifetime()
     before = asyncio.all_tasks()
-    life.spawn(asyncio.sleep(100))
+    life.spawn(asyncio.sleep(100))  # longer than the test: closing ends it
     waiting = asyncio.create_task(life.until(asyncio.Event().wait()))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop: the wait begins
     await life.close()
     with pytest.raises(StreamLost, match="ended on this side"):
         await waiting
-    life.spawn(asyncio.sleep(100))
+    life.spawn(asyncio.sleep(100))  # closed before: never begins
     life.end(StreamLost("too late", "x"))
     with pytest.raises(StreamLost, match="ended on this side"):
         await life.until(asyncio.Event().wait())

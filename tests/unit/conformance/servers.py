@@ -35,7 +35,7 @@ def saying(talk: Callable[[socket.socket], None]) -> Iterator[int]:
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the probe has gone
                 talk(self.request)
 
     with serving(socketserver.ThreadingTCPServer((HOST, 0), Handler)) as port:

@@ -85,13 +85,13 @@ def _dribble(entry: socket.socket, target: tuple[str, int]) -> None:
         downward = threading.Thread(target=_copy, args=(far, near, 1), daemon=True)
         downward.start()
         _copy(near, far, 4096)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # gone already
             far.shutdown(socket.SHUT_RDWR)
         downward.join(PATIENCE)
 
 
 def _copy(source: socket.socket, sink: socket.socket, size: int) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # one of both has gone
         while data := source.recv(size):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)

@@ -47,7 +47,7 @@ def _remove(name: str) -> bool:
     for hierarchy in [_ROOT, *_hierarchies()]:
         group = hierarchy / name.lstrip("/")
         for folder, _, _ in os.walk(group, topdown=False):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # busy still, or gone already: looked at below
                 Path(folder).rmdir()
         left = left or group.is_dir()
     return left

@@ -176,7 +176,7 @@ class Node:
         self._report({"progress": f"{text} after {time.monotonic() - self._began:.1f} s"})
 
     def _report(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # nobody listens any more
             os.write(self._report_to, (json.dumps(message) + "\n").encode())
 
 
