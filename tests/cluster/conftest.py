@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import tempfile
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from vdibench.clusters import Cluster, connect
 from vdibench.lab import ClusterSpec, Lab, LabSpec
 from vdibench.lab.cluster.access import ClusterAccess
 from vdibench.lab.cluster.host import host_state
 from vdibench.lab.cluster.packages import node_packages
 
+# A module of the lab's tests.
+sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
+
+from runtime_directory import runtime_directory
+
 
 @pytest.fixture(scope="package", autouse=True)
 def state_root() -> Iterator[Path]:
-    """A runtime directory of the tests' own, with a path short enough for sockets."""
-    root = Path(tempfile.mkdtemp(prefix="vdibench-test-"))
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(root)
-    yield root
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
-    remains = list((root / "vdibench" / "labs").rglob("*"))
-    shutil.rmtree(root)
-    assert not remains, f"the labs of the tests left {remains}"
+    """The runtime directory."""
+    with runtime_directory() as root:
+        yield root
 
 
 @pytest.fixture(scope="package")
@@ -56,3 +51,11 @@ def kubectl(cluster: ClusterAccess) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="package")
+def connection(cluster: ClusterAccess) -> Iterator[Cluster]:
+    """The cluster, as the commands see it."""
+    found = connect(lab="cluster")
+    yield found
+    found.close()

@@ -6,24 +6,15 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from vdibench.clusters import Cluster, connect
 from vdibench.conformance import NO_ENGINE, Expected, Judgement, Options, check_policies
 from vdibench.records import Outcome
 from vdibench.suites.conformance import conformance_checks
 
 # What the lab's node does not have, as far as tests may know.
 ABSENT = {"session_to_metadata", "session_to_internet", "session_to_ssh", "session_to_exporter"}
-
-
-@pytest.fixture(scope="module")
-def connection(cluster) -> Iterator[Cluster]:
-    made = connect(lab="cluster")
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

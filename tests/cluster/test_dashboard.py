@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from vdibench.records import Display
 from vdibench.telemetry.prometheus import Prometheus
 from vdibench.telemetry.scraped import DcgmGpus
 
+from .waiting import until
+
 Kubectl = Callable[..., str]
 
 RECORDING = Path(__file__).resolve().parents[1] / "data" / "dcgm" / "time-sliced.prom"
@@ -33,13 +34,6 @@ def queries() -> dict[str, str]:
     """Title and letter -> query of every panel."""
     panels = json.loads((manifests_folder() / "observability" / "base" / "vdi.json").read_text())["panels"]
     return {f"{panel['title']} {one['refId']}": one["expr"] for panel in panels for one in panel["targets"]}
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.5)  # neither a scrape nor a rule announces itself
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +110,7 @@ def test_every_query_has_data(prometheus: Prometheus) -> None:
         return not wanted
 
     try:
-        until(answered, "data")
+        until(answered, "data", seconds=PATIENCE, pause=0.5)
     except AssertionError:
         targets = [(one.job, one.healthy, one.error) for one in prometheus.targets()]
         pytest.fail(f"no data for {wanted}; targets: {targets}")
@@ -124,7 +118,7 @@ def test_every_query_has_data(prometheus: Prometheus) -> None:
 
 @pytest.mark.usefixtures("replayed")
 def test_the_lab_s_prometheus_gives_figures_of_the_device(prometheus: Prometheus) -> None:
-    until(lambda: prometheus.query("DCGM_FI_DEV_GPU_UTIL"), "a scrape")
+    until(lambda: prometheus.query("DCGM_FI_DEV_GPU_UTIL"), "a scrape", seconds=PATIENCE)
     with DcgmGpus(prometheus) as gpus:
         found: dict[tuple[str, str], float] = {}
 
@@ -132,7 +126,7 @@ def test_the_lab_s_prometheus_gives_figures_of_the_device(prometheus: Prometheus
             found.update({(one.scope, one.resource): one.value for one in gpus.figures()})
             return bool(found)
 
-        until(there, "a figure")
+        until(there, "a figure", seconds=PATIENCE)
         assert {scope for scope, _ in found} == {"gpu-0"}
         assert 0.66 <= found["gpu-0", "gpu_utilization_ratio"] <= 0.83
         assert gpus.facts()["telemetry.gpus.scrape_interval_seconds"] == "5"
@@ -146,7 +140,7 @@ def test_everybody_can_see_that_it_is_a_replay(kubectl: Kubectl, prometheus: Pro
     assert len(objects) == 4
     for one in objects:
         assert one["metadata"]["annotations"][ANNOTATION] == "recorded text (time-sliced.prom) in the place of a GPU"
-    until(lambda: prometheus.query('vdibench_replay_info{recording="time-sliced.prom"}'), "a scrape")
+    until(lambda: prometheus.query('vdibench_replay_info{recording="time-sliced.prom"}'), "a scrape", seconds=PATIENCE)
     # It has no rights to give a pod, and asks for none.
     level = kubectl(
         "get", "namespace", NAMESPACE, "-o", r"jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}"

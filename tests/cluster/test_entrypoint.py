@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,16 +22,10 @@ import pytest
 
 import vdibench
 
+from .waiting import PATIENCE, until
+
 ROOT = Path(vdibench.__file__).parents[1]
 ENTRYPOINT = ROOT / "manifests" / "session" / "image" / "entrypoint.py"
-PATIENCE = 90.0  # for a busy machine; what is waited for comes in seconds
-
-
-def _until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.05)  # nothing announces what another process does
 
 
 class Container:
@@ -73,7 +66,7 @@ class Container:
             assert self.process.poll() is None, self.log
             return self.get("/api/health")[0] == 200
 
-        _until(healthy, "an answer to /api/health")
+        until(healthy, "an answer to /api/health")
 
     def get(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -224,7 +217,7 @@ def test_a_stuck_selkies_is_not_waited_for_longer_than_the_pod_gives(container: 
 
 def test_a_start_can_be_ended(container: Callable[..., Container]) -> None:
     desktop = container()
-    _until(lambda: psutil.Process(desktop.process.pid).children(), "the X server")
+    until(lambda: psutil.Process(desktop.process.pid).children(), "the X server")
     desktop.process.terminate()
     assert desktop.ends() == 0
 
@@ -259,12 +252,12 @@ def test_the_rtc_configuration_follows_its_secret(container: Callable[..., Conta
     _mount(place, "..1", _rtc(1111))
     desktop = container(SELKIES_MODE="webrtc")
     desktop.ready()
-    _until(lambda: b"127.0.0.1:1111" in desktop.get("/api/turn")[1], "the first TURN server")
+    until(lambda: b"127.0.0.1:1111" in desktop.get("/api/turn")[1], "the first TURN server")
     copy = place / "run" / "rtc.json"
     assert not copy.is_symlink()
     assert copy.stat().st_mode & 0o777 == 0o600
     _mount(place, "..2", _rtc(2222))
-    _until(lambda: b"127.0.0.1:2222" in desktop.get("/api/turn")[1], "the second TURN server")
+    until(lambda: b"127.0.0.1:2222" in desktop.get("/api/turn")[1], "the second TURN server")
     assert copy.stat().st_mode & 0o777 == 0o600
 
 
@@ -276,6 +269,6 @@ def test_without_a_configuration_no_public_server_is_named(
         _mount(place, "..1", content)
     desktop = container(SELKIES_MODE="webrtc", VDIBENCH_DESK="")
     desktop.ready()
-    _until(lambda: desktop.get("/api/turn")[0] == 200, "an answer to /api/turn")
+    until(lambda: desktop.get("/api/turn")[0] == 200, "an answer to /api/turn")
     assert json.loads(desktop.get("/api/turn")[1])["iceServers"] == []
     assert ("is no RTC configuration" in desktop.log) == (content is not None)

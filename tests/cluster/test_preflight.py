@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vdibench.clusters import Cluster, connect
+from vdibench.clusters import Cluster
 from vdibench.lab.cluster.access import ClusterAccess
 from vdibench.lab.cluster.images import image_names
 from vdibench.preflight import ClusterContext, ClusterFinding, judge_cluster, run_cluster_checks
@@ -20,19 +20,13 @@ from vdibench.preflight.cluster_run import gather, lab_context
 from vdibench.preflight.probe_pods import APPLICATION, ProbePods, claim_object, pod_object
 from vdibench.records import Outcome
 
+from .waiting import PATIENCE, until
+
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = yaml.safe_load((ROOT / "tests" / "data" / "cluster" / "expected-findings.yaml").read_text())
 SESSIONS = "vdi-sessions"
-PATIENCE = 90.0
 
 pytestmark = pytest.mark.timeout(600)  # the first test of the folder builds the cluster
-
-
-@pytest.fixture(scope="module")
-def connection(cluster: ClusterAccess) -> Iterator[Cluster]:
-    found = connect(lab="cluster")
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +41,6 @@ def remains(kubectl: Callable[..., str]) -> list[str]:
     volumes = json.loads(kubectl("get", "pv", "-o", "json"))["items"]
     claimed = [one for one in volumes if one["spec"].get("claimRef", {}).get("name", "").startswith(APPLICATION)]
     return [one["metadata"]["name"] for one in (*found, *claimed)]
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.3)  # the cluster's controllers are at work; there is nothing of them to wait on
 
 
 def test_the_lab_has_exactly_the_expected_findings(findings) -> None:
@@ -83,7 +70,7 @@ def test_no_credential_is_told(cluster, findings) -> None:
 
 
 def test_nothing_is_left(findings, kubectl) -> None:
-    until(lambda: remains(kubectl) == [], "pods, claims or volumes of preflight are left")
+    until(lambda: remains(kubectl) == [], "the end of pods, claims and volumes", pause=0.3)
 
 
 def test_what_a_killed_preflight_left_is_removed_by_the_next(connection, kubectl) -> None:
@@ -98,7 +85,7 @@ def test_what_a_killed_preflight_left_is_removed_by_the_next(connection, kubectl
     assert len(remains(kubectl)) == 3
     with ProbePods(connection, ClusterContext(), (), image) as placed:
         assert placed.running == placed.failures == {}
-    until(lambda: remains(kubectl) == [], "what a killed preflight left is still there")
+    until(lambda: remains(kubectl) == [], "the end of what a killed preflight left", pause=0.3)
 
 
 def test_a_pod_that_cannot_start_is_told_with_its_reason(connection, kubectl) -> None:
@@ -106,7 +93,7 @@ def test_a_pod_that_cannot_start_is_told_with_its_reason(connection, kubectl) ->
     with ProbePods(connection, context, ("real-1",), "vdibench.local/there-is-none:1") as placed:
         assert placed.running == {}
         assert "Image" in placed.failures["real-1"] or "not running" in placed.failures["real-1"]
-    until(lambda: remains(kubectl) == [], "the pod that could not start is still there")
+    until(lambda: remains(kubectl) == [], "the end of the pod that could not start", pause=0.3)
 
 
 def rtc(*urls: str) -> str:

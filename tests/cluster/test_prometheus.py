@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,21 +22,15 @@ from vdibench.telemetry.gpus import GpuFigure
 from vdibench.telemetry.prometheus import Prometheus
 from vdibench.telemetry.scraped import DcgmGpus
 
+from .waiting import PATIENCE, until
+
 RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "dcgm"
-PATIENCE = 60.0  # for a busy machine; what is waited for comes in seconds
 CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
   - job_name: nvidia-dcgm-exporter
     static_configs: [{{targets: ["{target}"]}}]
 """
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.1)  # a scrape announces itself to nobody
 
 
 class Exporter:

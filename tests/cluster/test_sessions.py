@@ -16,7 +16,6 @@ import pytest
 
 from vdibench.client import DesktopSession, SessionOptions
 from vdibench.clusters.api import Api
-from vdibench.clusters.connection import connect
 from vdibench.clusters.ownership import RUN_LABEL, counts
 from vdibench.clusters.phases import STEPS
 from vdibench.errors import TargetUnavailable
@@ -165,29 +164,22 @@ def test_a_session_alone_that_finds_no_slice_is_an_error(cluster, kubectl) -> No
     assert left(kubectl) == []
 
 
-def test_what_a_killed_owner_left_goes_with_the_next_run(cluster, kubectl) -> None:
+def test_what_a_killed_owner_left_goes_with_the_next_run(connection, kubectl) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER, TARGET], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "open\n"
         # A living owner's objects are nobody else's to remove.
-        with connect_api() as api:
-            before = counts(api, RUN_LABEL)
-            assert before["Pod"] == 1
-            owner.send_signal(signal.SIGKILL)
-            owner.wait()
-            assert counts(api, RUN_LABEL) == before
+        api = Api(connection)
+        before = counts(api, RUN_LABEL)
+        assert before["Pod"] == 1
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        assert counts(api, RUN_LABEL) == before
     said: list[str] = []
     with opened(said, dialect=Dialect.SELKIES_2_WEBSOCKET):
         assert any(line.startswith("removed what killed runs had left: ") for line in said)
         assert len(kubectl("-n", "vdi-sessions", "get", "pods", "-l", RUN_LABEL, "-o", "name").split()) == 1
     assert left(kubectl) == []
-
-
-@contextmanager
-def connect_api() -> Iterator[Api]:
-    found = connect(lab="cluster")
-    yield Api(found)
-    found.close()
 
 
 def test_a_run_that_breaks_off_leaves_nothing(cluster, kubectl) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,23 +10,14 @@ import pytest
 from vdibench.lab import Lab, LabSpec
 
 from .footprints import SMALL, Owner
+from .runtime_directory import runtime_directory
 
 
 @pytest.fixture(scope="session", autouse=True)
 def state_root() -> Iterator[Path]:
-    """A runtime directory of the tests' own, with a path short enough for sockets."""
-    root = Path(tempfile.mkdtemp(prefix="vdibench-test-"))
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(root)
-    yield root
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
-    # Other programs of the session (a browser, say) may keep state in a runtime directory too.
-    remains = list((root / "vdibench" / "labs").rglob("*"))
-    shutil.rmtree(root)
-    assert not remains, f"the labs of the tests left {remains}"
+    """The runtime directory."""
+    with runtime_directory() as root:
+        yield root
 
 
 @pytest.fixture(scope="session")
