@@ -1,7 +1,7 @@
 """The knee of a real host, by the search and by a full sweep, on the same desktops.
 
-``python benchmarks/knee_lab.py`` brings one lab up, finds how many of its desktops this machine carries: by the search,
-by a sweep of every level until one is bad, and by the search again, each in a run of its own, and writes
+``python benchmarks/knee_lab.py`` brings one lab up, finds how many of its desktops this machine carries: by the search
+and by a sweep of every level until one is bad, each in a run of its own, and writes
 ``docs/results/knee-lab.md`` and ``knee-lab.json``. Loopback only; ten minutes on two cores. Exits 98 when a run
 found no knee: then nothing was compared.
 """
@@ -201,8 +201,8 @@ def main() -> None:
     line.add_argument("--bitrate", type=int, default=1_000_000)
     line.add_argument("--workload", default="video", choices=[str(item) for item in Workload])
     line.add_argument("--trials", type=int, default=6, help="of a level, at most, in a search")
-    line.add_argument("--searches", type=int, default=2, help="one before the sweep, the rest after it")
-    line.add_argument("--sweep-trials", type=int, default=2)
+    line.add_argument("--searches", type=int, default=1, help="one before the sweep, the rest after it")
+    line.add_argument("--sweep-trials", type=int, default=5)
     line.add_argument("--warmup", type=float, default=1.5)
     line.add_argument("--steady", type=float, default=5.0)
     line.add_argument("--results", type=Path, help="keep the runs here")

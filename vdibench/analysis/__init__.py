@@ -9,7 +9,7 @@ from vdibench.analysis.recorded import (
     recorded_parameters,
 )
 from vdibench.analysis.search import IntegerSearch, Search, Sweep
-from vdibench.analysis.sequential import EveryTrial, SequentialTest, rule_of
+from vdibench.analysis.sequential import PassedShare, SequentialTest, rule_of
 from vdibench.analysis.sessions import (
     Criterion,
     criteria,
@@ -24,10 +24,10 @@ __all__ = [
     "GOOD_SHARE",
     "Criterion",
     "Decision",
-    "EveryTrial",
     "IntegerSearch",
     "Knee",
     "Level",
+    "PassedShare",
     "Rule",
     "Search",
     "SequentialTest",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from vdibench.analysis.sequential import EveryTrial
+from vdibench.analysis.sequential import PassedShare
 from vdibench.analysis.sessions import Criterion, failed, session_margins
 from vdibench.analysis.trials import Decision, Rule, Trial, needed
 from vdibench.metrics import STEADY, Tables
@@ -93,7 +93,7 @@ def knee(
     :param attempted: (level, trial) pairs that were started, to also know of those that left nothing.
     :param rule: how trials decide levels; None: every trial must pass.
     """
-    rule = rule or EveryTrial()
+    rule = rule or PassedShare()
     return _bounds(
         tried_levels(tables, expectations, suite=suite, framerate=framerate, attempted=attempted, rule=rule), rule
     )
@@ -114,7 +114,7 @@ def tried_levels(
     for level, trial in sorted(set(attempted) | set(parts)):
         part = parts.get((level, trial))
         trials.setdefault(level, []).append(_trial(part, expectations, suite, level, trial, framerate))
-    return _levels(trials, rule or EveryTrial())
+    return _levels(trials, rule or PassedShare())
 
 
 def measured_trial(

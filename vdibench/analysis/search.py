@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from vdibench.analysis.density import Knee, Level, found
-from vdibench.analysis.sequential import EveryTrial, SequentialTest
+from vdibench.analysis.sequential import PassedShare, SequentialTest
 from vdibench.analysis.trials import Decision, Rule, Trial
 
 __all__ = ["IntegerSearch", "Search", "Sweep"]
@@ -158,7 +158,7 @@ class Sweep(_Trials):
     """
 
     def __init__(self, largest: int, trials: int = 3, *, start: int = 1, all_levels: bool = False) -> None:
-        super().__init__(largest, EveryTrial())
+        super().__init__(largest, PassedShare())
         if trials < 1 or not 1 <= start <= largest:
             raise ValueError(f"{trials} trials from level {start} of {largest}: give at least 1 of each")
         self.start = start

@@ -47,7 +47,7 @@ from scipy.special import ndtr, ndtri
 
 from vdibench.analysis.trials import Decision, Rule, Trial
 
-__all__ = ["EveryTrial", "SequentialTest", "rule_of"]
+__all__ = ["PassedShare", "SequentialTest", "rule_of"]
 
 _FIT, _UNFIT = 0.97, 0.05  # share of trials that pass at a level that is plainly good or plainly bad
 _GOOD_TILTS, _BAD_TILTS = (1.0, 3.0), (1.0, 2.0)
@@ -56,20 +56,29 @@ _PRIOR_DEGREES = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class EveryTrial:
-    """A level is good when each of its trials passed: the rule of a sweep. It states no error rate."""
+class PassedShare:
+    """A level is good when at least a share of its trials passed: the rule of a sweep. It states no error rate.
+
+    Of up to four trials each must pass, of five or more one may fail: something else on the host ruins a trial in
+    some tens, and a sweep whose every trial counts meets one sooner the more it makes.
+
+    :param holds: as in :class:`SequentialTest`.
+    """
+
+    holds: float = 0.8
 
     def judge(self, trials: Mapping[int, Sequence[Trial]]) -> dict[int, Decision]:
         """The decision on each level."""
         return {level: self._decide(of_level) for level, of_level in trials.items()}
 
     def __str__(self) -> str:
-        return "good when every trial passed"
+        return f"good when at least {self.holds:.0%} of the trials passed"
 
-    @staticmethod
-    def _decide(trials: Sequence[Trial]) -> Decision:
+    def _decide(self, trials: Sequence[Trial]) -> Decision:
         said = _count(trials)
-        if any(trial.measured and not trial.passed for trial in trials):
+        failed = sum(trial.measured and not trial.passed for trial in trials)
+        # In whole trials: 0.8 of five is four, whatever a product of floats says.
+        if failed > round((1 - self.holds) * len(trials), 9):
             return Decision(False, said, -1.0)
         if trials and all(trial.measured for trial in trials):
             return Decision(True, said, 1.0)
@@ -187,7 +196,7 @@ def rule_of(parameters: Mapping[str, Any]) -> Rule:
     """
     trials, rate = parameters.get("trials"), parameters.get("error_rate")
     if parameters.get("search") != "sequential" or trials == 1:
-        return EveryTrial()
+        return PassedShare()
     usual = SequentialTest()
     error_rate = float(rate) if isinstance(rate, int | float) and 0 < rate < 1 else usual.alpha
     most_trials = trials if isinstance(trials, int) and trials > 0 else usual.most_trials
