@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,11 @@ from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.records import Display, Outcome
 from vdibench.store import Recording, resolve
 
+# Of the protocol tests.
+sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
+
+from free_ports import free_port
+
 from .commands import await_steady, called, short_run, start, vdibench
 
 pytestmark = pytest.mark.timeout(180)
@@ -30,13 +34,6 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("vdibench: error: ")
     return lines[0]
-
-
-@pytest.fixture(scope="module")
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +65,8 @@ def run_url(url: str, cwd: Path, *more: str, env: dict[str, str] | None = None) 
     return vdibench(*words, cwd=cwd, env=env)
 
 
-def test_nothing_answers(tmp_path: Path, free_port: int) -> None:
-    done = run_url(f"http://127.0.0.1:{free_port}", tmp_path)
+def test_nothing_answers(tmp_path: Path) -> None:
+    done = run_url(f"http://127.0.0.1:{free_port()}", tmp_path)
     assert done.returncode == 98
     assert re.search(r"nothing answers at .*: connection refused: check", error_line(done))
     assert done.stdout.splitlines()[-1].startswith("verdict: NO-DATA  results/")

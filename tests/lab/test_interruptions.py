@@ -24,17 +24,10 @@ from vdibench.selkies import Dialect, Role
 # What it watches with is the protocol tests'.
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
 
-from watching import Samples, until
+from watching import Again, Samples, until
 
 CUT_SECONDS = 2.0
 DIALECTS = (Dialect.SELKIES_2_WEBRTC, Dialect.SELKIES_2_WEBSOCKET)
-
-
-class Again(Samples):
-    """A sink for a session that begins more than once."""
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
-        self.milestones[event] = unix_seconds
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,11 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from vdibench.client import open_http
 from vdibench.client.route import Route
@@ -19,10 +18,11 @@ from vdibench.errors import TargetUnavailable
 from vdibench.links import RelayRoute
 from vdibench.records import Endpoint
 
-# The certificates of the protocol tests.
+# Modules of the protocol tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
 
-from certificates import self_signed
+from certificates import self_signed, server_side
+from named_host import host_servers
 
 NAMES = ("desktop.example", "192.0.2.7")
 
@@ -55,39 +55,13 @@ class Somewhere:
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """For the names of the tests, by themselves."""
     public, private = self_signed(folder, hosts=NAMES[:1], addresses=NAMES[1:])
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(public, private)
-    return public, context
-
-
-async def say_host(request: web.Request) -> web.StreamResponse:
-    if request.headers.get("Upgrade", "").lower() == "websocket":
-        channel = web.WebSocketResponse()
-        await channel.prepare(request)
-        await channel.send_str(request.headers["Host"])
-        await channel.close()
-        return channel
-    return web.Response(text=request.headers["Host"])
+    return public, server_side(public, private)
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., object]]:
-    """A server on a free port of loopback."""
-    runners: list[web.AppRunner] = []
-
-    async def start(context: ssl.SSLContext | None = None) -> int:
-        application = web.Application()
-        application.router.add_get("/{path:.*}", say_host)
-        runner = web.AppRunner(application)
-        runners.append(runner)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-        await site.start()
-        return int(runner.addresses[0][1])
-
-    yield start
-    for runner in runners:
-        await runner.cleanup()
+async def serve() -> AsyncIterator[Callable[..., Awaitable[int]]]:
+    async with host_servers() as start:
+        yield start
 
 
 @pytest.mark.parametrize("name", NAMES)

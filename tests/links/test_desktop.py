@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from vdibench.client import DesktopSession, FrameRecord, InputRecord, NetworkRecord, SessionOptions
+from vdibench.client import DesktopSession, FrameRecord, SampleSink, SessionOptions
 from vdibench.errors import StreamLost, VdibenchError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.links import DIRECT, DirectionCounters, NamespaceRoute, Relay, profile
@@ -23,7 +22,7 @@ FREEZE_SECONDS, FREEZES, SPACING_SECONDS = 0.3, 10, 0.65
 AUDIO, VIDEO = 96, 97
 
 
-class Frames:
+class Frames(SampleSink):
     """Keeps what a session saw."""
 
     def __init__(self) -> None:
@@ -31,21 +30,6 @@ class Frames:
 
     def frame(self, session: str, record: FrameRecord) -> None:
         self.frames.append(record)
-
-    def input(self, session: str, record: InputRecord) -> None:
-        """None is sent."""
-
-    def network(self, session: str, record: NetworkRecord) -> None:
-        """Read from the session itself."""
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
-        """Of no interest here."""
-
-    def fact(self, session: str, key: str, value: str) -> None:
-        """Of no interest here."""
-
-    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
-        """Of no interest here."""
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from free_ports import free_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,12 +138,6 @@ def worker_elsewhere(roster: Path, port: int, temporary: Path) -> Iterator[subpr
             except subprocess.TimeoutExpired:
                 process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def test_samples_of_a_worker_elsewhere_reach_the_run_folder(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from commands import busy
+from free_ports import free_port
 
 from vdibench.errors import EngineLost, LoadError, MasterLost, WorkerLost
 from vdibench.load.driver import LoadDriver
@@ -176,9 +176,7 @@ def plain_locust(desktops: Callable[[int], list[Desktop]], run_folder: RunFolder
 
 
 def _ports() -> list[str]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = str(taken.getsockname()[1])
+    port = str(free_port())
     return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from vdibench.client import DesktopSession, FrameRecord, Mode, SessionOptions
+from vdibench.client import DesktopSession, FrameRecord, Mode, SampleSink, SessionOptions
 from vdibench.client.rounds import MANY
 from vdibench.records import Desktop, Endpoint
 from vdibench.replay.process import ReplayServer
@@ -16,7 +16,7 @@ from vdibench.replay.process import ReplayServer
 WATCH_SECONDS = 2.5
 
 
-class Kept:
+class Kept(SampleSink):
     """A sink that keeps frames and facts by session."""
 
     def __init__(self) -> None:
@@ -28,18 +28,6 @@ class Kept:
 
     def fact(self, session: str, key: str, value: str) -> None:
         self.facts[session, key] = value
-
-    def input(self, session: str, record: Any) -> None:
-        """Nothing is pressed."""
-
-    def network(self, session: str, record: Any) -> None:
-        """Counters are read from the session."""
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
-        """Connecting is not what is tested."""
-
-    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
-        """Nothing else is kept."""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from leftovers import Process, own_process
 from standin import StandIn
-from watching import Samples, until
+from watching import Again, Samples, until
 
 from vdibench.client import DesktopSession, Mode, SessionOptions, culprit, session
 from vdibench.errors import StreamLost, TakenOver, TargetUnavailable
@@ -20,13 +20,6 @@ from vdibench.links import DIRECT, Relay, RelayRoute
 
 StandIns = Callable[..., StandIn]
 IMPATIENT = SessionOptions(stall_seconds=1.0)
-
-
-class Again(Samples):
-    """A sink for a session that begins more than once."""
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
-        self.milestones[event] = unix_seconds
 
 
 async def test_a_link_that_is_cut(stand_in: StandIns, desktop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import self_signed
+from certificates import self_signed, server_side
 from standin import PASSWORD, USER, StandIn
 
 from vdibench.client import DesktopSession, SessionOptions, open_http
@@ -217,9 +216,7 @@ async def test_a_reply_in_two_parts_is_read_whole(stand_in: Callable[..., StandI
 
 async def test_own_authority(tmp_path: Path, desktop: Any, samples: Any) -> None:
     certificate, key = self_signed(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with StandIn(tls=context) as server:
+    with StandIn(tls=server_side(certificate, key)) as server:
         error = await refusal(desktop(server.url), samples)
         assert type(error) is TargetUnavailable
         assert "no trusted TLS connection" in error.cause

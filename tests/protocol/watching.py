@@ -40,6 +40,13 @@ class Samples:
         self.rows.append((table, dict(values)))
 
 
+class Again(Samples):
+    """A sink for a session that begins more than once."""
+
+    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
+        self.milestones[event] = unix_seconds
+
+
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for a condition that another thread or process makes true."""
     async with asyncio.timeout(seconds):

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from vdibench.client import DesktopSession, FrameRecord, InputRecord, Mode, NetworkRecord, SessionOptions
+from vdibench.client import DesktopSession, FrameRecord, Mode, SampleSink, SessionOptions
 from vdibench.records import Desktop, Display, Endpoint
 from vdibench.replay.departures import FrameTimes
 from vdibench.replay.process import ReplayServer
 from vdibench.selkies import Role
 
 
-class Kept:
+class Kept(SampleSink):
     """Of one session."""
 
     def __init__(self) -> None:
@@ -27,20 +26,8 @@ class Kept:
         with self.lock:
             self.frames.append(record)
 
-    def input(self, session: str, record: InputRecord) -> None:
-        pass
-
-    def network(self, session: str, record: NetworkRecord) -> None:
-        pass
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
-        pass
-
     def fact(self, session: str, key: str, value: str) -> None:
         self.facts[key] = value
-
-    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None:
-        pass
 
     def column(self, name: str) -> Any:
         with self.lock:

@@ -22,6 +22,7 @@ from vdibench.records import Credentials, Desktop, Display, Endpoint
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from free_ports import free_port
 from hands import Hands
 from original import original, program
 from standin_1 import Behaviour, LegacyStandIn
@@ -115,9 +116,7 @@ def _listens(port: int) -> bool:
 @pytest.fixture
 def turn_port(tmp_path: Path) -> Iterator[int]:
     """A TURN server for user ``u`` with password ``p``."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port(socket.SOCK_DGRAM)
     options = ["-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}", "--no-tls"]
     options += ["--no-dtls", "--lt-cred-mech", "--user=u:p", "--realm=test", "--fingerprint", "--no-cli"]
     options += ["--allow-loopback-peers", "--log-file=stdout", f"--pidfile={tmp_path}/turn.pid"]

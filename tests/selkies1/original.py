@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from free_ports import free_port
 
 HOME_VARIABLE = "SELKIES16_HOME"
 # Its event loop sleeps for seconds before it answers.
@@ -31,9 +32,7 @@ def original(display: str, folder: Path) -> Iterator[str]:
     """Run it on a display until the end of the block; gives its URL."""
     executable = program()
     assert executable is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     pulse = folder / "pulse"
     pulse.mkdir(mode=0o700)
     (folder / "web").mkdir()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from hands import Hands
 from standin_1 import LegacyStandIn
-from watching import Samples, until
+from watching import Again, until
 
 from vdibench.client import DesktopSession, InputKind, SessionOptions, culprit, input
 from vdibench.errors import StreamLost
@@ -19,13 +19,6 @@ from vdibench.selkies import Keysym, Role
 
 StandIns = Callable[..., LegacyStandIn]
 Desktops = Callable[..., Desktop]
-
-
-class Again(Samples):
-    """A sink for a session that begins more than once."""
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None:
-        self.milestones[event] = unix_seconds
 
 
 async def test_a_key_that_a_cut_left_down_is_let_go_of_after_it(

@@ -10,18 +10,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from vdibench.cli import cli
-from vdibench.client import DesktopSession, FrameRecord, InputRecord, NetworkRecord, SessionOptions, open_http
+from vdibench.client import DesktopSession, FrameRecord, SampleSink, SessionOptions, open_http
 from vdibench.errors import VdibenchError
 from vdibench.records import Desktop
 from vdibench.selkies import Role
@@ -33,7 +32,7 @@ from .relay import Relay
 Start = Callable[..., Watcher]
 
 
-class Frames:
+class Frames(SampleSink):
     """A sink that counts complete frames and remembers when the last one came."""
 
     def __init__(self) -> None:
@@ -43,16 +42,8 @@ class Frames:
     def frame(self, session: str, record: FrameRecord) -> None:
         self.complete += record.complete
 
-    def input(self, session: str, record: InputRecord) -> None: ...
-
-    def network(self, session: str, record: NetworkRecord) -> None: ...
-
-    def milestone(self, session: str, event: str, unix_seconds: float) -> None: ...
-
     def fact(self, session: str, key: str, value: str) -> None:
         self.facts[key] = value
-
-    def row(self, session: str, table: str, values: Mapping[str, Any]) -> None: ...
 
 
 class Log:

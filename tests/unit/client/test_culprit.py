@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -22,6 +24,11 @@ from vdibench.errors import (
     VdibenchError,
 )
 from vdibench.selkies import IceServer
+
+# Of the protocol tests.
+sys.path.insert(0, str(Path(__file__).parents[2] / "protocol"))
+
+from free_ports import free_port
 
 
 class Reflector(asyncio.DatagramProtocol):
@@ -42,12 +49,6 @@ async def stun_port() -> AsyncIterator[int]:
     transport.close()
 
 
-def free_port(kind: int) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_a_turn_server_over_udp(stun_port: int) -> None:
     assert await _turn_answers(IceServer(f"turn:127.0.0.1:{stun_port}?transport=udp"))
     assert not await _turn_answers(IceServer(f"turn:127.0.0.1:{free_port(socket.SOCK_DGRAM)}"))
@@ -64,7 +65,7 @@ async def test_a_turn_server_over_tcp(url: str) -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     async with server:
         assert await _turn_answers(IceServer(url.format(server.sockets[0].getsockname()[1])))
-    assert not await _turn_answers(IceServer(url.format(free_port(socket.SOCK_STREAM))))
+    assert not await _turn_answers(IceServer(url.format(free_port())))
 
 
 @pytest.mark.parametrize(
