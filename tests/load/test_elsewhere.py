@@ -140,24 +140,35 @@ def worker_elsewhere(roster: Path, port: int, temporary: Path) -> Iterator[subpr
         process.wait()
 
 
+@contextmanager
+def loaded_elsewhere(
+    ours: list[Desktop], run_folder: RunFolder, tmp_path: Path, workers: int
+) -> Iterator[tuple[LoadDriver, subprocess.Popen[bytes]]]:
+    """A load with one worker more that does not see the run folder, and that worker."""
+    roster, spools, port = tmp_path / "roster.json", tmp_path / "spools", free_port()
+    spools.mkdir()
+    write_roster(roster, Roster("/nowhere/run", SUITE, tuple(ours), controlled=True))
+    options = LoadOptions(workers=workers, remote_workers=1, port=port, spawn_rate=10.0)
+    with (
+        worker_elsewhere(roster, port, spools) as process,
+        LoadDriver(run_folder.path, ours, options, suite=SUITE) as driver,
+    ):
+        yield driver, process
+
+
 def test_samples_of_a_worker_elsewhere_reach_the_run_folder(
     desktops: Callable[[int], list[Desktop]], run_folder: RunFolder, tmp_path: Path
 ) -> None:
-    roster, spools, port = tmp_path / "roster.json", tmp_path / "spools", free_port()
-    spools.mkdir()
-    ours = desktops(2)
-    write_roster(roster, Roster("/nowhere/run", SUITE, tuple(ours), controlled=True))
-    options = LoadOptions(workers=1, remote_workers=1, port=port, spawn_rate=10.0)
-    with worker_elsewhere(roster, port, spools) as process:
-        with LoadDriver(run_folder.path, ours, options, suite=SUITE) as driver:
-            driver.move(level=2, trial=0, phase="steady")
-            assert driver.scale(2) == {}
-            deadline = time.monotonic() + 30.0
-            while Recording.open(run_folder.path).table("frames")["session"].nunique() < 2:
-                assert time.monotonic() < deadline, "samples come during the run"
-                assert driver.hold(0.5) == {}
-            driver.move(level=2, trial=0, phase="warmup")
-            assert driver.scale(0) == {}
+    with loaded_elsewhere(desktops(2), run_folder, tmp_path, workers=1) as (driver, process):
+        driver.move(level=2, trial=0, phase="steady")
+        assert driver.scale(2) == {}
+        deadline = time.monotonic() + 30.0
+        while Recording.open(run_folder.path).table("frames")["session"].nunique() < 2:
+            assert time.monotonic() < deadline, "samples come during the run"
+            assert driver.hold(0.5) == {}
+        driver.move(level=2, trial=0, phase="warmup")
+        assert driver.scale(0) == {}
+        driver.close()
         assert process.wait(15.0) == 0
     tables = Recording.open(run_folder.path)
     frames = tables.table("frames")
@@ -167,25 +178,20 @@ def test_samples_of_a_worker_elsewhere_reach_the_run_folder(
     engines = set(tables.table("engine")["session"])
     assert engines == {"engine-0", "engine-1"}
     assert not frames.duplicated().any()
-    assert list(spools.glob("vdibench-spool-*")) == [], "nothing stays on the worker's host"
+    assert list((tmp_path / "spools").glob("vdibench-spool-*")) == [], "nothing stays on the worker's host"
     assert list(run_folder.path.glob(f"{PROOF_PREFIX}*")) == []
 
 
 def test_samples_that_do_not_arrive_make_the_run_invalid(
     desktops: Callable[[int], list[Desktop]], run_folder: RunFolder, tmp_path: Path
 ) -> None:
-    roster, spools, port = tmp_path / "roster.json", tmp_path / "spools", free_port()
-    spools.mkdir()
-    ours = desktops(1)
-    write_roster(roster, Roster("/nowhere/run", SUITE, tuple(ours), controlled=True))
-    options = LoadOptions(workers=0, remote_workers=1, port=port, spawn_rate=10.0)
-    with worker_elsewhere(roster, port, spools) as process:
-        with LoadDriver(run_folder.path, ours, options, suite=SUITE) as driver:
-            driver.move(level=1, trial=0, phase="steady")
-            assert driver.scale(1) == {}
-            assert driver.hold(1.0) == {}
-            process.kill()
-            process.wait()
+    with loaded_elsewhere(desktops(1), run_folder, tmp_path, workers=0) as (driver, process):
+        driver.move(level=1, trial=0, phase="steady")
+        assert driver.scale(1) == {}
+        assert driver.hold(1.0) == {}
+        process.kill()
+        process.wait()
+        driver.close()
         assert driver.missing == [f"samples of worker 0 on {this_host()} are missing: it is gone"]
     found = reasons(Recording.open(run_folder.path).tables, suite=SUITE, workers=1)
     assert driver.missing[0] in found

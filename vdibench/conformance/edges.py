@@ -179,34 +179,41 @@ def _allowed(places: Places) -> Iterator[Edge]:
         (Source.OPERATOR, "allow-operator-to-session"),
     ):
         yield _at(_to_session(source, Expected.ALLOWED, policy), places.session)
+    why = "allow-session-to-coturn, by the address of its node"
+    yield from _service("coturn", "coturn", places.coturn, TURN_PORT, "stun", why, missing="no pod of coturn runs")
+    yield from _service(
+        "dns",
+        "cluster DNS",
+        places.dns,
+        _DNS_PORT,
+        "dns",
+        "allow-session-to-dns",
+        missing="there is no Service of the cluster's DNS",
+        question=f"kubernetes.default.svc.{places.names}",
+    )
+
+
+def _service(
+    name: str, destination: str, host: str, port: int, speaks: str, why: str, *, missing: str, question: str = ""
+) -> Iterator[Edge]:
+    """What sessions may ask over UDP and over TCP.
+
+    :param missing: why it cannot be tried where it has no address.
+    """
     for protocol in ("UDP", "TCP"):
         yield Edge(
-            name=f"session_to_coturn_{protocol.lower()}",
+            name=f"session_to_{name}_{protocol.lower()}",
             source=Source.SESSION,
-            destination="coturn",
-            host=places.coturn,
-            port=TURN_PORT,
+            destination=destination,
+            host=host,
+            port=port,
             protocol=protocol,
-            speaks="stun",
+            speaks=speaks,
             expected=Expected.ALLOWED,
-            why="allow-session-to-coturn, by the address of its node",
+            why=why,
             controls=_UNRESTRICTED,
-            missing="" if places.coturn else "no pod of coturn runs",
-        )
-    for protocol in ("UDP", "TCP"):
-        yield Edge(
-            name=f"session_to_dns_{protocol.lower()}",
-            source=Source.SESSION,
-            destination="cluster DNS",
-            host=places.dns,
-            port=_DNS_PORT,
-            protocol=protocol,
-            speaks="dns",
-            expected=Expected.ALLOWED,
-            why="allow-session-to-dns",
-            controls=_UNRESTRICTED,
-            missing="" if places.dns else "there is no Service of the cluster's DNS",
-            question=f"kubernetes.default.svc.{places.names}",
+            missing="" if host else missing,
+            question=question,
         )
 
 
