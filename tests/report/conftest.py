@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import pandas as pd
 import pytest
 
 from vdibench.analysis import IntegerSearch, criteria, knee, measured_trial, rule_of
-from vdibench.records import Check, Outcome, Phase, Run, RunState
+from vdibench.clusters.phases import Observation
+from vdibench.recorder import Place, Recorder
+from vdibench.records import Check, Desktop, Endpoint, Outcome, Phase, Run, RunState
 from vdibench.slo import evaluate, load
 from vdibench.store import Recording, RunFolder
+from vdibench.targets.pods import PodSession, PodSessions
 
 BEGIN = 1_760_000_000.0
 STEPS = (
@@ -429,6 +433,83 @@ def full_run(root: Path, *, levels: Sequence[int] = (1, 2, 4, 8), seconds: float
         )
         folder.finish(RunState.FINISHED)
     return folder.path
+
+
+PENDING = "stays Pending: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu"
+
+
+def observed(session: PodSession, slow: float) -> Iterator[Observation]:
+    """A pod on its way up, as a watch tells it.
+
+    :param slow: how much longer than usual everything takes.
+    """
+
+    def seen(seconds: float, kind: str, name: str = session.pod, **rest: Any) -> Observation:
+        at = session.begun_unix_seconds + slow * seconds
+        return Observation(at, {"kind": kind, "metadata": {"name": name}, **rest})
+
+    placed, ready = ({"type": one, "status": "True"} for one in ("PodScheduled", "Ready"))
+    runs = [{"name": "desktop", "state": {"running": {}}}]
+    yield seen(0.4, "PersistentVolumeClaim", session.home, status={"phase": "Bound"})
+    yield seen(0.6, "Pod", status={"conditions": [placed]})
+    for at, reason in ((1.1, "Pulling"), (1.9, "Pulled")):
+        yield seen(at, "Event", "an event", involvedObject={"name": session.pod}, reason=reason)
+    yield seen(2.3, "Pod", status={"conditions": [placed], "containerStatuses": runs})
+    yield seen(4.5, "Pod", status={"conditions": [placed, ready], "containerStatuses": runs})
+
+
+def pods_run(root: Path, *, pods: int = 9, slices: int = 8) -> Path:
+    """Sessions on a cluster, those beyond its slices Pending; then one is watched. Written as the target writes it.
+
+    Its instants are of now: when a session is given up is the clock's to say.
+    """
+    suite, now = "stream_validation", time.time()
+    sessions, observations = [], []
+    for number in range(pods):
+        session = PodSession(
+            f"vdibench-0a1b2c3d-{number}",
+            Desktop(f"desktop-{number}", Endpoint(f"https://user-{number}.vdi.example.com")),
+            objects=(),
+            secrets=(),
+            begun_unix_seconds=now - 40 + 0.2 * number,
+            admitted_unix_seconds=now - 39.8 + 0.2 * number,
+        )
+        if number < slices:
+            slow = 1 + 0.2 * number
+            observations += observed(session, slow)
+            session.routed_unix_seconds = session.begun_unix_seconds + 4.6 * slow
+            session.look.reached = {
+                step: session.begun_unix_seconds + (4.7 + 0.1 * place) * slow for place, (step, _) in enumerate(STEPS)
+            }
+        else:
+            session.reason = PENDING
+        sessions.append(session)
+    opened = PodSessions(None, "0a1b2c3d", sessions)  # type: ignore[arg-type]  # nothing is asked of a cluster
+    opened.observations = observations
+    with RunFolder.create(root, described(suite, target="manifests", started_unix_seconds=now - 41)) as folder:
+        opened.tell(Recorder(folder, Place(suite)))
+        Part(suite, begin=now - 25, seconds=5).fill(folder)
+        judged(folder, suite)
+        folder.finish(RunState.FINISHED)
+    return folder.path
+
+
+@pytest.fixture(scope="session")
+def on_pods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on a cluster whose ninth session stayed Pending, to read."""
+    return pods_run(tmp_path_factory.mktemp("pods"))
+
+
+@pytest.fixture
+def pending() -> str:
+    """Why that ninth session did not come up."""
+    return PENDING
+
+
+@pytest.fixture
+def build_pods() -> Callable[..., Path]:
+    """:func:`pods_run`."""
+    return pods_run
 
 
 @pytest.fixture(scope="session")

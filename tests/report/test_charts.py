@@ -18,8 +18,9 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from vdibench import report
+from vdibench.clusters import phases
 from vdibench.records import RunState
-from vdibench.report import Chart
+from vdibench.report import Chart, session_charts
 from vdibench.report.document import html
 from vdibench.report.evidence import Evidence
 from vdibench.report.run_tables import measured_table
@@ -126,6 +127,34 @@ def test_eight_levels_and_a_gpu(results: Path, build: Callable[..., Path]) -> No
     assert chart is not None
     assert_readable("resources with a GPU", chart)
     assert [axes.get_ylabel() for axes in chart.axes] == ["CPU (cores)", "memory (GiB)", "GPU (%)"]
+
+
+def test_starts_of_pods_are_drawn_step_by_step(on_pods: Path) -> None:
+    chart = report.session_ready_phases(Recording.open(on_pods), "stream_validation")
+    assert chart is not None
+    assert_readable("starts of pods", chart)
+    (axes,) = chart.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [*(f"desktop-{number} · new pod" for number in range(9)), "desktop-0 · 1 session, trial 0"]
+    (legend,) = chart.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert set(told) >= {*phases.STEPS, "reachable", "failed"}
+    # Neighbours on the way differ, for those who see colours and for those who do not.
+    colours = {name: session_charts._STEPS[name] for name in told if name in session_charts._STEPS}
+    assert len(colours) == len(told) - 1
+    assert len(set(colours.values())) == len(colours)
+    assert [text.get_text() for text in axes.texts].count("never ready") == 1
+    assert "new pod" in chart.caption
+
+
+def test_more_pods_than_bars(results: Path, build_pods: Callable[..., Path]) -> None:
+    path = build_pods(results, pods=20, slices=19)
+    chart = report.session_ready_phases(Recording.open(path), "stream_validation")
+    assert chart is not None
+    assert_readable("many pods", chart)
+    labels = [label.get_text() for label in chart.axes[0].get_yticklabels()]
+    assert len(labels) == 16
+    assert "desktop-19 · new pod" in labels, "what never became ready is shown first of all"
 
 
 @pytest.mark.parametrize("latency", [2e-5, 0.024, 3.0])

@@ -132,6 +132,16 @@ def test_figures_say_boundary_samples_and_unit(full_page: Page) -> None:
     assert all("display is not included" in text for text in latency)
 
 
+def test_a_run_on_a_cluster_says_why_a_session_stayed_pending(on_pods: Path, pending: str, results: Path) -> None:
+    found = page(Path(shutil.copytree(on_pods, results / on_pods.name)))
+    ready = found.said("ready")
+    assert "Never ready · stream_validation" in ready
+    assert f"desktop-8 new pod admitted {pending}" in ready
+    assert "1 of 9 starts" in ready
+    everything = " ".join(found.said(anchor) for anchor in ANCHORS)
+    assert "trial -1" not in everything + " ".join(str(image["alt"]) for image in found.images)
+
+
 def test_nothing_measured(make: Callable[..., Path]) -> None:
     found = page(make(suite="stream_validation", parameters={}))
     assert found.images == []

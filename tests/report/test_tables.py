@@ -11,11 +11,22 @@ import pandas as pd
 import pytest
 
 from vdibench import report
+from vdibench.clusters import phases
 from vdibench.records import Check, ObjectiveResult, Outcome, SuiteVerdict
 from vdibench.report import NO_DATA, NOT_APPLICABLE, Evidence
 from vdibench.store import Recording
 
 SUITE = "stream_validation"
+CLIENT_STEPS = [
+    "reachable",
+    "signalled",
+    "offered",
+    "ice_connected",
+    "connected",
+    "channel_open",
+    "first_packet",
+    "first_frame",
+]
 CHARTS = {
     name
     for name, value in vars(report).items()
@@ -69,6 +80,7 @@ def test_every_statistic_of_nothing_is_missing() -> None:
         report.pacing_table({}, SUITE),
         report.density_table({}),
         report.ready_table({}, SUITE),
+        report.unready_table({}, SUITE),
         report.network_table({}, SUITE),
         report.resources_table({}, SUITE),
         report.quality_table({}),
@@ -194,6 +206,50 @@ def test_session_that_was_never_ready_is_counted(make: Callable[..., Path], part
     chart = report.session_ready_phases(tables, SUITE)
     assert chart is not None
     assert "never ready" in [text.get_text() for text in chart.axes[0].texts]
+
+
+def test_starts_of_pods_stand_by_themselves(on_pods: Path) -> None:
+    table = report.ready_table(Recording.open(on_pods), SUITE).set_index("step")
+    pods = table[table.index.str.endswith(", new pod")]
+    assert [step.removesuffix(", new pod") for step in pods.index] == [
+        *phases.STEPS[:-1],
+        *CLIENT_STEPS,
+        "failed",
+        "whole, started → first frame",
+        "never ready",
+    ]
+    assert pods.loc["admitted, new pod", "n"] == "9"
+    assert pods.loc["whole, started → first frame, new pod", "n"] == "8"
+    assert pods.loc["never ready, new pod", "n"] == "1 of 9 starts"
+    # What the client took for its own start is not mixed with 5 to 13 s of pods.
+    assert table.loc["whole, started → first frame", "n"] == "1"
+    assert "never ready" not in table.index
+    assert not table.index.str.contains("-1").any()
+
+
+def test_a_ninth_session_that_stays_pending_says_why(on_pods: Path, pending: str) -> None:
+    (row,) = report.unready_table(Recording.open(on_pods), [SUITE]).to_dict("records")
+    assert row == {
+        "suite": SUITE,
+        "session": "desktop-8",
+        "start": "new pod",
+        "came to": "admitted",
+        "why": pending,
+    }
+
+
+def test_a_start_that_nobody_explained_is_no_data(make: Callable[..., Path], part: Callable[..., object]) -> None:
+    tables = dict(Recording.open(make([part(SUITE, seconds=3)])).tables)
+    tables["milestones"] = tables["milestones"][tables["milestones"]["event"].isin(["started", "reachable"])]
+    (row,) = report.unready_table(tables, SUITE).to_dict("records")
+    assert (row["start"], row["came to"], row["why"]) == ("1 session, trial 0", "reachable", "no data")
+    place = {"suite": SUITE, "level": 1, "trial": 0, "phase": "warmup", "session": "desktop-0"}
+    tables["facts"] = pd.DataFrame([{**place, "key": "failure.level-1.trial-0", "value": "no relay: look at coturn"}])
+    (row,) = report.unready_table(tables, SUITE).to_dict("records")
+    assert row["why"] == "no relay: look at coturn"
+    # A probe's end is not the session's.
+    tables["facts"]["phase"] = "probe"
+    assert report.unready_table(tables, SUITE)["why"].tolist() == ["no data"]
 
 
 def test_restarted_session_is_two_starts(make: Callable[..., Path], part: Callable[..., object]) -> None:

@@ -40,7 +40,7 @@ from vdibench.report.run_tables import (
     versions_table,
 )
 from vdibench.report.session_charts import resources_over_time, session_ready_phases
-from vdibench.report.session_tables import audio_table, network_table, ready_table, resources_table
+from vdibench.report.session_tables import audio_table, network_table, ready_table, resources_table, unready_table
 from vdibench.report.stage_charts import input_stages, latency_stages
 from vdibench.report.stage_tables import elements_table, input_paths_table, server_table, stages_table
 from vdibench.report.style import Chart
@@ -100,6 +100,7 @@ __all__ = [
     "show",
     "stage_lines",
     "stages_table",
+    "unready_table",
     "verdict_lines",
     "verdict_table",
     "versions_table",

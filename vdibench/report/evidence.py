@@ -154,7 +154,7 @@ class Evidence:
     def starts(self, suite: str) -> list[Start]:
         """Every start of a session, in order of time."""
         if suite not in self._starts:
-            self._starts[suite] = starts(self.rows("milestones", suite, None))
+            self._starts[suite] = starts(self.rows("milestones", suite, None), self.rows("facts", suite, None))
         return self._starts[suite]
 
     def totals(self, suite: str) -> pd.DataFrame:

@@ -259,6 +259,7 @@ def _ready(evidence: Evidence) -> Section:
         session_tables.ready_table(evidence, evidence.suites),
         missing=no_rows(evidence, "milestones", "No session was started, so there are no steps to show"),
     )
+    section.tabulate_suites(session_tables.unready_table(evidence, evidence.suites), "Never ready")
     for suite in evidence.suites:
         section.draw(session_charts.session_ready_phases(evidence, suite), f"{suite}-session-ready")
     return section

@@ -9,14 +9,23 @@ from vdibench.metrics import REGISTRY
 from vdibench.report import axes as scales
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
-from vdibench.report.starts import Start
+from vdibench.report.starts import NEW_POD, Start
 from vdibench.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, Chart, chart, legend_above
 
 __all__ = ["resources_over_time", "session_ready_phases"]
 
 _MOST_BARS = 16
-# One colour a step of the way, wherever it appears; hatches part neighbours for those who see no hue.
+# One colour a step of the way, wherever it appears; hatches part neighbours for those who see no hue. First those of a
+# new pod, then the client's own.
 _STEPS = {
+    "admitted": ("#332288", ""),
+    "home_bound": ("#999933", "//"),
+    "scheduled": ("#88CCEE", ""),
+    "prepared": ("#882255", "\\\\"),
+    "image": ("#117733", ""),
+    "container_started": ("#DDCC77", ".."),
+    "ready": ("#AA4499", ""),
+    "routed": ("#44AA99", "//"),
     "reachable": ("#56B4E9", ""),
     "signalled": ("#0072B2", ""),
     "offered": ("#009E73", "//"),
@@ -27,6 +36,8 @@ _STEPS = {
     "first_frame": ("#6a737d", ""),
 }
 _OTHER = ("#c6cbd1", "xx")
+# What the legend of the steps takes beside the two lines that any start needs.
+_LEGEND_COLUMNS, _LEGEND_PIXELS = 6, 17
 _LINES = (("desktops", BLUE, "-"), ("client", ORANGE, "--"), ("host", GREY, ":"))
 _GPU = (
     ("gpu_utilization_ratio", "GPU", GREEN, "-"),
@@ -44,12 +55,15 @@ def session_ready_phases(source: Source, suite: str) -> Chart | None:
     shown = [start for start in every if start in slowest]
     failed = sum(start.ready_seconds is None for start in every)
     some = "" if len(shown) == len(every) else f", the {len(shown)} slowest shown"
+    present = {event for start in shown for event, _ in start.steps}
+    lines = -(-len(present) // _LEGEND_COLUMNS)
+    pods = f" A {NEW_POD}'s start is that of the session's first object." if any(one.of_pod for one in every) else ""
     figure, (axes,) = chart(
         f"Session ready, by step · {suite}",
         "session started → first decoded frame; display not included · "
         f"n = {formats.counted(len(every), 'start')}{some}, {formats.count(failed)} never ready · s",
-        f"{REGISTRY['session_phase_seconds'].boundary} n = {formats.counted(len(every), 'start')}, in seconds.",
-        height=158 + 26 * len(shown),
+        f"{REGISTRY['session_phase_seconds'].boundary} n = {formats.counted(len(every), 'start')}, in seconds.{pods}",
+        height=158 + 26 * len(shown) + _LEGEND_PIXELS * max(0, lines - 2),
         synthetic=evidence.synthetic,
     )
     places = len({(start.level, start.trial) for start in every}) > 1
@@ -61,7 +75,6 @@ def session_ready_phases(source: Source, suite: str) -> Chart | None:
             left += seconds
         text = formats.seconds(start.ready_seconds) if start.ready_seconds is not None else "never ready"
         axes.annotate(text, (left, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9)
-    present = {event for start in shown for event, _ in start.steps}
     for event in [*(step for step in _STEPS if step in present), *sorted(present - set(_STEPS))]:
         colour, hatch = _STEPS.get(event, _OTHER)
         axes.barh(0, 0, color=colour, hatch=hatch, edgecolor="white", label=formats.shorten(event, 20))
@@ -145,4 +158,4 @@ def _line(axes: Axes, series: pd.Series, origin: float, colour: str, dash: str, 
 
 def _name(start: Start, *, places: bool) -> str:
     name = formats.shorten(start.session, 26)
-    return f"{name} · {formats.counted(start.level, 'session')}, trial {start.trial}" if places else name
+    return f"{name} · {start.where}" if places else name

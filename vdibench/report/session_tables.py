@@ -11,10 +11,12 @@ from vdibench.metrics import Statistic
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
 from vdibench.report.stages import word
+from vdibench.report.starts import NEW_POD, Start
 
-__all__ = ["audio_table", "network_table", "ready_table", "resources_table"]
+__all__ = ["audio_table", "network_table", "ready_table", "resources_table", "unready_table"]
 
 _READY = ["suite", "step", "n", "p50", "p95", "max"]
+_UNREADY = ["suite", "session", "start", "came to", "why"]
 _UNITS = {
     "cpu_cores": ("CPU", "cores"),
     "cpu_steal_cores": ("CPU stolen by the hypervisor", "cores"),
@@ -27,27 +29,51 @@ _UNITS = {
 
 
 def ready_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
-    """Each step of a session's start, and the whole, one row a suite and step."""
+    """Each step of a session's start, and the whole, one row a suite and step; starts of new pods by themselves."""
     evidence = Evidence.of(source)
     rows: list[list[str]] = []
     for suite in (suites,) if isinstance(suites, str) else suites:
         every = evidence.starts(suite)
-        if not every:
-            continue
-        steps: dict[str, list[float]] = {}
-        for start in every:
-            for event, seconds in start.steps:
-                steps.setdefault(event, []).append(seconds)
-        for event, found in steps.items():
-            rows.append([formats.clean(suite), formats.clean(event), *_durations(found)])
-        ready = [start.ready_seconds for start in every if start.ready_seconds is not None]
-        rows.append([formats.clean(suite), "whole, started → first frame", *_durations(ready)])
-        failed = len(every) - len(ready)
-        if failed:
-            rows.append(
-                [formats.clean(suite), "never ready", f"{failed} of {formats.counted(len(every), 'start')}"] + [""] * 3
-            )
+        for some, what in (
+            ([start for start in every if start.of_pod], f", {NEW_POD}"),
+            ([start for start in every if not start.of_pod], ""),
+        ):
+            rows.extend([formats.clean(suite), step + what, *cells] for step, *cells in _steps(some))
     return pd.DataFrame(rows, columns=_READY)
+
+
+def unready_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
+    """Starts without a first frame, one row each: how far it came, and why no further."""
+    evidence = Evidence.of(source)
+    rows = [
+        [
+            formats.clean(suite),
+            formats.clean(start.session),
+            start.where,
+            formats.clean(start.reached),
+            formats.clean(start.reason) or formats.NO_DATA,
+        ]
+        for suite in ((suites,) if isinstance(suites, str) else suites)
+        for start in evidence.starts(suite)
+        if start.ready_seconds is None
+    ]
+    return pd.DataFrame(rows, columns=_UNREADY)
+
+
+def _steps(every: Sequence[Start]) -> list[list[str]]:
+    """Rows of steps, of the whole, and of what never came to be; none without a start."""
+    if not every:
+        return []
+    steps: dict[str, list[float]] = {}
+    for start in every:
+        for event, seconds in start.steps:
+            steps.setdefault(event, []).append(seconds)
+    rows = [[formats.clean(event), *_durations(found)] for event, found in steps.items()]
+    ready = [start.ready_seconds for start in every if start.ready_seconds is not None]
+    rows.append(["whole, started → first frame", *_durations(ready)])
+    if failed := len(every) - len(ready):
+        rows.append(["never ready", f"{failed} of {formats.counted(len(every), 'start')}", "", "", ""])
+    return rows
 
 
 def network_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame:
