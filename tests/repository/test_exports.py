@@ -65,3 +65,11 @@ def test_modules_of_load_offer_what_they_say() -> None:
 def test_what_an_owner_imports_leaves_the_interpreter_alone() -> None:
     program = "import sys, vdibench.load.driver; assert not {'gevent', 'locust'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_what_reads_a_run_loads_no_slow_part_of_scipy() -> None:
+    """Each takes up to a second to load, for a few functions."""
+    slow = {"scipy.stats", "scipy.optimize", "scipy.signal"}
+    program = f"import sys, vdibench.report, vdibench.suites; print({slow} & set(sys.modules) or '')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == ""

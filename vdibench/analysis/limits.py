@@ -21,8 +21,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from vdibench.analysis.density import Knee
 from vdibench.metrics import Statistic, Tables, chosen, values
@@ -220,14 +221,15 @@ def _spearman(first: list[float], second: list[float]) -> tuple[float | None, fl
     count = len(first)
     if count < FEWEST_LEVELS or len(set(first)) < 2 or len(set(second)) < 2:
         return None, None, None
-    rho = float(stats.spearmanr(first, second).statistic)
+    ranks = np.column_stack([pd.Series(side).rank() for side in (first, second)])
+    rho = float(np.corrcoef(ranks, rowvar=False)[1, 0])
     if abs(rho) > 1 - 1e-9:
         # In full step there is no variance to transform: as far as so few levels can tell, it may be a little less.
         rho = math.copysign(1.0, rho)
         centre = math.copysign(math.atanh(1 - 1 / count**2), rho)
     else:
         centre = math.atanh(rho)
-    half = float(stats.norm.ppf(0.975)) * math.sqrt(1.06 / (count - 3))
+    half = float(ndtri(0.975)) * math.sqrt(1.06 / (count - 3))
     low, high = math.tanh(centre - half), math.tanh(centre + half)
     return rho, min(low, rho), max(high, rho)
 

@@ -27,7 +27,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from vdibench.metrics import PERCENTILE_METHOD, Statistic
 
@@ -139,11 +139,10 @@ def _by_clusters(
         # about can still be counted.
         return Shift(before, after, None, None, dealt, Method.RELABELLING)
     freedom = error**4 / sum(one**2 / (count - 1) for one, count in zip(variances, counts, strict=True))
-    p = float(2 * stats.t.sf(abs(after - before) / error, freedom))
+    p, reach = _by_t(after - before, error, freedom)
     if dealt > rarest or math.comb(sum(counts), counts[0]) >= FEWEST_RELABELLINGS:
         # Each has its blind side: t a few clusters that are far off, relabelling sides of unlike spread and number.
         p = max(p, dealt)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
     method = Method.RELABELLING if p == dealt else Method.T
     return Shift(before, after, after - before - reach, after - before + reach, p, method)
 
@@ -157,9 +156,13 @@ def _by_blocks(
     if error == 0 or min(freedom for _, freedom in within) < _FEWEST_BLOCKS:
         # Nothing to hold a difference against; no difference at all needs nothing.
         return Shift(before, after, None, None, 1.0 if after == before else None, Method.NONE)
-    p = float(2 * stats.t.sf(abs(after - before) / error, freedom))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    p, reach = _by_t(after - before, error, freedom)
     return Shift(before, after, after - before - reach, after - before + reach, p, Method.BLOCKS)
+
+
+def _by_t(difference: float, error: float, freedom: float) -> tuple[float, float]:
+    """p of a difference by t's distribution, and how far its interval reaches either way."""
+    return float(2 * stdtr(freedom, -abs(difference) / error)), float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
 
 
 def _within(statistic: Statistic, side: Sequence[Cluster], random: np.random.Generator) -> tuple[float, int]:

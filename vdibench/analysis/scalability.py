@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import nnls
 
 __all__ = ["FEWEST_LEVELS", "Delivered", "Extrapolation", "Law", "extrapolate", "fit_law"]
 
@@ -170,6 +169,8 @@ def _model(law: Law, levels: _Numbers) -> _Numbers:
 
 
 def _solve(levels: _Numbers, costs: _Numbers) -> Law | None:
+    from scipy.optimize import nnls  # slow to load, and only runs of many levels fit a law
+
     # Divided by the cost itself, every trial weighs alike: what is small is not lost beside what is large.
     found, _ = nnls(_design(levels) / costs[:, None], np.ones_like(costs))
     if not found[0] > 0:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from vdibench.analysis.resampling import (
     FEWEST_CLUSTERS,
     FEWEST_RELABELLINGS,
     Cluster,
     Method,
+    _by_t,
     block_length,
     enough_values,
     shift,
@@ -201,3 +203,10 @@ def test_a_percentile_needs_values_beyond_it() -> None:
     assert enough_values(AVG, 1)
     assert not enough_values(AVG, 0)
     assert not enough_values(Statistic("p", 100.0), 10**9)
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.floats(0.5, 1e4))
+def test_t_is_scipys(difference: float, error: float, freedom: float) -> None:
+    p, reach = _by_t(difference, error, freedom)
+    assert p == pytest.approx(2 * stats.t.sf(abs(difference) / error, freedom), rel=1e-12, abs=1e-300)
+    assert reach == pytest.approx(stats.t.ppf(0.975, freedom) * error, rel=1e-12)

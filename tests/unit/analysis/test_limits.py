@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from vdibench.analysis import Decision, Knee, Level, Trial
-from vdibench.analysis.limits import limits
+from vdibench.analysis.limits import FEWEST_LEVELS, _spearman, limits
 
 SUITE = "gpu_density"
 HOST = {"cpu_cores_usable": 4.0, "memory_bytes": 16e9, "gpus": [{"name": "X", "memory_bytes": 8e9}]}
@@ -194,3 +196,17 @@ def test_the_interval_of_a_correlation_holds_it_as_often_as_it_says(tables) -> N
         usage = limits(made, found(11, 11, levels), HOST).ranked[0]
         held += usage.low <= spearman <= usage.high
     assert held >= 180
+
+
+@given(
+    st.integers(FEWEST_LEVELS, 12).flatmap(
+        lambda count: st.tuples(*[st.lists(st.integers(-3, 3), min_size=count, max_size=count)] * 2)
+    )
+)
+def test_a_correlation_is_scipys_spearman(sides: tuple[list[int], list[int]]) -> None:
+    first, second = ([0.1 * value for value in side] for side in sides)
+    rho, _, _ = _spearman(first, second)
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        assert rho is None, "a side that never changes is in step with nothing"
+    else:
+        assert rho == pytest.approx(stats.spearmanr(first, second).statistic, abs=1e-9)
