@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 pytest.importorskip("kubernetes", reason="the models of extra `load`")
 
@@ -19,7 +17,11 @@ from kubernetes import client
 from vdibench.cli import cli
 from vdibench.errors import UsageError
 
-FOLDER = Path(__file__).parents[2] / "manifests" / "load"
+# A module of the tests of what is committed.
+sys.path.insert(0, str(Path(__file__).parents[1] / "repository"))
+
+from kustomize import built
+
 MODELS = {
     "ConfigMap": "V1ConfigMap",
     "Deployment": "V1Deployment",
@@ -30,18 +32,7 @@ MODELS = {
     "Service": "V1Service",
     "ServiceAccount": "V1ServiceAccount",
 }
-PARTS = ["base", "overlays/example"]
-
-
-def built(part: str) -> list[dict[str, Any]]:
-    """What kustomize makes of a folder, or the files that it names where there is no kubectl."""
-    program = shutil.which("kubectl")
-    if program is None:
-        names = yaml.safe_load((FOLDER / "base" / "kustomization.yaml").read_text())["resources"]
-        return [item for name in names for item in yaml.safe_load_all((FOLDER / "base" / name).read_text())]
-    argv = [program, "kustomize", str(FOLDER / part)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-    return list(yaml.safe_load_all(done.stdout))
+PARTS = ["load/base", "load/overlays/example"]
 
 
 def pods(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,7 +76,7 @@ def test_pods_can_do_nothing_but_load(part: str) -> None:
 
 
 def test_selectors_find_what_they_are_for() -> None:
-    items = {item["kind"]: item for item in built("base")}
+    items = {item["kind"]: item for item in built("load/base")}
     master, worker = (items[kind]["spec"]["template"]["metadata"]["labels"] for kind in ("Job", "Deployment"))
     assert items["Service"]["spec"]["selector"].items() <= master.items()
     assert items["Deployment"]["spec"]["selector"]["matchLabels"].items() <= worker.items()
@@ -95,14 +86,14 @@ def test_selectors_find_what_they_are_for() -> None:
 
 
 def test_workers_stay_away_from_desktops() -> None:
-    (spec,) = [item["spec"]["template"]["spec"] for item in built("base") if item["kind"] == "Deployment"]
+    (spec,) = [item["spec"]["template"]["spec"] for item in built("load/base") if item["kind"] == "Deployment"]
     (term,) = spec["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert term["topologyKey"] == "kubernetes.io/hostname"
     assert term["namespaceSelector"] == {}, "desktops are in other namespaces"
 
 
 def test_the_masters_command_is_one_that_vdibench_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    items = {item["kind"]: item for item in built("base")}
+    items = {item["kind"]: item for item in built("load/base")}
     (container,) = items["Job"]["spec"]["template"]["spec"]["containers"]
     settings = items["ConfigMap"]["data"]
     words = [re.sub(r"\$\((\w+)\)", lambda name: settings[name[1]], word) for word in container["args"]]
@@ -111,7 +102,7 @@ def test_the_masters_command_is_one_that_vdibench_takes(capsys: pytest.CaptureFi
 
 
 def test_the_workers_command_is_one_that_vdibench_takes() -> None:
-    (spec,) = [item["spec"]["template"]["spec"] for item in built("base") if item["kind"] == "Deployment"]
+    (spec,) = [item["spec"]["template"]["spec"] for item in built("load/base") if item["kind"] == "Deployment"]
     words = list(spec["containers"][0]["args"])
     with pytest.raises(UsageError, match=r"cannot read the roster /etc/vdibench/roster.json"):
         cli.main(words, prog_name="vdibench", standalone_mode=False)

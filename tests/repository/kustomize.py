@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import shutil
 import subprocess
@@ -31,15 +32,15 @@ def kubectl() -> Path:
 
 
 @functools.cache
-def _text(folder: Path) -> str:
+def _objects(folder: Path) -> list[Object]:
     done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))  # ten times as fast as Python's own
 
 
 def built(folder: str | Path) -> list[Object]:
     """The objects, anew each time: a test may change them."""
-    return list(yaml.safe_load_all(_text(MANIFESTS / folder)))
+    return copy.deepcopy(_objects(MANIFESTS / folder))
 
 
 def only(objects: list[Object], kind: str, name: str | None = None) -> Object:
@@ -66,9 +67,9 @@ def edited(place: Path, overlay: str, *changes: tuple[str, str, str]) -> list[Ob
 
     :param changes: file below the manifests, what stands there once, what stands there then.
     """
-    copy = shutil.copytree(MANIFESTS, place / "manifests")
+    copied = shutil.copytree(MANIFESTS, place / "manifests")
     for file, old, new in changes:
-        text = (copy / file).read_text()
+        text = (copied / file).read_text()
         assert text.count(old) == 1, f"{file} has {text.count(old)} times {old!r}"
-        (copy / file).write_text(text.replace(old, new))
-    return list(yaml.safe_load_all(_text(copy / overlay)))
+        (copied / file).write_text(text.replace(old, new))
+    return _objects(copied / overlay)

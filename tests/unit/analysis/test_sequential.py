@@ -107,7 +107,7 @@ def test_every_factor_is_worth_at_most_one_while_the_claim_is_true(beyond: float
 
     def factor(against: str, index: int):
         def of(standing: float) -> float:
-            margin = (standing + float(stats.norm.ppf(TEST.holds))) * TEST.deviation
+            margin = standing * TEST.deviation + EDGE
             trial = Trial(0, 10 if margin >= 0 else 0, 10, margin=margin)
             return getattr(TEST, against)(trial, TEST.deviation)[index]
 
