@@ -143,7 +143,7 @@ def _shake(server: socket.socket, context: ssl.SSLContext) -> None:
             plain, _ = server.accept()
         except OSError:
             return
-        with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secured:
+        with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secured:  # whoever goes early
             secured.recv(1)
 
 
