@@ -194,7 +194,8 @@ def pod_object(name: str, run: str, node: str, image: str, ends_unix_seconds: in
                     "name": "probe",
                     "image": image,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-c", f"import time; time.sleep({_LIVES_SECONDS})"],  # it ends by itself, should nobody be left to remove it
+                    # It ends by itself, should nobody be left to remove it.
+                    "command": ["python3", "-c", f"import time; time.sleep({_LIVES_SECONDS})"],
                     "resources": {
                         "requests": {"cpu": "10m", "memory": "64Mi"},
                         "limits": {"memory": "256Mi"},

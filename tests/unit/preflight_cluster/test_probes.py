@@ -143,7 +143,8 @@ def _shake(server: socket.socket, context: ssl.SSLContext) -> None:
             plain, _ = server.accept()
         except OSError:
             return
-        with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secured:  # whoever goes early
+        # A prober may go before the handshake ends.
+        with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secured:
             secured.recv(1)
 
 
