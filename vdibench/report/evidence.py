@@ -63,6 +63,7 @@ class Evidence:
                 self.selftest = load_selftest(self._recording.folder)
             except StoreError as error:
                 self._damage.append(str(error))
+        self._suites: dict[str, dict[str, pd.DataFrame]] = {}
         self._values: dict[tuple[Any, ...], pd.Series] = {}
         self._knees: dict[str, Knee | None] = {}
         self._starts: dict[str, list[Start]] = {}
@@ -103,13 +104,13 @@ class Evidence:
 
     def rows(self, table: str, suite: str, phase: str | None = "steady") -> pd.DataFrame:
         """Rows of one suite and phase (None: all)."""
-        return chosen(self.tables[table], suite=suite, phase=phase)
+        return chosen(self._of(suite)[table], suite=suite, phase=phase)
 
     def values(self, metric: str, suite: str, *, level: int | None = None, session: str | None = None) -> pd.Series:
         """Raw steady values of a metric, as :func:`vdibench.metrics.values` gives them."""
         key = (metric, suite, level, session)
         if key not in self._values:
-            self._values[key] = values(metric, self.tables, suite=suite, level=level, session=session)
+            self._values[key] = values(metric, self._of(suite), suite=suite, level=level, session=session)
         return self._values[key]
 
     def percentile(self, percent: float, metric: str, suite: str, *, level: int | None = None) -> float | None:
@@ -118,15 +119,15 @@ class Evidence:
 
     def levels(self, suite: str) -> list[int]:
         """Levels with steady samples, ascending."""
-        return levels(self.tables, suite)
+        return levels(self._of(suite), suite)
 
     def trials(self, suite: str, level: int) -> list[int]:
         """Trials of a level, ascending."""
-        return trials(self.tables, suite, level)
+        return trials(self._of(suite), suite, level)
 
     def sessions(self, suite: str, level: int | None = None) -> list[str]:
         """Desktops that were watched."""
-        return sessions(self.tables, suite, level)
+        return sessions(self._of(suite), suite, level)
 
     def objectives(self, metric: str, suite: str) -> list[ObjectiveResult]:
         """Objectives of a suite on a metric that have a bound to draw."""
@@ -175,6 +176,12 @@ class Evidence:
             frozen = np.flatnonzero(freezes(np.diff(edges)))
             spans.extend((float(edges[index]), float(edges[index + 1])) for index in frozen)
         return sorted(spans)
+
+    def _of(self, suite: str) -> Mapping[str, pd.DataFrame]:
+        """The rows of one suite: hundreds of values of it are then no search of the whole run."""
+        if suite not in self._suites:
+            self._suites[suite] = {name: rows[rows["suite"] == suite] for name, rows in self.tables.items()}
+        return self._suites[suite]
 
     def _dated(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows that say when they were taken: without, a row belongs to no window."""
