@@ -6,7 +6,7 @@ verdict, so no objective is drawn. Values are computed once and kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,7 +63,7 @@ class Evidence:
                 self.selftest = load_selftest(self._recording.folder)
             except StoreError as error:
                 self._damage.append(str(error))
-        self._suites: dict[str, dict[str, pd.DataFrame]] = {}
+        self._suites: dict[str, _OfSuite] = {}
         self._values: dict[tuple[Any, ...], pd.Series] = {}
         self._knees: dict[str, Knee | None] = {}
         self._starts: dict[str, list[Start]] = {}
@@ -177,10 +177,9 @@ class Evidence:
             spans.extend((float(edges[index]), float(edges[index + 1])) for index in frozen)
         return sorted(spans)
 
-    def _of(self, suite: str) -> Mapping[str, pd.DataFrame]:
-        """The rows of one suite: hundreds of values of it are then no search of the whole run."""
+    def _of(self, suite: str) -> _OfSuite:
         if suite not in self._suites:
-            self._suites[suite] = {name: rows[rows["suite"] == suite] for name, rows in self.tables.items()}
+            self._suites[suite] = _OfSuite(self.tables, suite)
         return self._suites[suite]
 
     def _dated(self, name: str, rows: pd.DataFrame) -> pd.DataFrame:
@@ -191,6 +190,27 @@ class Evidence:
         kept = rows[rows[column].notna()]
         self._damage.append(f"{len(rows) - len(kept)} rows of {name} say no instant and were left out")
         return kept
+
+
+class _OfSuite(Mapping[str, pd.DataFrame]):
+    """The rows of one suite, looked for once a table: hundreds of values of it are then no search of the whole run."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame], suite: str) -> None:
+        self._tables = tables
+        self._suite = suite
+        self._found: dict[str, pd.DataFrame] = {}
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        if name not in self._found:
+            rows = self._tables[name]
+            self._found[name] = rows[rows["suite"] == self._suite]
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
 
 
 def boundary(metric: str) -> str:
