@@ -38,6 +38,7 @@ from vdibench.store import Recording
         (["--mode", "fast"], "meter, sampled"),
         (["--workers", "0"], "without workers"),
         (["--headless", "--web-port", "8099"], "leave one of them out"),
+        (["--context", "prod"], "on no cluster of yours"),
         (["--expect-workers", "2"], "--master-bind"),
         (["--master-host", "10.0.0.1"], "--worker"),
         (["--worker"], "--master-host"),

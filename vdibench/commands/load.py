@@ -25,7 +25,13 @@ _INTERRUPTED = 130
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @click.argument("locust_options", nargs=-1, metavar="[-- LOCUST OPTION...]")
-@click.option("--target", default="lab", show_default=True, help="lab, lab:NAME, url:URL, replay or replay:FILE.")
+@click.option(
+    "--target",
+    default="lab",
+    show_default=True,
+    help="lab, lab:NAME, url:URL, manifests, manifests:LAB, replay or replay:FILE.",
+)
+@click.option("--context", default="", metavar="NAME", help="Context of your kubeconfig, for target manifests.")
 @click.option("--desktops", type=click.IntRange(min=1), help="Desktops to have; by default as many as users.")
 @click.option("--scenario", default="", help="What users do: watch, press, office, cad, video, 3d, idle.")
 @click.option(
@@ -59,7 +65,7 @@ _INTERRUPTED = 130
 @click.option("--master-bind", default="", metavar="HOST", help="Where workers from elsewhere find the master.")
 @click.option("--master-port", type=click.IntRange(0, 65535), default=0, help="The master's port; 0: a free one.")
 @click.option(
-    "--roster", default="", metavar="FILE", help="Write the desktops there for workers elsewhere; or read it."
+    "--roster", default="", metavar="FILE", help="Write the desktops there for workers elsewhere; a worker reads them."
 )
 @click.option("--worker", is_flag=True, help="Be one worker of a master elsewhere; needs --master-host and --roster.")
 @click.option("--master-host", default="", metavar="HOST", help="With --worker: where the master is.")
@@ -119,7 +125,7 @@ def _parameters(given: dict[str, Any]) -> Parameters:
     values |= _shape_of(given)
     if given["locustfile"]:
         values["locustfile"] = str(Path(given["locustfile"]).absolute())
-    for option in ("desktops", "scenario", "spawn_rate", "workers", "mode", "objectives", "user", "ca_file"):
+    for option in ("context", "desktops", "scenario", "spawn_rate", "workers", "mode", "objectives", "user", "ca_file"):
         if given[option] not in (None, ""):
             values[option] = given[option]
     for flag in ("insecure", "take_control"):
