@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vdibench.cli import cli
 from vdibench.clusters import Cluster
+from vdibench.clusters.ownership import RUN_LABEL
+from vdibench.conformance import NO_ENGINE
 from vdibench.lab.cluster.access import ClusterAccess
 from vdibench.lab.cluster.images import image_names
 from vdibench.preflight import ClusterContext, ClusterFinding, judge_cluster, run_cluster_checks
 from vdibench.preflight.cluster_run import gather, lab_context
 from vdibench.preflight.probe_pods import APPLICATION, ProbePods, claim_object, pod_object
-from vdibench.records import Outcome
+from vdibench.records import EXIT_CODES, Outcome
 
 from .waiting import PATIENCE, until
 
@@ -52,6 +55,31 @@ def test_the_lab_has_exactly_the_expected_findings(findings) -> None:
         if name in expected:
             assert expected[name]["says"] in check.finding, check
     assert set(expected) <= set(findings)
+
+
+def test_with_a_probe_of_the_policies_it_is_known_that_nobody_enforces_them(
+    connection, findings, kubectl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["preflight", "--lab", "cluster", "--probe-policies", "--json"]
+    code = cli.main(words, prog_name="vdibench", standalone_mode=False)
+    out, errors = capsys.readouterr()
+    said = {one["name"]: one for one in json.loads(out)}
+    assert code == EXIT_CODES[Outcome.FAIL]
+    [expected] = [one for one in EXPECTED if "probed" in one]
+    assert expected["check"] == "policy_engine"
+    found = said.pop("policy_engine")
+    assert found["outcome"] in expected["probed"]["outcomes"]
+    assert expected["probed"]["says"] in found["finding"]
+    assert found["evidence"] == "probes from pods"
+    # It is the one finding that a probe changes.
+    disk = "home_disk"  # whatever the machine's is at the moment
+    assert {name: one["outcome"] for name, one in said.items() if name != disk} == {
+        name: finding.check.outcome for name, finding in findings.items() if name not in ("policy_engine", disk)
+    }
+    assert "to be created there" in errors
+    assert NO_ENGINE in errors
+    left = json.loads(kubectl("get", "pods", "--all-namespaces", "-l", RUN_LABEL, "-o", "json"))["items"]
+    assert [one["metadata"]["name"] for one in left if one["metadata"]["name"].startswith("conformance-")] == []
 
 
 def test_what_was_measured_is_told(findings) -> None:

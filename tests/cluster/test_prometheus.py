@@ -17,6 +17,8 @@ import pytest
 from vdibench.errors import TargetUnavailable, UsageError
 from vdibench.lab.cluster import dcgm as replay
 from vdibench.lab.ports import PortLeases
+from vdibench.preflight.cluster_readings import ExporterReading
+from vdibench.preflight.exporter_probe import read_exporter
 from vdibench.telemetry import Sampler
 from vdibench.telemetry.gpus import GpuFigure
 from vdibench.telemetry.prometheus import Prometheus
@@ -30,6 +32,7 @@ global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
   - job_name: nvidia-dcgm-exporter
     static_configs: [{{targets: ["{target}"]}}]
+    metric_relabel_configs: [{relabelings}]
 """
 
 
@@ -57,9 +60,9 @@ class Exporter:
 class Server:
     """Debian's Prometheus on loopback, which scrapes one target each second."""
 
-    def __init__(self, folder: Path, port: int, target: str) -> None:
+    def __init__(self, folder: Path, port: int, target: str, relabelings: str) -> None:
         configuration = folder / "prometheus.yml"
-        configuration.write_text(CONFIGURATION.format(target=target))
+        configuration.write_text(CONFIGURATION.format(target=target, relabelings=relabelings))
         line = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}"]
         line += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
         self.log = folder / "log"
@@ -99,10 +102,10 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
     leases = PortLeases()
     started: list[Server] = []
 
-    def start(target: str) -> Server:
+    def start(target: str, relabelings: str = "") -> Server:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        started.append(Server(folder, leases.lease().start, target))
+        started.append(Server(folder, leases.lease().start, target, relabelings))
         return started[-1]
 
     yield start
@@ -201,6 +204,37 @@ def test_devices_of_a_node(
 
         until(all_seen, f"{scopes}")
         assert [name for name in gpus.facts() if ".gpu-" in name] == [f"telemetry.{one}" for one in sorted(scopes)]
+
+
+@pytest.mark.parametrize(
+    ("recording", "relabelings", "without"),
+    [
+        ("time-sliced", "", ()),
+        ("last-pod", "", ()),
+        ("mig", "", ()),
+        ("two-gpus", "{action: labeldrop, regex: UUID}", ("UUID",)),
+        ("repeated", "{action: labeldrop, regex: 'Host.*|modelName'}", ("modelName", "Hostname or hostname")),
+    ],
+)
+def test_preflight_sees_how_often_and_under_which_labels_it_has_devices(
+    exporter: Callable[[str], Exporter],
+    serve: Callable[..., Server],
+    recording: str,
+    relabelings: str,
+    without: tuple[str, ...],
+) -> None:
+    server = serve(exporter(recording).target, relabelings)
+    until(lambda: server.client.query("DCGM_FI_DEV_FB_USED"), "the first scrape")
+    assert read_exporter(server.client.url, PATIENCE) == ExporterReading(server.client.url, 1.0, without)
+
+
+def test_preflight_says_why_it_sees_no_devices(serve: Callable[..., Server]) -> None:
+    server = serve("127.0.0.1:1")  # nobody
+    found = read_exporter(server.client.url, PATIENCE)
+    assert (found.interval_seconds, found.error) == (None, "it has no series of a DCGM exporter")
+    server.end()
+    assert "does not answer" in read_exporter(server.client.url, PATIENCE).error
+    assert "no URL of a Prometheus" in read_exporter("prometheus:9090", PATIENCE).error
 
 
 def test_what_prometheus_refuses_and_what_it_does_not_know(serve: Callable[[str], Server]) -> None:

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from vdibench.preflight import ClusterContext
+from vdibench.preflight.exporter_checks import DEVICE_LABELS, NODE_LABELS
+from vdibench.telemetry.prometheus import duration_seconds
 from vdibench.watch.exposition import Exposition
 from vdibench.watch.gauge import Gauge
 from vdibench.watch.reading import Reading, SessionFacts
@@ -19,10 +23,13 @@ from vdibench.watch.reading import Reading, SessionFacts
 from .kustomize import MANIFESTS, PLATFORMS, built, only
 
 RULES = MANIFESTS / "observability" / "base" / "rules.yaml"
-CASES = Path(__file__).resolve().parents[1] / "data" / "prometheus" / "objectives.test.yaml"
+DATA = Path(__file__).resolve().parents[1] / "data"
+CASES = DATA / "prometheus" / "objectives.test.yaml"
+RECORDINGS = sorted((DATA / "dcgm").glob("*.prom"))
 # What the exporter's default list (etc/default-counters.csv of 4.6.0) has of what is asked for here.
 DCGM = {f"DCGM_FI_DEV_{name}" for name in ("GPU_UTIL", "ENC_UTIL", "FB_USED", "FB_FREE", "XID_ERRORS")}
 WORDS = {"and", "or", "unless", "bool", "by", "on", "ignoring", "without", "group_left", "group_right", "offset"}
+OF_DEVICES = re.compile(r"\bby\s*\(([^)]*)\)\s*\((DCGM_\w+)\)")
 GROUPED = re.compile(r"\b(?:by|on|ignoring|without)\s*\([^)]*\)")
 NAME = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\()(?![\w:])")
 
@@ -108,7 +115,14 @@ def test_the_rules_say_what_they_should_of_recorded_series(rule_file: Path, tmp_
     [
         ("vdibench_clock_bound_seconds <= 0.005", "vdibench_clock_bound_seconds <= 5"),
         ("vdibench_trustworthy == 1)", "vdibench_trustworthy >= 0)"),
-        ("expr: max by (Hostname, UUID, modelName) (DCGM_FI_DEV_GPU_UTIL) / 100", "expr: DCGM_FI_DEV_GPU_UTIL / 100"),
+        (
+            "expr: max by (Hostname, hostname, UUID, modelName) (DCGM_FI_DEV_GPU_UTIL) / 100",
+            "expr: DCGM_FI_DEV_GPU_UTIL / 100",
+        ),
+        (
+            "expr: max by (Hostname, hostname, UUID, modelName) (DCGM_FI_DEV_GPU_UTIL) / 100",
+            "expr: max by (Hostname, UUID, modelName) (DCGM_FI_DEV_GPU_UTIL) / 100",
+        ),
         ("8 * vdi:gpus:count", "1 * vdi:gpus:count"),
         ("vdi:session_ready_seconds:max >= 30", "vdi:session_ready_seconds:max >= 50"),
         ("vdi:glass_to_glass_seconds:p95_5m >= 0.05", "vdi:glass_to_glass_seconds:p95_5m >= 0.5"),
@@ -134,6 +148,44 @@ def test_rules_ask_for_what_there_is() -> None:
     there = exposed() | DCGM | recorded()
     assert {name: series(text) - there for name, text in expressions().items() if series(text) - there} == {}
     assert all(rule["labels"]["objective"] for group in groups() for rule in group["rules"] if "alert" in rule)
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda file: file.stem)
+def test_rules_keep_the_devices_of_every_exporter_apart_and_name_their_node(recording: Path) -> None:
+    families = text_string_to_metric_families(recording.read_text())
+    samples = [sample for family in families for sample in family.samples]
+    node = {value for sample in samples for name, value in sample.labels.items() if name in NODE_LABELS}
+    devices = {sample.labels["UUID"] for sample in samples}
+    found = [pair for text in expressions().values() for pair in OF_DEVICES.findall(text)]
+    assert {metric for _, metric in found} == DCGM
+    for by, metric in found:
+        labels = [label.strip() for label in by.split(",")]
+        assert set(labels) == {*DEVICE_LABELS, *NODE_LABELS}
+        own = [sample.labels for sample in samples if sample.name == metric]
+        groups = {tuple(one.get(label, "") for label in labels) for one in own}
+        # A MIG instance has no utilisation; what there is of a device is one group, and its node is told.
+        assert len(groups) == len(devices) * bool(own)
+        assert all(node & set(group) for group in groups)
+
+
+def test_figures_of_gpus_come_as_often_as_preflight_wants_them() -> None:
+    longest = ClusterContext().dcgm_seconds
+    (endpoint,) = only(built("overlays/k3s"), "ServiceMonitor")["spec"]["endpoints"]
+    values = yaml.safe_load((MANIFESTS / "gpu" / "values.yaml").read_text())
+    (interval,) = [one["value"] for one in values["dcgmExporter"]["env"] if one["name"] == "DCGM_EXPORTER_INTERVAL"]
+    plain = yaml.safe_load((MANIFESTS / "observability" / "prometheus" / "prometheus.yml").read_text())
+    for text in (endpoint["interval"], f"{interval}ms", plain["global"]["scrape_interval"]):
+        seconds = duration_seconds(text)
+        assert seconds is not None
+        assert 0 < seconds <= longest, text
+
+
+def test_the_dashboard_names_a_device_s_node_whatever_the_exporter_calls_it() -> None:
+    panels = json.loads((RULES.parent / "vdi.json").read_text())["panels"]
+    legends = [t.get("legendFormat", "") for panel in panels for t in panel["targets"] if "device_ratio" in t["expr"]]
+    assert len(legends) >= 3
+    for legend in legends:
+        assert all(f"{{{{{label}}}}}" in legend for label in (*DEVICE_LABELS, *NODE_LABELS)), legend
 
 
 def test_the_dashboard_asks_for_what_there_is() -> None:

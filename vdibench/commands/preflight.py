@@ -14,7 +14,9 @@ from vdibench.errors import UsageError
 from vdibench.preflight import ClusterContext, HostContext, outcome_of, run_cluster_checks, run_host_checks
 from vdibench.records import EXIT_CODES, Display, worst
 from vdibench.report import show
+from vdibench.suites.conformance import probed
 from vdibench.suites.display import findings_table
+from vdibench.telemetry.prometheus import Access, Prometheus
 
 __all__ = ["preflight"]
 
@@ -37,6 +39,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--replicas", default=8, show_default=True, type=click.IntRange(1), help="Sessions that share a GPU.")
 @click.option("--image", default="", help="Of the pods that measure: the desktop's; by default a running session's.")
 @click.option("--no-pods", is_flag=True, help="Place no pods: disks and clocks of the nodes have no data then.")
+@click.option("--probe-policies", is_flag=True, help="Try the network policies from pods too, half a minute more.")
+@click.option("--prometheus", default="", metavar="URL", help="Of the server that scrapes the cluster's DCGM exporter.")
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 def preflight(
     desktops: int,
@@ -54,6 +58,8 @@ def preflight(
     replicas: int,
     image: str,
     no_pods: bool,
+    probe_policies: bool,
+    prometheus: str,
     as_json: bool,
 ) -> int:
     """Check this host: programs, X server, TURN, encoder, disk, memory. Each finding names its remedy.
@@ -70,8 +76,9 @@ def preflight(
             framerate=framerate,
             image=image,
             place_pods=not no_pods,
+            prometheus=prometheus,
         )
-        return _cluster(context, kubeconfig, lab, platform, as_json)
+        return _cluster(context, kubeconfig, lab, platform, probe_policies=probe_policies, as_json=as_json)
     console = Console(stderr=True)
     with console.status("") as status:
         found = run_host_checks(
@@ -85,15 +92,26 @@ def preflight(
     return EXIT_CODES[worst(check.outcome for check in found)]
 
 
-def _cluster(context: str, kubeconfig: str, lab: str, platform: ClusterContext, as_json: bool) -> int:
+def _cluster(
+    context: str, kubeconfig: str, lab: str, platform: ClusterContext, *, probe_policies: bool, as_json: bool
+) -> int:
     if context and lab:
         raise UsageError("a context and a lab were named", "give --context or --lab")
+    if probe_policies and not platform.place_pods:
+        raise UsageError("--probe-policies needs pods, and --no-pods forbids them", "leave one of them out")
+    if platform.prometheus:
+        # What cannot be the address of one is refused before anything is placed.
+        Prometheus(platform.prometheus, Access.from_environment())
     cluster = connect(context=context, kubeconfig=kubeconfig, lab=lab)
     pods = "places no pods" if not platform.place_pods else "places pods with a volume each and removes them again"
     click.echo(f"vdibench: {cluster.context}, Kubernetes {cluster.version}: {pods}", err=True)
-    found = run_cluster_checks(
-        cluster, platform, progress=lambda line: click.echo(f"vdibench: preflight: {line}", err=True)
-    )
+
+    def say(line: str) -> None:
+        click.echo(f"vdibench: preflight: {line}", err=True)
+
+    if probe_policies:
+        platform = probed(cluster, platform, say)
+    found = run_cluster_checks(cluster, platform, progress=say)
     if as_json:
         print(json.dumps([finding.to_json() for finding in found]))
     else:

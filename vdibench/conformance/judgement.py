@@ -97,6 +97,7 @@ class Judgement:
     :param sentence: what is to be said first.
     :param remedy: what to do; empty for a pass.
     :param opening: None when it could not be watched.
+    :param policies: how many the sessions' namespace has; None: not known.
     """
 
     outcome: Outcome
@@ -104,11 +105,18 @@ class Judgement:
     remedy: str
     rows: tuple[Row, ...]
     opening: Opening | None = None
+    policies: int | None = None
 
     @property
-    def enforced(self) -> bool:
-        """At least one forbidden edge is denied, and would not be without a policy."""
-        return any(row.edge.expected is Expected.DENIED and row.outcome is Outcome.PASS for row in self.rows)
+    def enforced(self) -> bool | None:
+        """Whether at least one forbidden edge is denied, and would not be without a policy; None where nothing tells.
+
+        Where there is no policy, an open edge says nothing of an engine.
+        """
+        found = {row.outcome for row in self.rows if row.edge.expected is Expected.DENIED}
+        if Outcome.PASS in found:
+            return True
+        return False if Outcome.FAIL in found and self.policies != 0 else None
 
     @property
     def absent(self) -> tuple[Row, ...]:
@@ -131,7 +139,7 @@ def judge(
     rows = tuple(_row(edge, found) for edge in edges)
     outcome = worst(row.outcome for row in rows if row.counts)
     sentence, remedy = _said(rows, outcome, policies)
-    return Judgement(outcome, sentence, remedy, rows, opening)
+    return Judgement(outcome, sentence, remedy, rows, opening, policies)
 
 
 def _row(edge: Edge, found: Found) -> Row:

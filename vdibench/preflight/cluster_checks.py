@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 from vdibench.preflight.address_checks import check_certificate, check_clocks, check_wildcard_name
 from vdibench.preflight.cluster_findings import ClusterCheck, ClusterEvidence, ClusterFinding, Severity
+from vdibench.preflight.exporter_checks import (
+    check_dcgm_exporter,
+    check_dcgm_interval,
+    check_dcgm_labels,
+    check_dcgm_time_slicing,
+)
 from vdibench.preflight.findings import no_data
 from vdibench.preflight.gpu_checks import (
-    check_dcgm_exporter,
-    check_dcgm_time_slicing,
     check_encoder_engines,
     check_encoder_sessions,
     check_gpu_config,
@@ -76,6 +80,8 @@ CLUSTER_CHECKS: tuple[ClusterCheck, ...] = (
     ClusterCheck("certificate", _BLOCKING, "is the certificate trusted", check_certificate),
     ClusterCheck("clocks", _WARNING, "do the nodes' clocks agree", check_clocks),
     ClusterCheck("dcgm_exporter", _WARNING, "is each GPU's load exported", check_dcgm_exporter, ("Pod", "Node")),
+    ClusterCheck("dcgm_interval", _WARNING, "is it often enough", check_dcgm_interval, ("Pod", "Node")),
+    ClusterCheck("dcgm_labels", _WARNING, "can devices be told apart", check_dcgm_labels, ("Pod", "Node")),
     ClusterCheck("dcgm_time_slicing", _INFORMATION, "whose load is exported", check_dcgm_time_slicing, ("Node",)),
     ClusterCheck("pod_security", _BLOCKING, "are desktops restricted", check_pod_security, ("Namespace",)),
     ClusterCheck("default_deny", _BLOCKING, "is everything denied by default", check_default_deny, ("NetworkPolicy",)),

@@ -20,12 +20,15 @@ class ClusterContext:
     :param place_pods: measure the home volume and the nodes' clocks from pods; False leaves the cluster unchanged.
     :param replicas: sessions that share one GPU.
     :param framerate: of each session.
-    :param policy_enforced: what the conformance test of the policies found; None where it has not run.
+    :param policy_enforced: what the conformance test of the policies found; None where it has not run or cannot tell.
+    :param policy_fault: what it found to be otherwise than policies say, or why it cannot tell.
+    :param prometheus: URL of the server that scrapes the DCGM exporter; empty: what monitors in the cluster say counts.
     :param pod_seconds: for all pods to get ready.
     :param answer_seconds: for one question over the network.
     :param fsync_seconds: longest good p99 of a write of 4 KiB that is synced.
     :param write_bytes_per_second: lowest good rate of a long write.
     :param clock_seconds: how far a node's clock may be from ours.
+    :param dcgm_seconds: longest good time from one figure of a GPU to the next.
     """
 
     session_namespace: str = "vdi-sessions"
@@ -46,6 +49,8 @@ class ClusterContext:
     replicas: int = 8
     framerate: int = 60
     policy_enforced: bool | None = None
+    policy_fault: str = ""
+    prometheus: str = ""
     pod_seconds: float = 120.0
     answer_seconds: float = 5.0
     # A browser syncs its profile while it starts: some hundred times 50 ms are what a user still waits for (choice).
@@ -53,3 +58,5 @@ class ClusterContext:
     write_bytes_per_second: float = 50e6
     # Minted credentials end to the second, and one-way latency is compared between clocks (choice).
     clock_seconds: float = 1.0
+    # A trial of the density search is watched for 30 s: six figures of it (choice).
+    dcgm_seconds: float = 5.0

@@ -19,6 +19,8 @@ _TIMEOUT_SECONDS = 30
 _CUSTOM = {
     "ClusterPolicy": ("nvidia.com", "v1", "clusterpolicies"),
     "IngressRoute": ("traefik.io", "v1alpha1", "ingressroutes"),
+    "PodMonitor": ("monitoring.coreos.com", "v1", "podmonitors"),
+    "ServiceMonitor": ("monitoring.coreos.com", "v1", "servicemonitors"),
     "TLSStore": ("traefik.io", "v1alpha1", "tlsstores"),
 }
 _BUILT_IN = {

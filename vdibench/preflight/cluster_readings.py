@@ -14,6 +14,7 @@ __all__ = [
     "ClockReading",
     "ClusterReadings",
     "DiskReading",
+    "ExporterReading",
     "NameReading",
     "SessionReading",
     "TurnReading",
@@ -126,11 +127,27 @@ class CertificateReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ExporterReading:
+    """Series of DCGM exporters in a Prometheus.
+
+    :param server: its URL.
+    :param interval_seconds: longest time between two scrapes of an exporter; None where it does not say.
+    :param without: labels that not all of the series have.
+    """
+
+    server: str
+    interval_seconds: float | None = None
+    without: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterReadings:
     """All of them.
 
     :param ingress: addresses at which users should reach Traefik.
     :param turn_log: first lines of coturn's log.
+    :param exporter: None where no Prometheus was named.
     :param missing: area (``turn``, ``pods``, ``ingress``, ``sessions``) -> why nothing was measured there.
     """
 
@@ -143,5 +160,6 @@ class ClusterReadings:
     ingress: tuple[str, ...] = ()
     resolved: NameReading | None = None
     certificate: CertificateReading | None = None
+    exporter: ExporterReading | None = None
     now_unix_seconds: float = 0.0
     missing: Mapping[str, str] = field(default_factory=dict)

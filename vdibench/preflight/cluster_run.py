@@ -20,6 +20,7 @@ from vdibench.preflight.cluster_findings import ClusterEvidence, ClusterFinding
 from vdibench.preflight.cluster_reader import read_snapshot
 from vdibench.preflight.cluster_readings import ClockReading, ClusterReadings, DiskReading, SessionReading
 from vdibench.preflight.cluster_snapshot import ClusterSnapshot, Object, labels, name
+from vdibench.preflight.exporter_probe import read_exporter
 from vdibench.preflight.ingress_probe import find_ingress, read_certificate, resolve
 from vdibench.preflight.pod_programs import ask_session, compare_clock, measure_disk
 from vdibench.preflight.probe_pods import FOLDER, ProbePods
@@ -78,7 +79,8 @@ def gather(cluster: Cluster, context: ClusterContext, *, progress: Say = lambda 
     evidence = ClusterEvidence(context, snapshot)
     missing: dict[str, str] = {}
     found: dict[str, Any] = {}
-    for step, ask in (("relay", _relays), ("ingress", _ingress), ("sessions", _sessions), ("pods", _pods)):
+    steps = {"relay": _relays, "ingress": _ingress, "sessions": _sessions, "exporter": _exporter, "pods": _pods}
+    for step, ask in steps.items():
         progress(step)
         try:
             found |= ask(cluster, evidence, missing)
@@ -126,13 +128,16 @@ def _ingress(cluster: Cluster, evidence: ClusterEvidence, missing: dict[str, str
 def _sessions(cluster: Cluster, evidence: ClusterEvidence, missing: dict[str, str]) -> dict[str, Any]:
     context = evidence.context
     pods = list(evidence.snapshot.sessions(context.session_namespace))[:_MOST_SESSIONS]
-    if not pods:
-        missing["sessions"] = "no session runs"
     readings: list[SessionReading] = [
         ask_session(cluster, context.session_namespace, name(pod), _container(pod), 3 * context.answer_seconds)
         for pod in pods
     ]
     return {"sessions": tuple(readings)}
+
+
+def _exporter(cluster: Cluster, evidence: ClusterEvidence, missing: dict[str, str]) -> dict[str, Any]:
+    url = evidence.context.prometheus
+    return {"exporter": read_exporter(url, evidence.context.answer_seconds)} if url else {}
 
 
 def _pods(cluster: Cluster, evidence: ClusterEvidence, missing: dict[str, str]) -> dict[str, Any]:

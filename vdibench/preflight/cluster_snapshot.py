@@ -15,6 +15,7 @@ __all__ = [
     "name",
     "namespace",
     "node_addresses",
+    "selects",
     "version_numbers",
 ]
 
@@ -111,6 +112,11 @@ def node_addresses(node: Object, *kinds: str) -> list[str]:
     """Its addresses, those of the first kind first (``InternalIP``, ``ExternalIP``)."""
     found = node.get("status", {}).get("addresses") or ()
     return [str(one["address"]) for kind in kinds for one in found if one["type"] == kind]
+
+
+def selects(selector: Object, said: Mapping[str, str]) -> bool:
+    """Whether a selector of labels chooses what has these; one with expressions is not read, and chooses nothing."""
+    return "matchExpressions" not in selector and dict(selector.get("matchLabels") or {}).items() <= said.items()
 
 
 def version_numbers(version: str) -> tuple[int, ...]:

@@ -1,45 +1,45 @@
-"""Checks of GPUs on the nodes: slices, how they are made, encoders, runtime, exporter. Pure judgement.
+"""Checks of GPUs on the nodes: slices, how they are made, encoders, runtime. Pure judgement.
 
 What a node really offers is read from its status; a configuration says only what somebody wished.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from vdibench.preflight.cluster_findings import ClusterEvidence
-from vdibench.preflight.cluster_snapshot import Object, container_images, is_running, labels, name
+from vdibench.preflight.cluster_snapshot import Object, labels, name
 from vdibench.preflight.encoder_engines import (
     GEFORCE_SESSIONS,
     SLOWEST_FRAMES_PER_SECOND,
     engines_of,
     is_geforce,
 )
-from vdibench.preflight.findings import failed, no_data, not_applicable, passed
+from vdibench.preflight.findings import failed, no_data, passed
 from vdibench.records import Check
 
 __all__ = [
-    "check_dcgm_exporter",
-    "check_dcgm_time_slicing",
+    "INSTALL",
+    "NodeGpus",
     "check_encoder_engines",
     "check_encoder_sessions",
     "check_gpu_config",
     "check_gpu_sharing",
     "check_gpu_slices",
     "check_runtime_class",
+    "gpu_nodes",
 ]
 
 RESOURCE = "nvidia.com/gpu"
 _LABELS = "labels nvidia.com/gpu.* and status.allocatable of the nodes"
-_INSTALL = "install NVIDIA's GPU Operator on a node that has a GPU (manifests/gpu), and wait for its node labels"
+INSTALL = "install NVIDIA's GPU Operator on a node that has a GPU (manifests/gpu), and wait for its node labels"
 
 
 @dataclass(frozen=True, slots=True)
-class _Gpus:
+class NodeGpus:
     """What one node says about its GPUs.
 
     :param replicas: slices of each GPU; None without the label.
@@ -57,9 +57,9 @@ class _Gpus:
 
 def check_gpu_slices(evidence: ClusterEvidence) -> Check:
     """Every GPU node offers GPUs × replicas."""
-    found = _gpu_nodes(evidence)
+    found = gpu_nodes(evidence)
     if not found:
-        return failed("gpu_slices", "no node has a GPU", _LABELS, _INSTALL)
+        return failed("gpu_slices", "no node has a GPU", _LABELS, INSTALL)
     wanted = evidence.context.replicas
     wrong, total = [], 0
     for gpus in found:
@@ -74,7 +74,7 @@ def check_gpu_slices(evidence: ClusterEvidence) -> Check:
             wrong.append(f"{gpus.node} is labelled with {gpus.replicas} replicas, not {wanted}")
     if wrong:
         if all(gpus.count is None for gpus in found):
-            return failed("gpu_slices", "; ".join(wrong), _LABELS, _INSTALL)
+            return failed("gpu_slices", "; ".join(wrong), _LABELS, INSTALL)
         remedy = (
             "set devicePlugin.config.default besides its name, renameByDefault: false, restart the device plugin's "
             "DaemonSet (it does not see changes of the ConfigMap), and look at allocatable again"
@@ -88,11 +88,11 @@ def check_gpu_config(evidence: ClusterEvidence) -> Check:
     source = "spec.devicePlugin.config of the ClusterPolicy"
     policies = evidence.snapshot.all("ClusterPolicy")
     if not policies:
-        if any(gpus.count for gpus in _gpu_nodes(evidence)):
+        if any(gpus.count for gpus in gpu_nodes(evidence)):
             return passed(
                 "gpu_config", "no GPU Operator here: the device plugin has a configuration of its own", source
             )
-        return no_data("gpu_config", "there is no ClusterPolicy: no GPU Operator is installed", source, _INSTALL)
+        return no_data("gpu_config", "there is no ClusterPolicy: no GPU Operator is installed", source, INSTALL)
     config = _plugin_config(policies[0])
     chosen, default = config.get("name", ""), config.get("default", "")
     if not chosen:
@@ -101,8 +101,8 @@ def check_gpu_config(evidence: ClusterEvidence) -> Check:
     if not default:
         nodes = evidence.snapshot.nodes
         labelled = [node for node in nodes if labels(node).get("nvidia.com/device-plugin.config")]
-        gpu_nodes = {gpus.node for gpus in _gpu_nodes(evidence)}
-        if gpu_nodes and gpu_nodes <= {name(node) for node in labelled}:
+        wanted = {gpus.node for gpus in gpu_nodes(evidence)}
+        if wanted and wanted <= {name(node) for node in labelled}:
             return passed("gpu_config", f"{chosen}, chosen by a label on each GPU node", source)
         remedy = (
             f"kubectl patch clusterpolicy/{name(policies[0])} --type merge "
@@ -119,9 +119,9 @@ def check_gpu_config(evidence: ClusterEvidence) -> Check:
 def check_gpu_sharing(evidence: ClusterEvidence) -> Check:
     """GPUs are shared in the way that the sessions expect, and nobody is deceived about what a slice is."""
     source = "label nvidia.com/gpu.sharing-strategy, the device plugin's configuration"
-    found = [gpus for gpus in _gpu_nodes(evidence) if gpus.count]
+    found = [gpus for gpus in gpu_nodes(evidence) if gpus.count]
     if not found:
-        return no_data("gpu_sharing", "no node is labelled with a GPU", source, _INSTALL)
+        return no_data("gpu_sharing", "no node is labelled with a GPU", source, INSTALL)
     strategies = {gpus.strategy or "unknown" for gpus in found}
     if len(strategies) > 1:
         remedy = "share alike on every node, or give sessions a node selector"
@@ -144,9 +144,9 @@ def check_gpu_sharing(evidence: ClusterEvidence) -> Check:
 def check_encoder_engines(evidence: ClusterEvidence) -> Check:
     """Every GPU has a video encoder."""
     source = "label nvidia.com/gpu.product"
-    products = {gpus.product for gpus in _gpu_nodes(evidence) if gpus.product}
+    products = {gpus.product for gpus in gpu_nodes(evidence) if gpus.product}
     if not products:
-        return no_data("encoder_engines", "no node names its GPU", source, _INSTALL)
+        return no_data("encoder_engines", "no node names its GPU", source, INSTALL)
     known = {product: engines_of(product) for product in sorted(products)}
     without = {product: entry for product, entry in known.items() if entry is not None and entry.count == 0}
     if without:
@@ -175,9 +175,9 @@ def check_encoder_engines(evidence: ClusterEvidence) -> Check:
 def check_encoder_sessions(evidence: ClusterEvidence) -> Check:
     """No driver limits encoding sessions below the slices."""
     source = "label nvidia.com/gpu.product; NVENC Application Note, SDK 13.0"
-    found = [gpus for gpus in _gpu_nodes(evidence) if gpus.product]
+    found = [gpus for gpus in gpu_nodes(evidence) if gpus.product]
     if not found:
-        return no_data("encoder_sessions", "no node names its GPU", source, _INSTALL)
+        return no_data("encoder_sessions", "no node names its GPU", source, INSTALL)
     above = [
         f"{gpus.node} has {gpus.allocatable} slices of {gpus.product}"
         for gpus in found
@@ -205,44 +205,13 @@ def check_runtime_class(evidence: ClusterEvidence) -> Check:
     return passed("runtime_class", f"{wanted}, handler {found.get('handler', '')}", "RuntimeClasses")
 
 
-def check_dcgm_exporter(evidence: ClusterEvidence) -> Check:
-    """Every GPU node has an exporter of its GPU's load."""
-    source = "running pods with dcgm-exporter in their image"
-    gpu_nodes = {gpus.node for gpus in _gpu_nodes(evidence) if gpus.count}
-    nodes = {str(pod["spec"].get("nodeName", "")) for pod in _exporters(evidence.snapshot.all("Pod"))}
-    remedy = "let the GPU Operator run it (dcgmExporter.enabled), and scrape it (manifests/observability)"
-    if not gpu_nodes:
-        return no_data("dcgm_exporter", "no node is labelled with a GPU", source, _INSTALL)
-    without = sorted(gpu_nodes - nodes)
-    if without:
-        return failed("dcgm_exporter", f"none on {', '.join(without)}", source, remedy)
-    return passed("dcgm_exporter", f"on all {len(gpu_nodes)} GPU nodes", source)
-
-
-def check_dcgm_time_slicing(evidence: ClusterEvidence) -> Check:
-    """Whether the exporter's figures can be told apart by session."""
-    source = "label nvidia.com/gpu.replicas; NVIDIA/dcgm-exporter#307, #582"
-    found = [gpus for gpus in _gpu_nodes(evidence) if gpus.count]
-    if not found:
-        return not_applicable("dcgm_time_slicing", "no GPU is shared")
-    shared = [gpus.node for gpus in found if (gpus.replicas or 1) > 1]
-    if shared:
-        remedy = (
-            "read its figures as the whole GPU's, with max by device and never a sum over pods: it names the last pod "
-            "of a device, or gives every pod the device's value"
-        )
-        finding = f"no figure of the exporter is one session's on {', '.join(shared)}"
-        return failed("dcgm_time_slicing", finding, source, remedy)
-    return passed("dcgm_time_slicing", "one session a GPU: its figures are the session's", source)
-
-
-def _gpu_nodes(evidence: ClusterEvidence) -> list[_Gpus]:
+def gpu_nodes(evidence: ClusterEvidence) -> list[NodeGpus]:
     """Nodes that offer slices, or are labelled with a GPU."""
     found = []
     for node in evidence.snapshot.nodes:
         said = labels(node)
         offered = node.get("status", {}).get("allocatable") or {}
-        gpus = _Gpus(
+        gpus = NodeGpus(
             node=name(node),
             product=said.get("nvidia.com/gpu.product", ""),
             count=_number(said.get("nvidia.com/gpu.count")),
@@ -279,7 +248,3 @@ def _refuses_more_than_one(evidence: ClusterEvidence) -> bool | None:
             except (yaml.YAMLError, AttributeError):
                 return None
     return None
-
-
-def _exporters(pods: Iterable[Object]) -> list[Object]:
-    return [pod for pod in pods if is_running(pod) and any("dcgm-exporter" in image for image in container_images(pod))]

@@ -6,7 +6,15 @@ import ipaddress
 from collections.abc import Iterator
 
 from vdibench.preflight.cluster_findings import ClusterEvidence
-from vdibench.preflight.cluster_snapshot import ClusterSnapshot, Object, container_images, is_running, labels, name
+from vdibench.preflight.cluster_snapshot import (
+    ClusterSnapshot,
+    Object,
+    container_images,
+    is_running,
+    labels,
+    name,
+    selects,
+)
 from vdibench.preflight.findings import failed, no_data, passed
 from vdibench.preflight.relay_checks import relay_addresses
 from vdibench.records import Check
@@ -106,15 +114,22 @@ def check_policy_engine(evidence: ClusterEvidence) -> Check:
     if "+k3s" in snapshot.version:
         engines.append("kube-router in K3s, unless it was disabled")
     seen = f"seen: {', '.join(engines) or 'no engine known by name'}"
-    if enforced is None:
-        remedy = "run the conformance test of the policies: it probes every edge from real pods"
+    fault, source = evidence.context.policy_fault, "probes from pods"
+    if enforced is None and not fault:
+        remedy = "let it be probed (--probe-policies): every edge is tried from real pods"
         return no_data("policy_engine", f"nobody has probed it; {seen}", "pods' images", remedy)
+    if enforced is None:
+        remedy = "mend what it lacks; vdibench conformance shows every edge"
+        return no_data("policy_engine", f"probed, and it cannot be told: {fault}; {seen}", source, remedy)
     if not enforced:
         remedy = (
             "install an engine (K3s without --disable-network-policy has one): policies are accepted and do nothing"
         )
-        return failed("policy_engine", f"what a policy forbids gets through; {seen}", "probes from pods", remedy)
-    return passed("policy_engine", f"what a policy forbids does not get through; {seen}", "probes from pods")
+        return failed("policy_engine", f"what a policy forbids gets through; {seen}", source, remedy)
+    if fault:
+        remedy = "vdibench conformance shows every edge; compare the cluster's policies with manifests/security"
+        return failed("policy_engine", f"an engine enforces, and yet: {fault}; {seen}", source, remedy)
+    return passed("policy_engine", f"what a policy forbids does not get through; {seen}", source)
 
 
 def _ways(spec: Object) -> list[str]:
@@ -126,14 +141,10 @@ def _session_egress(snapshot: ClusterSnapshot, namespace: str) -> Iterator[Objec
     """Rules for what sessions send; an empty rule stands for a policy that allows nothing."""
     for policy in snapshot.within("NetworkPolicy", namespace):
         spec = policy["spec"]
-        if "Egress" not in _ways(spec) or not _selects(spec.get("podSelector") or {}, _SESSION):
+        # Expressions are left to the conformance test: it does not read policies, it tries them.
+        if "Egress" not in _ways(spec) or not selects(spec.get("podSelector") or {}, _SESSION):
             continue
         yield from spec.get("egress") or [{"to": [{"nothing": name(policy)}]}]
-
-
-def _selects(selector: Object, said: dict[str, str]) -> bool:
-    # Expressions are left to the conformance test: it does not read policies, it tries them.
-    return "matchExpressions" not in selector and dict(selector.get("matchLabels") or {}).items() <= said.items()
 
 
 def _lets(rule: Object, address: str, port: int, protocol: str) -> bool:

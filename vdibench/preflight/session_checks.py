@@ -14,7 +14,10 @@ from vdibench.selkies.ice_servers import IceServer
 __all__ = ["check_session_relay", "check_session_secret"]
 
 _SETTING = "SELKIES_RTC_CONFIG_JSON"
-_START = "start a session (manifests/overlays/k3s/session) and check again"
+_START = (
+    "have a session and check again: apply manifests/overlays/k3s/session for a user, or check while notebook 02 "
+    "has one (vdibench run 02 --target manifests)"
+)
 
 
 def check_session_relay(evidence: ClusterEvidence) -> Check:
@@ -22,8 +25,12 @@ def check_session_relay(evidence: ClusterEvidence) -> Check:
     source = "/api/turn of each running session, asked in its pod"
     readings = evidence.readings
     ours = {*relay_addresses(evidence), *evidence.context.relay_names}
+    if "sessions" in readings.missing:
+        return no_data(
+            "session_relay", readings.missing["sessions"], source, "report this as a defect, with the message"
+        )
     if not readings.sessions:
-        return no_data("session_relay", readings.missing.get("sessions", "no session runs"), source, _START)
+        return no_data("session_relay", "no session runs that could be asked for its relay", source, _START)
     foreign, without, broken = [], [], []
     for session in readings.sessions:
         servers = [IceServer(url) for url in session.urls]
@@ -50,7 +57,7 @@ def check_session_secret(evidence: ClusterEvidence) -> Check:
     source = f"{_SETTING} and the volumes of the running sessions"
     pods = list(evidence.snapshot.sessions(evidence.context.session_namespace))
     if not pods:
-        return no_data("session_secret", "no session runs", source, _START)
+        return no_data("session_secret", "no session runs whose configuration could be looked at", source, _START)
     linked = sorted({name(pod) for pod in pods for container in pod["spec"]["containers"] if _is_link(pod, container)})
     if linked:
         remedy = (

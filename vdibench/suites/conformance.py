@@ -1,17 +1,23 @@
-"""Policy conformance as a suite's findings: edge × expected × found. For notebook 02 and ``vdibench conformance``."""
+"""Policy conformance as a suite's findings: edge × expected × found; and as what preflight of a cluster is told of it.
+
+For notebook 02, ``vdibench conformance`` and ``vdibench preflight``.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pandas as pd
 
 from vdibench.clusters import Cluster
-from vdibench.conformance import Expected, Judgement, Options, Row, check_policies
+from vdibench.conformance import Expected, Judgement, Options, Platform, Row, check_policies
+from vdibench.errors import VdibenchError
+from vdibench.preflight import ClusterContext
 from vdibench.records import Check, Outcome
 from vdibench.report import outcome_word
 
-__all__ = ["conformance_checks", "conformance_table", "policy_checks"]
+__all__ = ["conformance_checks", "conformance_table", "policy_checks", "probed", "with_judgement"]
 
 
 def policy_checks(
@@ -38,6 +44,30 @@ def conformance_checks(judgement: Judgement) -> list[Check]:
         return [first, *edges]
     absent = "; ".join(f"{row.edge.destination}: {row.finding}" for row in judgement.absent)
     return [first, *edges, Check("policies_absent", Outcome.NOT_APPLICABLE, f"no data of {absent}")]
+
+
+def probed(cluster: Cluster, context: ClusterContext, say: Callable[[str], None] = lambda line: None) -> ClusterContext:
+    """What preflight should know of a cluster, with what a probe of every edge found; half a minute.
+
+    A probe that cannot be made is no error here: what it says then stands in the context.
+    """
+    platform = Platform(
+        sessions=context.session_namespace, turn=context.turn_namespace, traefik=context.ingress_namespace
+    )
+    try:
+        judgement = check_policies(cluster, Options(image=context.image, platform=platform), say)
+    except VdibenchError as error:
+        return dataclasses.replace(context, policy_enforced=None, policy_fault=str(error))
+    say(judgement.sentence)
+    return with_judgement(context, judgement)
+
+
+def with_judgement(context: ClusterContext, judgement: Judgement) -> ClusterContext:
+    """The same, from a judgement that there is already. Pure."""
+    enforced = judgement.enforced
+    # That an edge could not be tried says nothing against an engine that was seen at work.
+    fault = judgement.sentence if enforced is None or judgement.outcome is Outcome.FAIL else ""
+    return dataclasses.replace(context, policy_enforced=enforced, policy_fault=fault)
 
 
 def conformance_table(judgement: Judgement) -> pd.DataFrame:

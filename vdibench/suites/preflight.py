@@ -29,6 +29,8 @@ _OF_GPUS = frozenset(
         "encoder_sessions",
         "runtime_class",
         "dcgm_exporter",
+        "dcgm_interval",
+        "dcgm_labels",
         "dcgm_time_slicing",
     }
 )

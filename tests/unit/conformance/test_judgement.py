@@ -67,7 +67,7 @@ def test_nothing_denied_means_that_no_engine_enforces(places: Places) -> None:
     found = judge(edges(places), seen(places, lambda edge: "answered"), policies=6)
     assert found.outcome is Outcome.FAIL
     assert found.sentence.startswith(NO_ENGINE)
-    assert not found.enforced
+    assert found.enforced is False
     assert found.remedy
 
 
@@ -76,6 +76,7 @@ def test_without_policies_it_is_not_the_engine_that_lacks(places: Places) -> Non
     assert found.outcome is Outcome.FAIL
     assert found.sentence.startswith(NO_POLICIES)
     assert NO_ENGINE not in found.sentence
+    assert found.enforced is None, "nobody was asked to deny anything"
 
 
 def test_one_forbidden_edge_that_answers_once_fails(places: Places) -> None:
@@ -112,7 +113,7 @@ def test_silence_where_nobody_is_answered_proves_nothing(places: Places) -> None
     assert said["session_to_session"] is Outcome.NO_DATA
     assert said["session_to_metadata"] is Outcome.NO_DATA
     assert said["session_to_coturn_udp"] is Outcome.PASS
-    assert not found.enforced
+    assert found.enforced is None
 
 
 def test_what_a_cluster_need_not_have_is_no_data_and_no_fault(places: Places) -> None:

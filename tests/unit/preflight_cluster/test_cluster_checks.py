@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from vdibench.preflight import CLUSTER_CHECKS, ClusterCheck, Severity, judge_cluster, outcome_of
-from vdibench.preflight.cluster_readings import ClockReading, DiskReading, NameReading, SessionReading
+from vdibench.preflight.cluster_readings import (
+    ClockReading,
+    DiskReading,
+    ExporterReading,
+    NameReading,
+    SessionReading,
+)
 from vdibench.records import Outcome
 
 PASS, FAIL, NO_DATA = Outcome.PASS, Outcome.FAIL, Outcome.NO_DATA
@@ -96,6 +102,35 @@ def named(**context: Any) -> Callable[[Any], None]:
     return lambda world: world.context.update(context)
 
 
+def asked(**said: Any) -> Callable[[Any], None]:
+    """A Prometheus was named, and says this."""
+    return lambda world: world.readings.update(exporter=ExporterReading("https://p.example.com", **said))
+
+
+def unread(*kinds: str) -> Callable[[Any], None]:
+    def apply(world: Any) -> None:
+        for kind in kinds:
+            world.remove(kind)
+        world.unread = dict.fromkeys(kinds, "403 Forbidden")
+
+    return apply
+
+
+def scraped(**endpoint: Any) -> Callable[[Any], None]:
+    """What the exporter's monitor says beside its port."""
+    return lambda world: world.one("ServiceMonitor", "dcgm")["spec"]["endpoints"][0].update(endpoint)
+
+
+def by_pod_monitor(world: Any) -> None:
+    """The exporter's pods are chosen, and not its Service; who scrapes them loses a label."""
+    world.remove("ServiceMonitor")
+    endpoint = {"port": "metrics", "interval": "1m", "metricRelabelings": [{"action": "labeldrop", "regex": "U.*"}]}
+    world.one("Pod", "nvidia-dcgm")["metadata"]["labels"] = {"app": "exporter"}
+    spec = {"selector": {"matchLabels": {"app": "exporter"}}, "podMetricsEndpoints": [endpoint]}
+    metadata = {"name": "exporters", "namespace": "gpu-operator"}
+    world.documents.append({"kind": "PodMonitor", "metadata": metadata, "spec": spec})
+
+
 def version(text: str) -> Callable[[Any], None]:
     return lambda world: setattr(world, "version", text)
 
@@ -124,6 +159,10 @@ def second_node(world: Any) -> None:
 CONFIG = "spec/devicePlugin/config"
 SESSION = "spec/containers/0/env/0/value"
 POLICY = "spec/egress/0"
+EXPORTER = ("Pod", "nvidia-dcgm")
+EXPORTER_ENV, EXPORTER_ARGS = "spec/containers/0/env", "spec/containers/0/args"
+TARGET_UUID = {"targetLabel": "UUID", "sourceLabels": ["__meta_kubernetes_pod_uid"]}
+FROM_ELSEWHERE = {"name": "DCGM_EXPORTER_INTERVAL", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}
 
 CASES: list[tuple[str, str, Callable[[Any], None], Outcome, str]] = [
     ("server_version", "old", version("v1.28.9"), FAIL, "older than 1.29"),
@@ -261,7 +300,8 @@ CASES: list[tuple[str, str, Callable[[Any], None], Outcome, str]] = [
     ("session_relay", "no relay", read("sessions", urls=("stun:192.0.2.10:3478",)), FAIL, "names no relay"),
     ("session_relay", "nothing", read("sessions", urls=()), FAIL, "names no relay"),
     ("session_relay", "unasked", read("sessions", error="/api/turn answers 401"), NO_DATA, "401"),
-    ("session_relay", "no session", missing("sessions", sessions="no session runs"), NO_DATA, "no session runs"),
+    ("session_relay", "no session", missing("sessions"), NO_DATA, "no session runs"),
+    ("session_relay", "broken", missing("sessions", sessions="the probe failed with x"), NO_DATA, "the probe failed"),
     (
         "session_relay",
         "by another name",
@@ -297,6 +337,68 @@ CASES: list[tuple[str, str, Callable[[Any], None], Outcome, str]] = [
     ("clocks", "no pod", missing("clocks", pods="no pod was to be placed"), NO_DATA, "no pod was to be placed"),
     ("dcgm_exporter", "missing", without("Pod", "nvidia-dcgm"), FAIL, "none on gpu-1"),
     ("dcgm_exporter", "no GPU", no_gpu, NO_DATA, "no node is labelled"),
+    ("dcgm_interval", "as the exporter has it", to(*EXPORTER, EXPORTER_ENV, None), FAIL, "asks DCGM every 30 s"),
+    ("dcgm_interval", "by an argument", to(*EXPORTER, EXPORTER_ARGS, ["-c", "1000"]), PASS, "asked every 1 s"),
+    ("dcgm_interval", "by another", to(*EXPORTER, EXPORTER_ARGS, ["--collect-interval=60000"]), FAIL, "every 60 s"),
+    ("dcgm_interval", "an empty argument", to(*EXPORTER, EXPORTER_ARGS, ["-c"]), NO_DATA, "not in its pod"),
+    ("dcgm_interval", "from elsewhere", to(*EXPORTER, EXPORTER_ENV, [FROM_ELSEWHERE]), NO_DATA, "not in its pod"),
+    ("dcgm_interval", "scraped seldom", scraped(interval="15s"), FAIL, "Prometheus scrapes every 15 s"),
+    ("dcgm_interval", "Prometheus' own", scraped(interval=None), NO_DATA, "names no interval"),
+    ("dcgm_interval", "by its pods", by_pod_monitor, FAIL, "scrapes every 60 s"),
+    ("dcgm_interval", "no monitor", without("ServiceMonitor"), NO_DATA, "no monitor in the cluster chooses"),
+    ("dcgm_interval", "another's", to("ServiceMonitor", "d", "spec/namespaceSelector", {}), NO_DATA, "no monitor"),
+    ("dcgm_interval", "no rights", unread("ServiceMonitor"), NO_DATA, "ServiceMonitor cannot be read"),
+    ("dcgm_interval", "asked", both(without("ServiceMonitor"), asked(interval_seconds=2.0)), PASS, "every 2 s"),
+    ("dcgm_interval", "asked and slow", asked(interval_seconds=60.0), FAIL, "Prometheus scrapes every 60 s"),
+    ("dcgm_interval", "asked in vain", asked(error="it does not answer"), NO_DATA, "it does not answer"),
+    ("dcgm_interval", "asked a store", asked(), NO_DATA, "does not say how often"),
+    ("dcgm_interval", "no exporter", without(*EXPORTER), NO_DATA, "no DCGM exporter runs"),
+    ("dcgm_interval", "no GPU", no_gpu, NO_DATA, "no node is labelled"),
+    (
+        "dcgm_labels",
+        "dropped",
+        scraped(metricRelabelings=[{"action": "labeldrop", "regex": "UUID|modelName"}]),
+        FAIL,
+        "UUID, modelName",
+    ),
+    (
+        "dcgm_labels",
+        "not kept",
+        scraped(metricRelabelings=[{"action": "LabelKeep", "regex": "__name__|gpu|[Hh]ostname|modelName"}]),
+        FAIL,
+        "overwrites UUID",
+    ),
+    (
+        "dcgm_labels",
+        "kept",
+        scraped(metricRelabelings=[{"action": "labelkeep", "regex": "__name__|UUID|[Hh]ostname|modelName"}]),
+        PASS,
+        "leave UUID",
+    ),
+    ("dcgm_labels", "of the target", scraped(relabelings=[TARGET_UUID]), FAIL, "overwrites UUID"),
+    ("dcgm_labels", "honoured", scraped(relabelings=[TARGET_UUID], honorLabels=True), PASS, "leave UUID"),
+    ("dcgm_labels", "its own", scraped(metricRelabelings=[TARGET_UUID], honorLabels=True), FAIL, "overwrites UUID"),
+    (
+        "dcgm_labels",
+        "emptied",
+        scraped(metricRelabelings=[{"targetLabel": "Hostname", "replacement": ""}]),
+        FAIL,
+        "overwrites Hostname",
+    ),
+    (
+        "dcgm_labels",
+        "the node by another name",
+        scraped(relabelings=[{"targetLabel": "Hostname", "sourceLabels": ["__meta_kubernetes_pod_node_name"]}]),
+        PASS,
+        "leave UUID",
+    ),
+    ("dcgm_labels", "by its pods", by_pod_monitor, FAIL, "overwrites UUID"),
+    ("dcgm_labels", "no monitor", without("ServiceMonitor"), NO_DATA, "under which labels"),
+    ("dcgm_labels", "asked", both(without("ServiceMonitor"), asked()), PASS, "every series has UUID"),
+    ("dcgm_labels", "asked and without", asked(without=("UUID",)), FAIL, "series are without UUID"),
+    ("dcgm_labels", "asked in vain", asked(error="it does not answer"), NO_DATA, "it does not answer"),
+    ("dcgm_labels", "no exporter", without(*EXPORTER), NO_DATA, "no DCGM exporter runs"),
+    ("dcgm_labels", "no GPU", no_gpu, NO_DATA, "no node is labelled"),
     ("dcgm_time_slicing", "shared", named(), FAIL, "no figure of the exporter is one session's on gpu-1"),
     ("dcgm_time_slicing", "whole", labelled(replicas="1"), PASS, "one session a GPU"),
     ("dcgm_time_slicing", "no GPU", no_gpu, NOT_APPLICABLE, "no GPU is shared"),
@@ -321,7 +423,21 @@ CASES: list[tuple[str, str, Callable[[Any], None], Outcome, str]] = [
     ("default_deny", "one way", to("NetworkPolicy", "default", "spec/policyTypes", ["Ingress"]), FAIL, "Egress of"),
     ("default_deny", "a hole", to("NetworkPolicy", "default", "spec/ingress", [{}]), FAIL, "Ingress of"),
     ("policy_engine", "nobody", named(policy_enforced=False), FAIL, "gets through"),
-    ("policy_engine", "not probed", named(policy_enforced=None), NO_DATA, "kube-router in K3s"),
+    ("policy_engine", "not probed", named(policy_enforced=None), NO_DATA, "nobody has probed it; seen: kube-router in"),
+    (
+        "policy_engine",
+        "probed in vain",
+        named(policy_enforced=None, policy_fault="there is no image"),
+        NO_DATA,
+        "probed, and it cannot be told: there is no image",
+    ),
+    (
+        "policy_engine",
+        "a hole",
+        named(policy_fault="open, and should not be: session_to_session"),
+        FAIL,
+        "and yet: open, and should not be: session_to_session",
+    ),
 ]
 
 

@@ -25,6 +25,8 @@ def test_expected_findings_are_findings_with_reasons():
     named = [one["check"] for one in expected]
     assert named == sorted(set(named), key=order.index)
     for one in expected:
-        assert set(one) == {"check", "outcomes", "says", "reason"}
-        assert {Outcome(outcome) for outcome in one["outcomes"]} - {Outcome.PASS}
+        assert set(one) - {"probed"} == {"check", "outcomes", "says", "reason"}
+        for said in (one, one.get("probed", one)):
+            assert {Outcome(outcome) for outcome in said["outcomes"]} - {Outcome.PASS}
+            assert said["says"]
         assert len(one["reason"].split()) > 3
