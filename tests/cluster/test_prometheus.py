@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +15,19 @@ from urllib.error import HTTPError
 
 import pytest
 
+from vdibench.analysis.limits import limits
+from vdibench.analysis.metadata import CONDITIONS
 from vdibench.errors import TargetUnavailable, UsageError
 from vdibench.lab.cluster import dcgm as replay
 from vdibench.lab.ports import PortLeases
+from vdibench.metrics import values
 from vdibench.preflight.cluster_readings import ExporterReading
 from vdibench.preflight.exporter_probe import read_exporter
+from vdibench.records import RunState
+from vdibench.records.gpus import scraped_gpus
+from vdibench.store import Recording
+from vdibench.suites import stream_validation
+from vdibench.suites.measurement import Measurement
 from vdibench.telemetry import Sampler
 from vdibench.telemetry.gpus import GpuFigure
 from vdibench.telemetry.prometheus import Prometheus
@@ -27,6 +36,8 @@ from vdibench.telemetry.scraped import DcgmGpus
 from .waiting import PATIENCE, until
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "dcgm"
+TRACE = RECORDINGS.parent / "replay" / "text.trace"
+SUITE = "stream_validation"
 CONFIGURATION = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
@@ -203,7 +214,10 @@ def test_devices_of_a_node(
             return seen == scopes
 
         until(all_seen, f"{scopes}")
-        assert [name for name in gpus.facts() if ".gpu-" in name] == [f"telemetry.{one}" for one in sorted(scopes)]
+        told = scraped_gpus(gpus.facts().items())
+        assert told is not None
+        assert told.keys() == scopes
+        assert all(gpu.model and gpu.frame_buffer_bytes for gpu in told.values())
 
 
 @pytest.mark.parametrize(
@@ -235,6 +249,65 @@ def test_preflight_says_why_it_sees_no_devices(serve: Callable[..., Server]) -> 
     server.end()
     assert "does not answer" in read_exporter(server.client.url, PATIENCE).error
     assert "no URL of a Prometheus" in read_exporter("prometheus:9090", PATIENCE).error
+
+
+def test_a_measurement_has_the_figures_of_the_cluster_s_gpu(
+    exporter: Callable[[str], Exporter], serve: Callable[[str], Server], tmp_path: Path
+) -> None:
+    server = serve(exporter("time-sliced").target)
+    until(lambda: server.client.query("DCGM_FI_DEV_FB_FREE"), "the first scrape")
+    parameters = stream_validation.Parameters(
+        target=f"replay:{TRACE}", results=str(tmp_path / "results"), gpu=True, gpu_metrics=server.client.url
+    )
+    with Measurement(SUITE, parameters, desktops=1) as measurement:
+
+        def sure() -> int:
+            return len(values("gpu_engine_active_ratio", measurement.tables().tables, suite=SUITE))
+
+        began = time.time()
+        measurement.recorder.move(phase="steady")
+        until(lambda: sure() >= 3, "figures of the window", pause=0.5)
+        measurement.recorder.move(phase="warmup")
+        measurement.judge()
+    recording = Recording.open(measurement.folder.path)
+    tables = recording.tables
+    for metric, low, high in (
+        ("gpu_utilization_ratio", 0.66, 0.83),
+        ("gpu_encoder_utilization_ratio", 0.32, 0.41),
+        ("gpu_power_watts", 0.8 * 58.214 - 0.01, 58.214),
+    ):
+        found = values(metric, tables, suite=SUITE)
+        assert len(found) >= 3
+        assert found.between(low, high).all()
+        assert found.index.min() >= began
+    facts = tables["facts"]
+    said = dict(zip(facts["key"], facts["value"], strict=True))
+    assert said["telemetry.gpus.source"] == f"DCGM by Prometheus {server.client.version()} at {server.client.url}"
+    # The first figure of a window may always be of a sample before it.
+    old, _, all_ = said["telemetry.gpus.too_old"].removesuffix(" figures of steady windows").partition(" of ")
+    assert 0 < int(old) < int(all_)
+    probes = tables["resources"].query("phase == 'probe' and session == 'gpu-0'")
+    assert len(probes) == int(old)
+    host = {"gpus": [{"name": "another", "memory_bytes": 1e9}]}
+    (buffer,) = [one for one in limits(tables, None, host, suite=SUITE).ranked if one.name == "GPU 0 frame buffer"]
+    assert buffer.capacity == 22551 * 2**20
+    assert recording.run.context[CONDITIONS][SUITE]["gpu_model"] == "NVIDIA L4"
+
+
+def test_a_measurement_without_the_gpus_that_it_was_promised_starts_nothing(
+    serve: Callable[[str], Server], tmp_path: Path
+) -> None:
+    server = serve("127.0.0.1:1")  # nobody
+    parameters = stream_validation.Parameters(
+        target=f"replay:{TRACE}", results=str(tmp_path / "results"), gpu_metrics=server.client.url
+    )
+    with pytest.raises(TargetUnavailable, match=r"no GPU figures by way of .*: Prometheus cannot scrape nvidia"):
+        Measurement(SUITE, parameters, desktops=1)
+    (folder,) = (path for path in (tmp_path / "results").iterdir() if path.is_dir() and not path.is_symlink())
+    recording = Recording.open(folder)
+    assert recording.run.state is RunState.FAILED
+    assert "no GPU figures" in recording.run.errors[0]
+    assert not [phase for phase in recording.run.phases if "replay:" in phase.name], "no desktop was started"
 
 
 def test_what_prometheus_refuses_and_what_it_does_not_know(serve: Callable[[str], Server]) -> None:

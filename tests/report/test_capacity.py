@@ -16,6 +16,7 @@ from vdibench.analysis.capacity import plan
 from vdibench.errors import NoData, ParameterError, RunInvalid, StoreError
 from vdibench.metrics import Statistic, values
 from vdibench.records import Outcome, RunState, SuiteVerdict
+from vdibench.records.gpus import ScrapedGpu
 from vdibench.report import formats
 from vdibench.report.capacity_assumptions import assumptions, warnings
 from vdibench.report.capacity_charts import day_chart, users_chart
@@ -98,6 +99,14 @@ def test_a_run_says_what_one_gpu_carries(density, planned) -> None:
     assert source.burst.sessions == 4, "what started above the knee does not count"
     assert (one.carriers.conservative, one.carriers.optimistic) == (150, 120)
     assert (one.nodes.conservative, one.gpus.conservative) == (38, 152)
+
+
+def test_a_run_whose_gpu_was_scraped_is_planned_by_that_one(density, planned) -> None:
+    gpu = ScrapedGpu("gpu-0", "GPU-1 NVIDIA L4 on node-a", "NVIDIA L4")
+    facts = {"telemetry.gpus.source": "DCGM", **gpu.facts()}
+    run = density({1: GOOD, 2: GOOD, 4: BAD}, context={"gpu": True}, facts=facts)
+    (one,) = planned(run, users=10).plan.templates
+    assert (one.template.measured.gpus, one.template.measured.gpu) == (1, "NVIDIA L4")
 
 
 def test_a_host_without_gpu_is_planned_by_hosts_and_says_so(density, planned) -> None:

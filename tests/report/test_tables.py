@@ -13,6 +13,7 @@ import pytest
 from vdibench import report
 from vdibench.clusters import phases
 from vdibench.records import Check, ObjectiveResult, Outcome, SuiteVerdict
+from vdibench.records.gpus import ScrapedGpu
 from vdibench.report import NO_DATA, NOT_APPLICABLE, Evidence
 from vdibench.store import Recording
 
@@ -168,6 +169,41 @@ def test_absent_gpu_is_never_zero(
     assert "whole host" in set(table["of"])
     gpu_row = dict(report.measured_table(recording).to_numpy().tolist())["GPU"]
     assert ("no GPU in this profile" in gpu_row) is not gpu
+
+
+def test_gpus_that_were_scraped_are_named_and_their_figures_have_units(
+    make: Callable[..., Path], part: Callable[..., object]
+) -> None:
+    place = {"suite": SUITE, "level": 1, "trial": 0, "phase": "steady", "unix_seconds": 1.76e9}
+    figures = [
+        ("gpu-0", "gpu_power_watts", 58.2),
+        ("gpu-0", "gpu_engine_active_ratio", 0.25),
+        ("gpu-0", "gpu_sm_active_ratio", 0.125),
+        ("gpu-0/1", "mig_memory_bytes", 3.0 * 2**30),
+        ("gpu-0/1", "mig_engine_active_ratio", 0.5),
+        ("gpu-0/1", "mig_sm_active_ratio", 0.75),
+    ]
+    rows = pd.DataFrame([{**place, "session": of, "resource": what, "value": value} for of, what, value in figures])
+    gpus = (
+        ScrapedGpu("gpu-0", "GPU-1 NVIDIA A30 on n", "NVIDIA A30", 24.0 * 2**30),
+        ScrapedGpu("gpu-0/1", "GPU-1 NVIDIA A30, MIG 1g.6gb on n", "NVIDIA A30", 6.0 * 2**30),
+    )
+    facts = {"telemetry.gpus.source": "DCGM"} | {key: value for gpu in gpus for key, value in gpu.facts().items()}
+    context = {"target": "manifests", "gpu": True}
+    one = part(SUITE, seconds=4)
+    recording = Recording.open(make([one], resource_rows=rows, facts=facts, context=context))
+    table = report.resources_table(recording, SUITE)
+    read = table[table["readings"] == "1"]
+    assert read[["of", "resource", "mean"]].to_numpy().tolist() == [
+        ["GPU", "GPU graphics engine active", "25.0 %"],
+        ["GPU", "GPU power", "58.2 W"],
+        ["GPU", "GPU multiprocessors (SM) active", "12.5 %"],
+        ["MIG instance", "MIG instance graphics engine active", "50.0 %"],
+        ["MIG instance", "MIG instance memory", "3.00 GiB"],
+        ["MIG instance", "MIG instance multiprocessors (SM) active", "75.0 %"],
+    ]
+    told = dict(report.measured_table(recording).to_numpy().tolist())["GPU"]
+    assert told == "1 × NVIDIA A30 (24.0 GiB), read by way of Prometheus"
 
 
 @pytest.mark.parametrize(

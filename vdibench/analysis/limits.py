@@ -1,7 +1,8 @@
 """Which resource limits how many sessions fit. Pure.
 
 What is read: steady rows of ``resources`` (scopes ``host``, ``gpu-N``, ``client`` and the desktops), of ``engine`` and
-of ``network``, each with the ``level`` at which they were taken, and the host facts of the run for capacities.
+of ``network``, each with the ``level`` at which they were taken. Capacities are from the host facts of the run; of GPUs
+that are not that host's, from the table ``facts``.
 
 Two things are said of each resource. *Saturation*: its mean at the first bad level (where none was bad: at the highest
 that was read; where nothing was read at the first bad level: at the nearest) as a share of its capacity. *Correlation*:
@@ -27,6 +28,7 @@ from scipy.special import ndtri
 
 from vdibench.analysis.density import Knee
 from vdibench.metrics import Statistic, Tables, chosen, values
+from vdibench.records.gpus import scraped_gpus
 
 __all__ = ["FEWEST_LEVELS", "Limit", "Usage", "limits"]
 
@@ -160,6 +162,7 @@ def _usages(tables: Tables, host: Mapping[str, Any], suite: str) -> Iterable[Usa
     gpu = scopes.str.startswith("gpu-")
     own = ~gpu & ~scopes.isin(("host", "client")) & ~scopes.str.startswith("engine-")
     cores = _number(host.get("cpu_cores_usable")) or _number(host.get("cpu_cores"))
+    buffers = _frame_buffers(tables, host, suite)
 
     def read(where: pd.Series, resource: str) -> pd.DataFrame:
         return rows[where & (rows["resource"] == resource)]
@@ -169,11 +172,13 @@ def _usages(tables: Tables, host: Mapping[str, Any], suite: str) -> Iterable[Usa
     yield from _usage("host memory", "bytes", read(at_host, "memory_bytes"), _number(host.get("memory_bytes")))
     for name in sorted(set(scopes[gpu])):
         mine = scopes == name
-        label = name.replace("gpu-", "GPU ")
+        label = ("MIG instance " if "/" in name else "GPU ") + name.removeprefix("gpu-")
         yield from _usage(f"{label} utilisation", "ratio", read(mine, "gpu_utilization_ratio"), 1.0)
         yield from _usage(f"{label} encoder", "ratio", read(mine, "gpu_encoder_utilization_ratio"), 1.0)
-        buffer = _frame_buffer(host, name)
-        yield from _usage(f"{label} frame buffer", "bytes", read(mine, "gpu_memory_bytes"), buffer)
+        for kind in ("gpu", "mig"):
+            yield from _usage(f"{label} graphics engine", "ratio", read(mine, f"{kind}_engine_active_ratio"), 1.0)
+            memory = read(mine, f"{kind}_memory_bytes")
+            yield from _usage(f"{label} frame buffer", "bytes", memory, buffers.get(name))
     # A desktop's encoder and its X server may use several cores, and nobody said how many it may have.
     yield from _usage("CPU of one desktop", "cores", read(own, "cpu_cores"), None)
     yield from _usage("memory of one desktop", "bytes", read(own, "memory_bytes"), None)
@@ -256,12 +261,18 @@ def _rank(usage: Usage) -> tuple[bool, float, float]:
     return not usage.saturated, -(usage.saturation or 0.0), -(usage.correlation or 0.0)
 
 
-def _frame_buffer(host: Mapping[str, Any], name: str) -> float | None:
+def _frame_buffers(tables: Tables, host: Mapping[str, Any], suite: str) -> dict[str, float | None]:
+    """By scope. Figures that were scraped are of other GPUs than the measuring host's, whatever their numbers."""
+    facts = chosen(tables["facts"], suite=suite, phase=None)
+    scraped = scraped_gpus(zip(facts["key"], facts["value"], strict=True))
+    if scraped is not None:
+        return {scope: gpu.frame_buffer_bytes for scope, gpu in scraped.items()}
     gpus = host.get("gpus")
-    for index, gpu in enumerate(gpus if isinstance(gpus, list) else []):
-        if name == f"gpu-{index}" and isinstance(gpu, Mapping):
-            return _number(gpu.get("memory_bytes"))
-    return None
+    return {
+        f"gpu-{index}": _number(gpu.get("memory_bytes"))
+        for index, gpu in enumerate(gpus if isinstance(gpus, list) else [])
+        if isinstance(gpu, Mapping)
+    }
 
 
 def _number(value: object) -> float | None:

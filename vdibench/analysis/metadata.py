@@ -32,6 +32,8 @@ _FREE = frozenset(
         "user",
         "ca_file",
         "insecure",
+        "gpu_metrics",
+        "gpu_matchers",
         "tracer_log",
         "steady_seconds",
         "trials",

@@ -20,6 +20,7 @@ _SUFFIX = {
     "bytes": "_bytes",
     "ratio": "_ratio",
     "cores": "_cores",
+    "watts": "_watts",
     "bits/second": "_bits_per_second",
     "1/second": "_per_second",
     "1/minute": "_per_minute",

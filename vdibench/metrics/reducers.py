@@ -272,4 +272,10 @@ _REDUCERS: dict[str, _Reduce] = {
     "gpu_utilization_ratio": _resource("gpu_utilization_ratio", "gpu"),
     "gpu_encoder_utilization_ratio": _resource("gpu_encoder_utilization_ratio", "gpu"),
     "gpu_memory_bytes": _resource("gpu_memory_bytes", "gpu"),
+    "gpu_power_watts": _resource("gpu_power_watts", "gpu"),
+    "gpu_engine_active_ratio": _resource("gpu_engine_active_ratio", "gpu"),
+    "gpu_sm_active_ratio": _resource("gpu_sm_active_ratio", "gpu"),
+    "mig_memory_bytes": _resource("mig_memory_bytes", "gpu"),
+    "mig_engine_active_ratio": _resource("mig_engine_active_ratio", "gpu"),
+    "mig_sm_active_ratio": _resource("mig_sm_active_ratio", "gpu"),
 }

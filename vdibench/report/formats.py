@@ -165,6 +165,7 @@ _BY_UNIT: Mapping[str, Callable[[Number], str]] = {
     "bytes": data,
     "ratio": ratio,
     "cores": cores,
+    "watts": lambda value: f"{plain(value)} W",
     "bits/second": bits_per_second,
     "1/second": lambda value: f"{plain(value)} /s",
     "1/minute": lambda value: f"{plain(value)} /min",

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from vdibench.records import Run
+from vdibench.records.gpus import scraped_gpus
 from vdibench.report import formats
 from vdibench.report.evidence import Evidence, Source
 
@@ -46,7 +47,7 @@ def measured_table(source: Source) -> pd.DataFrame:
         ["picture asked for", _picture(run)],
         ["picture decoded", _fact(evidence, "picture.size")],
         ["path", _paths(evidence)],
-        ["GPU", _gpu(run)],
+        ["GPU", _gpu(run, evidence)],
         ["processor", _joined(host.get("cpu_model"), _cores(host))],
         ["memory", _memory(host)],
         ["system", _joined(host.get("distribution"), host.get("kernel"), host.get("virtualisation"))],
@@ -171,9 +172,16 @@ def _picture(run: Run) -> str:
     return formats.clean(" / ".join(sorted(found))) or formats.NO_DATA
 
 
-def _gpu(run: Run) -> str:
+def _gpu(run: Run, evidence: Evidence) -> str:
     if not run.context.get("gpu"):
         return "no GPU in this profile"
+    facts = evidence.tables["facts"]
+    scraped = scraped_gpus(zip(facts["key"], facts["value"], strict=True))
+    if scraped is not None:
+        sizes = Counter((gpu.model or "GPU", gpu.frame_buffer_bytes) for gpu in scraped.values() if gpu.whole)
+        common = sizes.most_common(_MOST_VALUES)
+        told = [f"{count} × {model} ({formats.data(size)})" for (model, size), count in common]
+        return formats.clean(", ".join(told) + ", read by way of Prometheus")
     gpus = run.host.get("gpus") or []
     names = [
         f"{gpu.get('name', 'GPU')} ({formats.data(gpu.get('memory_bytes'))})"

@@ -25,6 +25,12 @@ _UNITS = {
     "gpu_utilization_ratio": ("GPU utilisation", "ratio"),
     "gpu_encoder_utilization_ratio": ("GPU encoder utilisation", "ratio"),
     "gpu_memory_bytes": ("GPU memory", "bytes"),
+    "gpu_power_watts": ("GPU power", "watts"),
+    "gpu_engine_active_ratio": ("GPU graphics engine active", "ratio"),
+    "gpu_sm_active_ratio": ("GPU multiprocessors (SM) active", "ratio"),
+    "mig_memory_bytes": ("MIG instance memory", "bytes"),
+    "mig_engine_active_ratio": ("MIG instance graphics engine active", "ratio"),
+    "mig_sm_active_ratio": ("MIG instance multiprocessors (SM) active", "ratio"),
 }
 
 
@@ -156,12 +162,12 @@ def resources_table(source: Source, suites: Sequence[str] | str) -> pd.DataFrame
 
 
 _GPU = ("gpu_utilization_ratio", "gpu_encoder_utilization_ratio", "gpu_memory_bytes")
-_ORDER = ("one desktop", "measuring side", "whole host", "GPU")
+_ORDER = ("one desktop", "measuring side", "whole host", "GPU", "MIG instance")
 
 
 def _scope(session: str) -> str:
     if session.startswith("gpu-"):
-        return _ORDER[3]
+        return _ORDER[4 if "/" in session else 3]
     return {"client": _ORDER[1], "host": _ORDER[2]}.get(session, _ORDER[0])
 
 

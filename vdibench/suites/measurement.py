@@ -23,7 +23,7 @@ from vdibench.analysis.metadata import CONDITIONS
 from vdibench.client import DesktopSession, SessionOptions, open_http
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.metrics import Statistic, values
-from vdibench.recorder import Place, Recorder
+from vdibench.recorder import Place
 from vdibench.records import Check, Desktop, ObjectiveResult, Outcome, Phase, Run, RunState, SuiteVerdict
 from vdibench.report import formats
 from vdibench.selkies import Dialect, Role
@@ -37,15 +37,10 @@ from vdibench.suites.parameters import DesktopParameters, RunParameters
 from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
 from vdibench.suites.provenance import git_commit
+from vdibench.suites.resources import PlacingRecorder, open_gpu_metrics, sampled
 from vdibench.suites.time_limit import TimeLimit
-from vdibench.targets import (
-    UNKNOWN_CLOCK_SECONDS,
-    OpenTarget,
-    open_target,
-    parse_target,
-    peer_is_here,
-)
-from vdibench.telemetry import MeasuringClaim, Sampler, host_facts, versions
+from vdibench.targets import UNKNOWN_CLOCK_SECONDS, OpenTarget, open_target, parse_target, peer_is_here
+from vdibench.telemetry import MeasuringClaim, host_facts, versions
 
 __all__ = ["Measurement", "create_run", "recorded"]
 
@@ -99,6 +94,7 @@ class Measurement:
     :param desktops: how many desktops the suite needs; 0 for none.
     :param planned_seconds: by the parameters, for progress.
     :raises UsageError: parameters, objectives or target cannot be.
+    :raises TargetUnavailable: the Prometheus of ``gpu_metrics`` does not answer or has no GPU; nothing was started.
     :raises StoreError: the results folder cannot be written; nothing was started then.
     :raises LabError: the lab does not come up.
     """
@@ -132,6 +128,7 @@ class Measurement:
             self.folder.update(parameters={suite: recorded(parameters)})
             self.progress = Progress(self.folder, suite, planned_seconds)
             self._claim = self._stack.enter_context(MeasuringClaim(self.folder.path.name, self.folder.path))
+            gpus = self._stack.enter_context(open_gpu_metrics(parameters))
             if wanted is not None and desktops:
                 self.progress.say("starting the desktops")
                 address, began = parse_target(parameters.target), time.monotonic()
@@ -141,10 +138,10 @@ class Measurement:
                 # From here on there are secrets to keep out of files.
                 self.folder.close()
                 self.folder = RunFolder.open(self.folder.path, secrets=self.target.secrets)
-            self.recorder = Recorder(self.folder, Place(suite))
+            self.recorder = PlacingRecorder(self.folder, Place(suite))
             self._stack.callback(self.folder.close)
             if self.target is not None:
-                self._stack.enter_context(Sampler(self.target.desktops, emit=self.recorder.resources))
+                self._stack.enter_context(sampled(self.target.desktops, self.recorder, gpus))
             self.loop = BackgroundLoop()
             self._stack.callback(self.loop.close)
             for desktop in self.desktops:

@@ -24,6 +24,7 @@ from vdibench.targets import (
     parse_target,
     session_token,
 )
+from vdibench.telemetry.prometheus import Access, Prometheus
 
 __all__ = ["DesktopParameters", "RunParameters", "build", "parameter"]
 
@@ -78,10 +79,18 @@ class DesktopParameters(RunParameters):
     ca_file: str = parameter("", "PEM file of an own certificate authority")
     insecure: bool = parameter(False, "accept any TLS certificate")
     gpu: bool = parameter(False, "the desktops should have a GPU")
+    gpu_metrics: str = parameter("", "URL of a Prometheus that scrapes the GPUs' DCGM exporter; empty: NVML here")
+    gpu_matchers: str = parameter("", "PromQL label matchers that choose GPUs there, commas between; empty: all")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         workloads(self.workload)
+        if self.gpu_metrics:
+            Prometheus(self.gpu_metrics, Access.from_environment())  # refuses what cannot be
+        elif self.gpu_matchers:
+            raise ParameterError(
+                f"gpu_matchers is {self.gpu_matchers!r}, and no Prometheus is named", "name it in gpu_metrics"
+            )
 
     def wanted(self, desktops: int = 1) -> Wanted:
         """What is asked of the target."""

@@ -24,17 +24,20 @@ from vdibench.telemetry.prometheus import Sample
 
 __all__ = [
     "FIELDS",
+    "NAMES",
     "DcgmFigure",
     "DcgmReading",
     "Field",
     "GpuDevice",
     "Refusal",
+    "Sampling",
     "Scopes",
     "parse",
     "reading",
 ]
 
 _ENCODER = "DCGM_FI_DEV_ENC_UTIL"
+_USED, _FREE = "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"
 # They have no NVENC, and DCGM says 0 % of it; NVML's reader says nothing there, and nor shall this one.
 _WITHOUT_ENCODER = re.compile(r"\b(?:A100|A30|H100|G?H200)\b")
 
@@ -47,12 +50,14 @@ class Field:
     :param per_unit: how many of the exporter's units are one of ours.
     :param most: the largest possible value in the exporter's unit; DCGM's "blank" values lie above.
     :param instance_resource: what it is called of a MIG instance; empty where an instance has none of its own.
+    :param averaged: it is a mean over the time since the sample before.
     """
 
     resource: str
     per_unit: float
     most: float
     instance_resource: str = ""
+    averaged: bool = False
 
 
 FIELDS: Mapping[str, Field] = MappingProxyType(
@@ -60,12 +65,16 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "DCGM_FI_DEV_GPU_UTIL": Field("gpu_utilization_ratio", 100, 100),
         _ENCODER: Field("gpu_encoder_utilization_ratio", 100, 100),
         # MiB, up to a tebibyte.
-        "DCGM_FI_DEV_FB_USED": Field("gpu_memory_bytes", 2.0**-20, 2**20, "mig_memory_bytes"),
+        _USED: Field("gpu_memory_bytes", 2.0**-20, 2**20, "mig_memory_bytes"),
         "DCGM_FI_DEV_POWER_USAGE": Field("gpu_power_watts", 1, 10_000),
-        "DCGM_FI_PROF_GR_ENGINE_ACTIVE": Field("gpu_engine_active_ratio", 1, 1, "mig_engine_active_ratio"),
-        "DCGM_FI_PROF_SM_ACTIVE": Field("gpu_sm_active_ratio", 1, 1, "mig_sm_active_ratio"),
+        "DCGM_FI_PROF_GR_ENGINE_ACTIVE": Field(
+            "gpu_engine_active_ratio", 1, 1, "mig_engine_active_ratio", averaged=True
+        ),
+        "DCGM_FI_PROF_SM_ACTIVE": Field("gpu_sm_active_ratio", 1, 1, "mig_sm_active_ratio", averaged=True),
     }
 )
+# What is read: of free memory comes no figure, but how much there is to have.
+NAMES = (*FIELDS, _FREE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +101,17 @@ class GpuDevice:
 
 @dataclass(frozen=True, slots=True)
 class DcgmFigure:
-    """One figure of one device; ``unix_seconds`` by the clock of whoever scraped it."""
+    """One figure of one device.
+
+    :param unix_seconds: by the clock of whoever scraped it.
+    :param averaged: see :class:`Field`.
+    """
 
     device: GpuDevice
     resource: str
     value: float
     unix_seconds: float
+    averaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +125,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class DcgmReading:
-    """What some samples come to: at most one figure or refusal by device and resource."""
+    """What some samples come to: at most one figure or refusal by device and resource.
+
+    :param frame_buffers: used and free memory together, in bytes, of devices that say both.
+    """
 
     figures: tuple[DcgmFigure, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    frame_buffers: tuple[tuple[GpuDevice, float], ...] = ()
 
 
 def parse(text: str, unix_seconds: float) -> tuple[Sample, ...]:
-    """The samples of :data:`FIELDS` in an exporter's ``/metrics``.
+    """The samples of :data:`NAMES` in an exporter's ``/metrics``.
 
     :param unix_seconds: when it was read.
     :raises ProtocolViolation: it is not Prometheus' text format.
@@ -128,7 +146,7 @@ def parse(text: str, unix_seconds: float) -> tuple[Sample, ...]:
             Sample({"__name__": one.name, **one.labels}, unix_seconds, float(one.value))
             for family in text_string_to_metric_families(text)
             for one in family.samples
-            if one.name in FIELDS and not math.isnan(one.value)
+            if one.name in NAMES and not math.isnan(one.value)
         )
     except (ArithmeticError, LookupError, ValueError) as error:
         raise ProtocolViolation(
@@ -143,14 +161,17 @@ def reading(samples: Iterable[Sample]) -> DcgmReading:
     for sample in samples:
         name = sample.labels.get("__name__", "")
         uuid = sample.labels.get("UUID") or sample.labels.get("uuid", "")
-        if name not in FIELDS or not uuid or math.isnan(sample.value):
+        if name not in NAMES or not uuid or math.isnan(sample.value):
             continue
-        instance = sample.labels.get("GPU_I_ID", "") if FIELDS[name].instance_resource else ""
+        apart = name == _FREE or FIELDS[name].instance_resource
+        instance = sample.labels.get("GPU_I_ID", "") if apart else ""
         devices.setdefault((uuid, instance), _device(uuid, instance, sample.labels))
         groups.setdefault((uuid, instance, name), []).append(sample)
     figures: list[DcgmFigure] = []
     refusals: list[Refusal] = []
     for (uuid, instance, name), copies in groups.items():
+        if name == _FREE:
+            continue
         device, field = devices[uuid, instance], FIELDS[name]
         if name == _ENCODER and _WITHOUT_ENCODER.search(device.model):
             continue
@@ -159,11 +180,43 @@ def reading(samples: Iterable[Sample]) -> DcgmReading:
         if isinstance(one, str):
             refusals.append(Refusal(device, resource, one))
         else:
-            figures.append(DcgmFigure(device, resource, one.value / field.per_unit, one.unix_seconds))
+            figures.append(DcgmFigure(device, resource, one.value / field.per_unit, one.unix_seconds, field.averaged))
     return DcgmReading(
         tuple(sorted(figures, key=lambda one: (*_place(one.device), one.resource))),
         tuple(sorted(refusals, key=lambda one: (*_place(one.device), one.resource))),
+        tuple(_frame_buffers(devices, groups)),
     )
+
+
+class Sampling:
+    """When the samples of one device were taken, told from what scrapes show; instants by the clock of who scrapes.
+
+    The exporter repeats its last sample until it takes the next, and states the instant of neither. It has DCGM take
+    all fields of a device and its instances at once: where one of them changed from a scrape to the next, all are new.
+    """
+
+    def __init__(self) -> None:
+        # The sample that was scraped last was taken later than `_after`, and the one before it than `_before`.
+        self._after = self._before = -math.inf
+        self._at = -math.inf
+        self._values: dict[tuple[str, str], float] = {}
+
+    def add(self, figures: Sequence[DcgmFigure]) -> None:
+        """What is scraped of the device now; what was there before among it changes nothing."""
+        at = max((one.unix_seconds for one in figures), default=-math.inf)
+        if at <= self._at:
+            return
+        shown = {(one.device.instance, one.resource): one.value for one in figures if one.unix_seconds == at}
+        if any(self._values.get(key, value) != value for key, value in shown.items()):
+            self._before, self._after = self._after, self._at
+        self._values |= shown
+        self._at = at
+
+    def earliest(self, figure: DcgmFigure) -> float:
+        """What a figure of those that were added last says began no earlier."""
+        if figure.unix_seconds < self._at:
+            return -math.inf
+        return self._before if figure.averaged else self._after
 
 
 class Scopes:
@@ -194,6 +247,20 @@ class Scopes:
 
     def __iter__(self) -> Iterator[tuple[str, GpuDevice]]:
         return iter(sorted(self._devices.items()))
+
+
+def _frame_buffers(
+    devices: Mapping[tuple[str, str], GpuDevice], groups: Mapping[tuple[str, str, str], Sequence[Sample]]
+) -> Iterator[tuple[GpuDevice, float]]:
+    for (uuid, instance), device in devices.items():
+        used, free = (
+            _agreed(groups[uuid, instance, name], bool(instance), FIELDS[_USED].most)
+            if (uuid, instance, name) in groups
+            else ""
+            for name in (_USED, _FREE)
+        )
+        if isinstance(used, Sample) and isinstance(free, Sample) and used.unix_seconds == free.unix_seconds:
+            yield device, (used.value + free.value) / FIELDS[_USED].per_unit
 
 
 def _agreed(copies: Sequence[Sample], of_instance: bool, most: float) -> Sample | str:

@@ -102,12 +102,15 @@ class GpuFigure:
     """One figure of one device, as the table ``resources`` has it.
 
     :param unix_seconds: when it was measured, by this machine's clock; None for when it was read.
+    :param earliest_unix_seconds: what it says began no earlier, by the same clock: of a mean, the whole of its time;
+        minus infinity where nobody knows, None for when it was read.
     """
 
     scope: str
     resource: str
     value: float
     unix_seconds: float | None = None
+    earliest_unix_seconds: float | None = None
 
 
 class GpuSource(Protocol):

@@ -23,9 +23,11 @@ from vdibench.telemetry.memory import MemoryMeter
 from vdibench.telemetry.processes import Process, machine_age_seconds, read_processes
 from vdibench.telemetry.trees import CpuLedger, Ownership
 
-__all__ = ["Sampler"]
+__all__ = ["EARLIEST", "Sampler"]
 
 Row = dict[str, Any]
+# Of a row: no earlier than this did what it says begin, in Unix seconds.
+EARLIEST = "earliest_unix_seconds"
 
 
 class Sampler:
@@ -38,7 +40,8 @@ class Sampler:
 
     :param desktops: what to watch; those without processes on this host make no rows.
     :param interval_seconds: from one reading to the next.
-    :param emit: takes the rows of one reading; its error ends the sampling and comes out of :meth:`stop`.
+    :param emit: takes the rows of one reading; its error ends the sampling and comes out of :meth:`stop`. A figure that
+        was not read here and now has :data:`EARLIEST` in its row, which is no column and is for ``emit`` to take out.
     :param place: gives the columns ``suite``, ``level``, ``trial`` and ``phase`` of a reading; without it the rows
         have none and ``emit`` must add them.
     :param gone: told the id of a desktop that ended, once.
@@ -173,9 +176,9 @@ class Sampler:
         ]
         for one in self._gpus.figures() if self._gpus is not None else ():
             taken = unix_seconds if one.unix_seconds is None else one.unix_seconds
-            rows.append(
-                {**place, "session": one.scope, "unix_seconds": taken, "resource": one.resource, "value": one.value}
-            )
+            row = {**place, "session": one.scope, "unix_seconds": taken, "resource": one.resource, "value": one.value}
+            earliest = one.earliest_unix_seconds
+            rows.append(row if earliest is None else {**row, EARLIEST: earliest})
         return rows
 
     def _run(self) -> None:

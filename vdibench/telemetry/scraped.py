@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Self
 
 from vdibench.errors import VdibenchError
-from vdibench.telemetry.dcgm import FIELDS, Scopes, reading
+from vdibench.records.gpus import SOURCE_FACT, ScrapedGpu
+from vdibench.telemetry.dcgm import NAMES, Sampling, Scopes, reading
 from vdibench.telemetry.gpus import GpuFigure
 from vdibench.telemetry.prometheus import Prometheus, Sample, Series
 
@@ -29,8 +30,9 @@ class DcgmGpus:
     """GPU figures by way of a Prometheus. A context manager: entering asks once and starts the thread.
 
     A figure carries the instant of its scrape, by this machine's clock: what Prometheus' clock says is set right by the
-    difference between the two, which every request shows. A value older than two scrapes is no figure, and neither is
-    one of a series that ended.
+    difference between the two, which every request shows. It also says since when at least it holds: the exporter
+    shows a sample until it takes the next, every 30 s unless told otherwise. A value older than two scrapes is no
+    figure, and neither is one of a series that ended.
 
     :param matchers: more label matchers, to choose devices, as in ``modelName="NVIDIA L4"``.
     :param scrape_interval_seconds: 0 for what Prometheus says of the exporter's target.
@@ -38,13 +40,15 @@ class DcgmGpus:
 
     def __init__(self, server: Prometheus, *, matchers: str = "", scrape_interval_seconds: float = 0.0) -> None:
         more = f",{matchers}" if matchers else ""
-        self._selector = f'{{__name__=~"{"|".join(FIELDS)}"{more}}}'
+        self._selector = f'{{__name__=~"{"|".join(NAMES)}"{more}}}'
         self._server = server
         self._given_interval = scrape_interval_seconds or None
         self._intervals: dict[tuple[str, str], float | None] = {}
         self._lock = threading.Lock()
         self._scopes = Scopes()
         self._latest: dict[tuple[str, str], float] = {}
+        self._samplings: dict[str, Sampling] = {}
+        self._frame_buffers: dict[str, float] = {}
         self._waiting: deque[GpuFigure] = deque(maxlen=_KEPT_FIGURES)
         self._refused: dict[tuple[str, str], tuple[int, str]] = {}
         self._reason = ""
@@ -68,16 +72,23 @@ class DcgmGpus:
         with self._lock:
             facts = {
                 "telemetry.gpus": str(len(self._scopes)),
-                "telemetry.gpus.source": f"DCGM by Prometheus {self._version} at {self._server.url}",
+                SOURCE_FACT: f"DCGM by Prometheus {self._version} at {self._server.url}",
             }
             if intervals := self._known_intervals():
                 facts["telemetry.gpus.scrape_interval_seconds"] = f"{max(intervals):g}"
             if self._reason:
                 facts["telemetry.gpus.no_data"] = self._reason
-            facts |= {f"telemetry.{scope}": str(device) for scope, device in self._scopes}
+            for scope, device in self._scopes:
+                facts |= ScrapedGpu(scope, str(device), device.model, self._frame_buffers.get(scope)).facts()
             for (scope, resource), (count, reason) in sorted(self._refused.items()):
                 facts[f"telemetry.{scope}.{resource}"] = f"no data {count} times, last because of {reason}"
             return facts
+
+    @property
+    def reason(self) -> str:
+        """Why the last look at Prometheus brought no figure; empty when it did."""
+        with self._lock:
+            return self._reason
 
     def __enter__(self) -> Self:
         """:raises VdibenchError: Prometheus cannot be asked. That it has no GPU yet is no error."""
@@ -136,11 +147,16 @@ class DcgmGpus:
             for refusal in found.refusals:
                 key = self._scopes.of(refusal.device), refusal.resource
                 self._refused[key] = self._refused.get(key, (0, ""))[0] + 1, refusal.reason
+            for uuid in {one.device.uuid for one in found.figures}:
+                sampling = self._samplings.setdefault(uuid, Sampling())
+                sampling.add([one for one in found.figures if one.device.uuid == uuid])
             for one in found.figures:
                 key = self._scopes.of(one.device), one.resource
                 if one.unix_seconds > self._latest.get(key, -math.inf):
                     self._latest[key] = one.unix_seconds
-                    self._waiting.append(GpuFigure(*key, one.value, one.unix_seconds + offset))
+                    earliest = self._samplings[one.device.uuid].earliest(one)
+                    self._waiting.append(GpuFigure(*key, one.value, one.unix_seconds + offset, earliest + offset))
+            self._frame_buffers |= {self._scopes.of(device): size for device, size in found.frame_buffers}
 
     def _fresh(self, scraped: Iterable[Series], at: float) -> tuple[list[Sample], str]:
         """The last sample of each series that is young enough, and why there is none of others."""

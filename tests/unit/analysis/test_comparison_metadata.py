@@ -91,6 +91,7 @@ def test_what_differs_is_refused_named_and_can_be_accepted(other: dict[str, Any]
     [
         {"profile": "soak", "name": "b", "started_unix_seconds": 9.0},
         {"parameters": {"gpu_density": {"width": 1280, "framerate": 30, "trials": 9, "steady_seconds": 60.0}}},
+        {"parameters": {"gpu_density": {"width": 1280, "framerate": 30, "gpu_metrics": "http://b"}}},
         {"parameters": {"preflight": {"desktops": 8}}},
         {"host": {"load_average_1m": 9.0, "kernel": "7"}},
         {"versions": {"aiortc": "9.9"}},

@@ -10,6 +10,7 @@ from scipy import stats
 
 from vdibench.analysis import Decision, Knee, Level, Trial
 from vdibench.analysis.limits import FEWEST_LEVELS, _spearman, limits
+from vdibench.records.gpus import ScrapedGpu
 
 SUITE = "gpu_density"
 HOST = {"cpu_cores_usable": 4.0, "memory_bytes": 16e9, "gpus": [{"name": "X", "memory_bytes": 8e9}]}
@@ -103,6 +104,7 @@ def test_a_first_bad_level_at_which_nothing_was_read_is_not_said_to_be_missing(t
         ("gpu_utilization_ratio", 0.97, "GPU 0 utilisation"),
         ("gpu_encoder_utilization_ratio", 0.95, "GPU 0 encoder"),
         ("gpu_memory_bytes", 7.6e9, "GPU 0 frame buffer"),
+        ("gpu_engine_active_ratio", 0.98, "GPU 0 graphics engine"),
     ],
 )
 def test_a_full_gpu_is_named_by_what_of_it_is_full(tables, resource: str, value: float, name: str) -> None:
@@ -113,6 +115,48 @@ def test_a_full_gpu_is_named_by_what_of_it_is_full(tables, resource: str, value:
         ]
     )
     assert limits(made, found(), HOST).resource == name
+
+
+def scraped(*gpus: ScrapedGpu):
+    facts = {"telemetry.gpus.source": "DCGM"} | {key: value for gpu in gpus for key, value in gpu.facts().items()}
+    return [{"suite": SUITE, "session": "host", "key": key, "value": value} for key, value in facts.items()]
+
+
+@pytest.mark.parametrize(
+    ("buffer", "saturation"),
+    [(24e9, 0.95), (None, None)],  # never that of the measuring host's GPU of the same number
+)
+def test_a_scraped_gpu_is_as_large_as_it_says_itself(tables, buffer: float | None, saturation: float | None) -> None:
+    rows = readings("gpu-0", "gpu_memory_bytes", lambda k: 22.8e9 * k / 8)
+    made = tables(resources=rows, facts=scraped(ScrapedGpu("gpu-0", "GPU-1", "NVIDIA L4", buffer)))
+    limit = limits(made, found(), HOST)
+    (usage,) = limit.ranked
+    assert usage.saturation == (None if saturation is None else pytest.approx(saturation))
+    assert limit.resource == (None if saturation is None else "GPU 0 frame buffer")
+
+
+def test_an_instance_of_mig_is_a_limit_of_its_own(tables) -> None:
+    made = tables(
+        resources=[
+            *readings("gpu-0", "gpu_memory_bytes", lambda k: 1e9 * k),
+            *readings("gpu-0/1", "mig_memory_bytes", lambda k: 0.75e9 * k),
+            *readings("gpu-0/1", "mig_engine_active_ratio", lambda k: 0.05 * k),
+        ],
+        facts=scraped(ScrapedGpu("gpu-0", "GPU-1", "A30", 24e9), ScrapedGpu("gpu-0/1", "GPU-1, MIG", "A30", 6e9)),
+    )
+    limit = limits(made, found(), HOST)
+    assert limit.resource == "MIG instance 0/1 frame buffer"
+    assert {usage.name: usage.saturation for usage in limit.ranked} == {
+        "MIG instance 0/1 frame buffer": pytest.approx(1.0),
+        "MIG instance 0/1 graphics engine": pytest.approx(0.4),
+        "GPU 0 frame buffer": pytest.approx(8 / 24),
+    }
+
+
+def test_what_another_suite_scraped_says_nothing_of_this_one(tables) -> None:
+    facts = [{**row, "suite": "stream_validation"} for row in scraped(ScrapedGpu("gpu-0", "GPU-1", "L4", 24e9))]
+    made = tables(resources=readings("gpu-0", "gpu_memory_bytes", lambda k: 7.6e9 * k / 8), facts=facts)
+    assert limits(made, found(), HOST).resource == "GPU 0 frame buffer"
 
 
 def test_a_full_engine_is_the_generators_limit_and_not_the_desktops(tables) -> None:

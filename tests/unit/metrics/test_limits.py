@@ -70,6 +70,12 @@ def test_warm_up_and_other_suites_do_not_count(tables, name: str) -> None:
                 "gpu_utilization_ratio",
                 "gpu_encoder_utilization_ratio",
                 "gpu_memory_bytes",
+                "gpu_power_watts",
+                "gpu_engine_active_ratio",
+                "gpu_sm_active_ratio",
+                "mig_memory_bytes",
+                "mig_engine_active_ratio",
+                "mig_sm_active_ratio",
             )
         ],
     }
@@ -201,6 +207,8 @@ def test_resources_are_told_apart_by_whose_they_are(tables) -> None:
             ("host", "cpu_cores", 8.0),
             ("gpu-0", "gpu_utilization_ratio", 0.5),
             ("gpu-0", "gpu_memory_bytes", 7.0),
+            ("gpu-0", "gpu_power_watts", 58.0),
+            ("gpu-0/1", "mig_memory_bytes", 3.0),
             ("desktop-0", "memory_bytes", 9.0),
             ("client", "memory_bytes", 10.0),
         )
@@ -212,6 +220,8 @@ def test_resources_are_told_apart_by_whose_they_are(tables) -> None:
         "gpu_utilization_ratio": [0.5],
         "gpu_memory_bytes": [7.0],
         "gpu_encoder_utilization_ratio": [],
+        "gpu_power_watts": [58.0],
+        "mig_memory_bytes": [3.0],
         "desktop_memory_bytes": [9.0],
         "client_memory_bytes": [10.0],
     }

@@ -27,6 +27,9 @@ def test_what_was_asked_for_and_what_was_found(tables: Tables) -> None:
             {"key": "picture.size", "value": "640×360", "phase": "probe"},
             {"key": "reception", "value": "native 0.1.0"},
             {"key": "reception", "value": "python", "session": "desktop-1"},
+            {"key": "telemetry.gpus.source", "value": "DCGM", "session": "host"},
+            {"key": "telemetry.gpu-0", "value": "GPU-1 NVIDIA L4", "session": "host"},
+            {"key": "telemetry.gpu-0.model", "value": "NVIDIA L4", "session": "host"},
         ]
     )["facts"]
     parameters = gpu_density.Parameters(client_mode="meter", sharing="mps")
@@ -43,6 +46,7 @@ def test_what_was_asked_for_and_what_was_found(tables: Tables) -> None:
         "codec": "H264",
         "picture_size": "1280×720",
         "reception": "native 0.1.0 / python",
+        "gpu_model": "NVIDIA L4",
     }
     assert conditions(load.Parameters(mode="meter"), facts.iloc[:0])["client_mode"] == "meter"
     assert conditions(Preflight(), facts.iloc[:0]) == {}

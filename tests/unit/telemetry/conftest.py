@@ -1,4 +1,4 @@
-"""Real processes that do on command what telemetry must see."""
+"""Real processes that do on command what telemetry must see, and a server that answers as Prometheus does."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 
 from vdibench.records import Desktop, Endpoint
+
+from .scraping import Scraping, Stage
 
 # Reads commands from standard input, answers each with one line.
 _WORKER = """
@@ -120,3 +123,20 @@ def worker() -> Iterator[Callable[[], Worker]]:
     yield start
     for one in workers:
         one.end()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A server that answers what is laid out for it."""
+    with Stage() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def scraping(stage: Stage) -> Scraping:
+    """What lets the stage play a Prometheus that scrapes one exporter."""
+    return Scraping(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from vdibench.errors import ProtocolViolation
 from vdibench.lab.cluster.dcgm import Replay
-from vdibench.telemetry.dcgm import FIELDS, DcgmReading, GpuDevice, Scopes, parse, reading
+from vdibench.telemetry.dcgm import FIELDS, DcgmReading, GpuDevice, Sampling, Scopes, parse, reading
 from vdibench.telemetry.prometheus import Sample
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -137,6 +138,66 @@ def test_devices_keep_their_numbers_and_share_none() -> None:
     assert scopes.of(GpuDevice("a", 0, "7")) == "gpu-0/7"
     assert len(scopes) == 4
     assert [name for name, _ in scopes] == ["gpu-0", "gpu-0/7", "gpu-1", "gpu-2", "gpu-3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("time-sliced", {"gpu-0": 22551}),  # free memory is said of each slice, and is the device's
+        ("two-gpus", {"gpu-0": 22553, "gpu-1": 81073}),
+        ("mig", {"gpu-0": 24500, "gpu-0/1": 11880, "gpu-0/3": 5927}),
+    ],
+)
+def test_a_frame_buffer_is_what_is_used_and_free(name: str, expected: dict[str, int]) -> None:
+    scopes = Scopes()
+    found = {scopes.of(device): size for device, size in recorded(name).frame_buffers}
+    assert found == {scope: mebibytes * MEBIBYTE for scope, mebibytes in expected.items()}
+
+
+def test_a_frame_buffer_of_two_instants_or_of_half_is_unknown() -> None:
+    used, free = "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"
+    assert reading([sample(used, 100), sample(free, 900, NOW - 15)]).frame_buffers == ()
+    assert reading([sample(used, 100)]).frame_buffers == ()
+    assert reading([sample(free, 900)]) == DcgmReading()
+    ((device, size),) = reading([sample(used, 100), sample(free, 900)]).frame_buffers
+    assert (device.uuid, size) == ("GPU-1", 1000 * MEBIBYTE)
+
+
+def scrape(sampling: Sampling, at: float, use: float, memory: float = 100, engine: float = 0.5) -> dict[str, float]:
+    """What figures of a scrape say began no earlier, by resource."""
+    values = {
+        "DCGM_FI_DEV_GPU_UTIL": use,
+        "DCGM_FI_DEV_FB_USED": memory,
+        "DCGM_FI_PROF_GR_ENGINE_ACTIVE": engine,
+    }
+    figures = reading([sample(name, value, at) for name, value in values.items()]).figures
+    sampling.add(figures)
+    return {one.resource: sampling.earliest(one) for one in figures}
+
+
+def test_a_sample_is_newer_than_the_last_scrape_that_showed_another() -> None:
+    sampling = Sampling()
+    known = [scrape(sampling, at, use) for at, use in ((10, 60), (15, 60), (20, 70), (25, 70), (30, 60), (30, 60))]
+    assert [one["gpu_utilization_ratio"] for one in known] == [-math.inf, -math.inf, 15, 15, 25, 25]
+    # Memory did not change; what was sampled with it did.
+    assert [one["gpu_memory_bytes"] for one in known] == [one["gpu_utilization_ratio"] for one in known]
+    # A mean goes back to the sample before.
+    assert [one["gpu_engine_active_ratio"] for one in known] == [-math.inf] * 4 + [15, 15]
+
+
+def test_what_a_scrape_left_out_is_of_nobody_knows_when() -> None:
+    sampling = Sampling()
+    scrape(sampling, 10, 60)
+    scrape(sampling, 20, 70)
+    (late,) = reading([sample("DCGM_FI_DEV_POWER_USAGE", 50, 15)]).figures
+    sampling.add([late])
+    assert sampling.earliest(late) == -math.inf
+    # A field that comes for the first time is no change.
+    (first,) = reading([sample("DCGM_FI_DEV_POWER_USAGE", 50, 30)]).figures
+    sampling.add([first])
+    assert sampling.earliest(first) == 10
+    sampling.add([])
+    assert sampling.earliest(first) == 10
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from vdibench.errors import AuthenticationError, ProtocolViolation, TargetUnavailable, UsageError
 from vdibench.lab.certificates import AUTHORITY, CERTIFICATE, KEY, write_certificates
-from vdibench.telemetry import Sampler
-from vdibench.telemetry.gpus import GpuFigure
 from vdibench.telemetry.prometheus import (
     CA_FILE_VARIABLE,
     TOKEN_FILE_VARIABLE,
@@ -28,75 +20,10 @@ from vdibench.telemetry.prometheus import (
     Prometheus,
     duration_seconds,
 )
-from vdibench.telemetry.scraped import DcgmGpus
+
+from .scraping import Stage, matrix, vector
 
 NOW = 1_800_000_000.0
-UTIL = {
-    "__name__": "DCGM_FI_DEV_GPU_UTIL",
-    "gpu": "0",
-    "UUID": "GPU-1",
-    "modelName": "NVIDIA L4",
-    "job": "dcgm",
-    "instance": "n:9400",
-}
-Answer = tuple[int, bytes, dict[str, str]]
-
-
-class Stage(ThreadingHTTPServer):
-    """Answers with what is laid out for a path; keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Answer | Callable[[dict[str, str]], Answer]] = {}
-        self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []
-        self.scheme = "http"
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.server_port}"
-
-    def lay(self, path: str, data: Any) -> None:
-        self.answers[path] = (200, json.dumps({"status": "success", "data": data}).encode(), {})
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Stage
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        parameters = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        self.server.asked.append((parts.path, parameters, dict(self.headers)))
-        found = self.server.answers.get(parts.path, (404, b"404 page not found\n", {}))
-        status, body, headers = found(parameters) if callable(found) else found
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def vector(*points: tuple[dict[str, str], float, str]) -> dict[str, Any]:
-    return {"resultType": "vector", "result": [{"metric": m, "value": [at, value]} for m, at, value in points]}
-
-
-def matrix(*series: tuple[dict[str, str], list[tuple[float, str]]]) -> dict[str, Any]:
-    return {"resultType": "matrix", "result": [{"metric": m, "values": values} for m, values in series]}
-
-
-# the client
 
 
 def test_values_of_one_instant(stage: Stage) -> None:
@@ -286,159 +213,3 @@ def test_tls_to_a_server_without_it() -> None:
         with pytest.raises(TargetUnavailable, match="does not speak TLS"):
             Prometheus(f"https://127.0.0.1:{plain.getsockname()[1]}").version()
         thread.join()
-
-
-# figures for a sampler
-
-
-class Scraping:
-    """A stage that plays a Prometheus with one exporter; its clock is ten seconds ahead."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.age = 1.0
-        self.value = "60"
-        self.ended = False
-        self.interval = "5s"
-        self.health = "up"
-        stage.lay("/api/v1/status/buildinfo", {"version": "2.42.0"})
-        stage.answers["/api/v1/query"] = self._query
-        stage.answers["/api/v1/targets"] = lambda parameters: _success(
-            {
-                "activeTargets": [
-                    {
-                        "labels": {"job": "dcgm", "instance": "n:9400"},
-                        "health": self.health,
-                        "lastError": "connection refused",
-                        "scrapeInterval": self.interval,
-                    }
-                ]
-            }
-        )
-
-    def _query(self, parameters: dict[str, str]) -> Answer:
-        now = float(parameters.get("time", time.time() + 10))
-        if parameters["query"].endswith("s]"):
-            seconds = int(parameters["query"].rpartition("[")[2].removesuffix("s]"))
-            points = [(now - self.age, self.value)] if self.age <= seconds else []
-            return _success(matrix((UTIL, points)) if points else matrix())
-        return _success(vector() if self.ended else vector((UTIL, now, self.value)))
-
-
-def _success(data: Any) -> Answer:
-    return 200, json.dumps({"status": "success", "data": data}).encode(), {}
-
-
-@pytest.fixture
-def scraping(stage: Stage) -> Scraping:
-    return Scraping(stage)
-
-
-def opened(stage: Stage, **options: Any) -> DcgmGpus:
-    gpus = DcgmGpus(Prometheus(stage.url), **options)
-    with gpus:
-        pass
-    return gpus
-
-
-def test_a_figure_has_the_instant_of_its_scrape_by_our_clock(stage: Stage, scraping: Scraping) -> None:
-    scraping.age = 3.0
-    began = time.time()
-    (figure,) = opened(stage, matchers='job="dcgm"').figures()
-    ended = time.time()
-    assert (figure.scope, figure.resource, figure.value) == ("gpu-0", "gpu_utilization_ratio", 0.6)
-    assert figure.unix_seconds is not None
-    # To half the request's time and the milliseconds of the interface.
-    assert began - 3 - 0.01 <= figure.unix_seconds <= ended - 3 + 0.01
-    queries = [parameters["query"] for path, parameters, _ in stage.asked if path == "/api/v1/query"]
-    assert queries[1] == queries[0] + "[11s]"
-    assert queries[0].startswith('{__name__=~"DCGM_FI_DEV_GPU_UTIL|')
-    assert queries[0].endswith(',job="dcgm"}')
-
-
-@pytest.mark.parametrize(
-    ("age", "interval", "given", "there"),
-    [
-        (9.9, "5s", 0.0, True),
-        (10.1, "5s", 0.0, False),
-        (200.0, "5s", 0.0, False),
-        (25.0, "15s", 0.0, True),
-        (10.1, "", 15.0, True),
-        (31.0, "", 15.0, False),
-    ],
-)
-def test_a_value_older_than_two_scrapes_is_no_figure(
-    stage: Stage, scraping: Scraping, age: float, interval: str, given: float, there: bool
-) -> None:
-    scraping.age, scraping.interval = age, interval
-    gpus = opened(stage, scrape_interval_seconds=given)
-    assert bool(gpus.figures()) is there
-    assert ("older than two scrapes" in gpus.facts().get("telemetry.gpus.no_data", "")) is not there
-
-
-def test_a_series_that_ended_is_no_figure_however_young(stage: Stage, scraping: Scraping) -> None:
-    scraping.ended, scraping.health = True, "down"
-    gpus = opened(stage)
-    assert gpus.figures() == []
-    assert gpus.facts()["telemetry.gpus.no_data"] == "Prometheus cannot scrape dcgm at n:9400: connection refused"
-    scraping.health = "up"
-    assert "no series of a DCGM exporter" in opened(stage).facts()["telemetry.gpus.no_data"]
-
-
-def test_an_unknown_scrape_interval_is_a_reason_and_not_a_guess(stage: Stage, scraping: Scraping) -> None:
-    scraping.interval = ""
-    gpus = opened(stage)
-    assert gpus.figures() == []
-    assert "give the scrape interval" in gpus.facts()["telemetry.gpus.no_data"]
-
-
-def test_what_cannot_be_is_named_with_its_reason(stage: Stage, scraping: Scraping) -> None:
-    scraping.value = "2147483632"
-    facts = opened(stage).facts()
-    assert facts["telemetry.gpu-0.gpu_utilization_ratio"].startswith("no data 1 times, last because of a value that")
-    assert facts["telemetry.gpus.no_data"] == "no figure that can be used"
-
-
-def test_facts_say_where_figures_come_from(stage: Stage, scraping: Scraping) -> None:
-    assert opened(stage).facts() == {
-        "telemetry.gpus": "1",
-        "telemetry.gpus.source": f"DCGM by Prometheus 2.42.0 at {stage.url}",
-        "telemetry.gpus.scrape_interval_seconds": "5",
-        "telemetry.gpu-0": "GPU-1 NVIDIA L4",
-    }
-
-
-def test_a_server_that_is_not_there_is_an_error_at_once(stage: Stage) -> None:
-    with pytest.raises(ProtocolViolation), DcgmGpus(Prometheus(stage.url)):
-        pass
-
-
-def test_a_sampler_writes_each_scrape_once_at_its_own_instant(stage: Stage, scraping: Scraping) -> None:
-    with DcgmGpus(Prometheus(stage.url), scrape_interval_seconds=6.0) as gpus:
-        sampler = Sampler([], emit=lambda rows: None, gpus=gpus)
-        first = [row for row in sampler.read() if row["session"] == "gpu-0"]
-        again = [row for row in sampler.read() if row["session"] == "gpu-0"]
-        (row,) = first
-        assert (row["resource"], row["value"]) == ("gpu_utilization_ratio", 0.6)
-        assert 0.9 < time.time() - row["unix_seconds"] < 5
-        assert again == []
-        assert sampler.facts()["telemetry.gpus"] == "1"
-        # The stage says a second's age whenever it is asked, so each look is another scrape.
-        deadline = time.monotonic() + 30
-        later: list[GpuFigure] = []
-        while not later and time.monotonic() < deadline:
-            later = gpus.figures()
-            time.sleep(0.05)  # the thread looks every three seconds, and tells nobody
-        assert later
-        assert later[0].unix_seconds is not None
-        assert later[0].unix_seconds > row["unix_seconds"]
-
-
-def test_a_server_that_goes_away_leaves_a_reason_and_no_figures(stage: Stage, scraping: Scraping) -> None:
-    with DcgmGpus(Prometheus(stage.url), scrape_interval_seconds=1.0) as gpus:
-        stage.answers["/api/v1/query"] = (503, b"", {})
-        deadline = time.monotonic() + 30
-        while "not ready" not in gpus.facts().get("telemetry.gpus.no_data", "") and time.monotonic() < deadline:
-            time.sleep(0.05)  # the thread looks every half second, and tells nobody
-        assert "not ready" in gpus.facts()["telemetry.gpus.no_data"]
-        gpus.figures()
-        assert gpus.figures() == []
