@@ -45,6 +45,7 @@ from vdibench.store import Recording
         (["--worker", "--master-host", "127.0.0.1"], "which desktops"),
         (["-f", "no/such/locustfile.py"], "no locustfile"),
         (["-p", "shapes", "x"], "did you mean 'shape'"),
+        (["-p", "relay_only", "true", "-p", "dialect", "selkies-2-websocket"], "goes through no relay"),
         (["--objectives", "none"], "no objectives named"),
         (["--profile", "none"], "no profile named"),
     ],

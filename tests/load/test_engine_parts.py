@@ -148,13 +148,19 @@ def test_a_roster_is_read_as_it_was_written_and_for_its_user_only(tmp_path: Path
         dialect="selkies-2-websocket",
     )
     roster = Roster(
-        "run", "gpu_density", (desktop, Desktop("desktop-1", Endpoint("http://x"))), ("secret",), mode=Mode.METER
+        "run",
+        "gpu_density",
+        (desktop, Desktop("desktop-1", Endpoint("http://x"))),
+        ("secret",),
+        mode=Mode.METER,
+        relay_only=True,
     )
     path = tmp_path / "roster.json"
     write_roster(path, roster)
     assert read_roster(str(path)) == roster
     assert path.stat().st_mode & 0o777 == 0o600
     assert "secret" not in repr(roster)
+    assert read_roster(str(path)).session_options(desktop).relay_only
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from standin_websocket import WebSocketStandIn
 
 from vdibench.client.admission import ConnectGate
 from vdibench.errors import AuthenticationError, StreamLost, TargetUnavailable, VdibenchError
+from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.load.batches import BatchRecorder
-from vdibench.load.driver import LoadDriver
+from vdibench.load.driver import LoadDriver, LoadOptions
 from vdibench.load.hosting import SessionHost
 from vdibench.load.roster import ROSTER_VARIABLE, Roster, write_roster
 from vdibench.recorder import Place
-from vdibench.records import Desktop, Endpoint
+from vdibench.records import Desktop, Display, Endpoint
 from vdibench.store import Recording, RunFolder
 
 from .conftest import SUITE
@@ -74,13 +75,13 @@ def test_an_engine_with_a_thread_that_hangs_ends_all_the_same(run_folder: RunFol
 @pytest.fixture
 async def host(
     run_folder: RunFolder,
-) -> AsyncIterator[Callable[[Desktop], tuple[SessionHost, list[VdibenchError], BatchRecorder]]]:
+) -> AsyncIterator[Callable[..., tuple[SessionHost, list[VdibenchError], BatchRecorder]]]:
     """Host a desktop's session; what fails it is listed. Left with the test."""
     hosts, recorder = [], BatchRecorder(run_folder, Place(SUITE))
 
-    def make(desktop: Desktop) -> tuple[SessionHost, list[VdibenchError], BatchRecorder]:
+    def make(desktop: Desktop, **how: Any) -> tuple[SessionHost, list[VdibenchError], BatchRecorder]:
         failed: list[VdibenchError] = []
-        roster = Roster(str(run_folder.path), SUITE, (desktop,))
+        roster = Roster(str(run_folder.path), SUITE, (desktop,), **how)
         hosts.append(SessionHost(roster, recorder, lambda user, error: failed.append(error)))
         return hosts[-1], failed, recorder
 
@@ -142,7 +143,47 @@ async def test_connecting_anew_waits_for_its_turn_and_says_so(host: Any) -> None
         assert failed == []
 
 
+async def test_through_the_relay_alone_a_desktop_without_one_is_not_reached(stand_in: Any, host: Any) -> None:
+    server = stand_in(fps=15)
+    desktop = Desktop("desktop-0", Endpoint(server.url), marker_id=7)
+    sessions, failed, _ = host(desktop, relay_only=True)
+    with pytest.raises(TargetUnavailable, match="names no TURN server"):
+        await sessions.call("connect", 0, {})
+    assert [str(error) for error in failed] == [str(failed[0])]
+    assert not server.sessions
+    sessions, failed, _ = host(desktop)
+    await sessions.call("connect", 0, {})
+    assert failed == []
+
+
+async def test_a_dialect_that_has_no_relay_is_refused_where_one_is_asked_for(host: Any) -> None:
+    with WebSocketStandIn() as server:
+        sessions, failed, _ = host(Desktop("desktop-0", Endpoint(server.url), marker_id=7), relay_only=True)
+        with pytest.raises(TargetUnavailable, match="selkies-2-websocket, which goes through no relay"):
+            await sessions.call("connect", 0, {})
+        assert len(failed) == 1
+        assert "leave relay_only out" in failed[0].remedy
+        assert sessions.showing == 0
+        await sessions.call("disconnect", 0, {})
+        assert len(server.opened) == 1
+
+
 # users, in processes of their own
+
+
+def test_users_come_through_the_relay_alone_where_that_is_asked_for(run_folder: RunFolder) -> None:
+    spec = LabSpec(desktops=(DesktopSpec(display=Display(640, 360, 15)),))
+    with Lab.up(spec, owned=True) as lab:
+        for trial, relay_only in enumerate((False, True)):
+            options = LoadOptions(relay_only=relay_only)
+            with LoadDriver(run_folder.path, lab.desktops, options, suite=SUITE, secrets=lab.secrets) as driver:
+                driver.move(level=1, trial=trial, phase="steady")
+                assert driver.scale(1) == {}
+                assert driver.hold(1.0) == {}
+    facts = Recording.open(run_folder.path).table("facts")
+    pairs = facts[facts["key"] == "ice.pair"].set_index("trial")["value"]
+    assert not pairs[0].startswith("relay ")
+    assert pairs[1].startswith("relay ")
 
 
 def test_a_turn_is_not_the_desktops_time_also_where_connecting_fails(

@@ -113,6 +113,7 @@ class LoadDriver:
                 first_frame_timeout_seconds=options.first_frame_timeout_seconds,
                 stall_seconds=options.stall_seconds,
                 compare_clocks=options.compare_clocks,
+                relay_only=options.relay_only,
             ),
         )
         self._proof.touch()

@@ -15,9 +15,10 @@ from typing import Any
 from vdibench.client import DesktopSession, InputKind, InputRecord
 from vdibench.client.admission import ConnectGate
 from vdibench.client.failure import as_our_error
-from vdibench.errors import StreamLost, UsageError, VdibenchError
+from vdibench.errors import StreamLost, TargetUnavailable, UsageError, VdibenchError
 from vdibench.load.batches import BatchRecorder
 from vdibench.load.roster import Roster
+from vdibench.selkies import Dialect
 
 __all__ = ["VERBS", "SessionHost"]
 
@@ -132,10 +133,20 @@ class SessionHost:
         try:
             hosted.waited_seconds = await self._during(hosted, self._gate.admit(desktop))
             await self._during(hosted, session.connect())
+            await self._require_relay(session)
         except Exception as error:  # a defect of the client is a session that failed, too
             self._fail(hosted, as_our_error(error))
             raise
         return {"dialect": str(session.dialect or "")}
+
+    async def _require_relay(self, session: DesktopSession) -> None:
+        """End a session that was to go through the relay alone, and has no such way."""
+        if self._roster.relay_only and session.dialect is Dialect.SELKIES_2_WEBSOCKET:
+            await session.leave()
+            raise TargetUnavailable(
+                f"{session.desktop.id} speaks {session.dialect}, which goes through no relay",
+                f"ask for dialect {Dialect.SELKIES_2_WEBRTC}, or leave relay_only out",
+            )
 
     async def _first_frame(self, user: int, arguments: dict[str, Any]) -> None:
         hosted = self._find(user)

@@ -26,6 +26,7 @@ class LoadOptions:
     :param host: where the master listens for workers; loopback where none is elsewhere.
     :param port: of the master; 0 for a free one.
     :param compare_clocks: the desktops may be on other hosts.
+    :param relay_only: WebRTC by no path but the TURN relay; a session of another dialect fails.
     """
 
     workers: int = 1
@@ -42,6 +43,7 @@ class LoadOptions:
     first_frame_timeout_seconds: float = 10.0
     stall_seconds: float = 5.0
     compare_clocks: bool = False
+    relay_only: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.remote_workers < 0 or self.workers + self.remote_workers < 1:

@@ -45,6 +45,7 @@ class Roster:
         fails does not come back then.
     :param nonce: stands in the name of a file in the run folder: who sees it sees the run.
     :param connect_timeout_seconds: None for what the dialect needs.
+    :param relay_only: WebRTC by no path but the TURN relay; a session of another dialect fails.
     """
 
     run: str
@@ -59,6 +60,7 @@ class Roster:
     first_frame_timeout_seconds: float = 10.0
     stall_seconds: float = 5.0
     compare_clocks: bool = False
+    relay_only: bool = False
 
     def session_options(self, desktop: Desktop) -> SessionOptions:
         """How to watch ``desktop``: as its controller only where it is ours to take."""
@@ -70,6 +72,7 @@ class Roster:
             mode=self.mode,
             dialect=Dialect(desktop.dialect) if desktop.dialect else None,
             compare_clocks=self.compare_clocks,
+            relay_only=self.relay_only,
         )
 
 

@@ -21,6 +21,7 @@ from vdibench.load.roster import Roster, write_roster
 from vdibench.load.scenarios import SCENARIOS, scenario
 from vdibench.load.shapes import Shape, Stage, parse_shape
 from vdibench.records import Run, SuiteVerdict
+from vdibench.selkies import Dialect
 from vdibench.store import Recording
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
@@ -54,6 +55,7 @@ class Parameters(DesktopParameters):
     remote_workers: int = parameter(0, "Locust workers to wait for from elsewhere", minimum=0)
     mode: str = parameter("decode", "how much of each stream is looked at", choices=tuple(Mode))
     locustfile: str = parameter("", "a locustfile of your own instead of the scenario")
+    relay_only: bool = parameter(False, "connect through the TURN relay only, as users of a cluster do (WebRTC)")
 
     def __post_init__(self) -> None:
         if not self.workload and self.scenario in SCENARIOS:
@@ -87,6 +89,10 @@ def _check(parameters: Parameters) -> None:
         raise ParameterError("a load without workers has no users", "set workers to 1 or more")
     if parameters.locustfile and not Path(parameters.locustfile).is_file():
         raise ParameterError(f"there is no locustfile {parameters.locustfile}", "give the path of a file")
+    if parameters.relay_only and parameters.dialect == Dialect.SELKIES_2_WEBSOCKET:
+        raise ParameterError(
+            f"{parameters.dialect} goes through no relay, and relay_only asks for one", "leave one of them out"
+        )
     url = parameters.target.startswith("url:")
     if url and not parameters.take_control and not parameters.locustfile and scenario(parameters.scenario).sends_input:
         raise UsageError(
@@ -260,6 +266,7 @@ class Load:
             host=around.host,
             port=around.port,
             compare_clocks=self.measurement.compares_clocks,
+            relay_only=parameters.relay_only,
         )
 
     def _write_roster(self) -> None:
@@ -276,6 +283,7 @@ class Load:
             controlled=parameters.stages is not None,
             mode=Mode(parameters.mode),
             compare_clocks=measurement.compares_clocks,
+            relay_only=parameters.relay_only,
         )
         write_roster(Path(self._surroundings.roster), roster)
         self._say(f"the desktops stand in {self._surroundings.roster}: it holds their passwords", at_once=True)
