@@ -22,7 +22,9 @@ def fuzz(target: str, arguments: list[str]) -> None:
     import atheris
 
     sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
-    with atheris.instrument_imports(include=["vdibench.selkies", "vdibench.client"]):
+    with atheris.instrument_imports(
+        include=["vdibench.selkies", "vdibench.client", "vdibench.telemetry.dcgm", "prometheus_client.parser"]
+    ):
         import targets
     atheris.Setup([sys.argv[0], *arguments], targets.TARGETS[target])
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""What a hostile server can hand to the client, one function for each parser: bytes in, nothing out.
+"""What a hostile server or exporter can hand to us, one function for each parser: bytes in, nothing out.
 
 A target returns, or raises :class:`Violation` when a parser does what none may do: raise something else than it says,
 give out more than it was given, or keep more than its bound. Time and memory are bounded by whoever calls.
@@ -7,6 +7,7 @@ give out more than it was given, or keep more than its bound. Time and memory ar
 from __future__ import annotations
 
 import functools
+import math
 import socket
 import struct
 from collections.abc import Callable
@@ -44,6 +45,7 @@ from vdibench.selkies.signalling_1 import Leg, LegSignalling
 from vdibench.selkies.websocket import StreamWishes, WebSocketConversation
 from vdibench.selkies.websocket_frames import AudioPacket, CompressedText, VideoChunk, parse_binary
 from vdibench.selkies.websocket_pictures import PictureCollector
+from vdibench.telemetry.dcgm import NAMES, Scopes, parse, reading
 
 __all__ = ["ANY", "TARGETS", "Violation", "seeds"]
 
@@ -267,9 +269,42 @@ def native(data: bytes) -> None:
     _require(sum(run.size_bytes for run in runs) <= sum(map(len, datagrams)), "more payload than there was")
 
 
+def dcgm(data: bytes) -> None:
+    """The text of a DCGM exporter: no sample that it does not hold, one figure or refusal by device and resource."""
+    try:
+        samples = parse(data.decode(errors="replace"), 1.0)
+    except VdibenchError:
+        return
+    _require(len(samples) <= data.count(b"\n") + 1, "more samples than lines")
+    for one in samples:
+        _require(one.labels["__name__"] in NAMES and not math.isnan(one.value), "a sample that is none of ours")
+    found = reading(samples)
+    said = [*found.figures, *found.refusals]
+    places = {(one.device.uuid, one.device.instance, one.resource) for one in said}
+    _require(len(places) == len(said), "a device has a figure twice")
+    _require(all(0 <= one.value < math.inf for one in found.figures), "a figure that cannot be")
+    scopes = Scopes()
+    named = {scopes.of(one.device) for one in said}
+    _require(len(named) == len({place[:2] for place in places}), "two devices share a name")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     one.__name__: one
-    for one in (rtp, rtcp, h264, assembly, binary, pictures, conversation, signalling, control, pages, sdp, native)
+    for one in (
+        rtp,
+        rtcp,
+        h264,
+        assembly,
+        binary,
+        pictures,
+        conversation,
+        signalling,
+        control,
+        pages,
+        sdp,
+        native,
+        dcgm,
+    )
 }
 
 
@@ -287,8 +322,7 @@ def seeds(name: str) -> list[bytes]:
         return [bytes([at]) + seed for at, one in enumerate(TARGETS) if one != ANY for seed in seeds(one)]
     data = Path(__file__).parent.parent / "data"
     found = [path.read_bytes() for path in sorted((data / "fuzz" / name).glob("*"))]
-    for folder in data.glob("selkies-*"):
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and path.stat().st_size <= 64 << 10:
-                found.append(path.read_bytes())
+    for path in sorted(data.glob("dcgm/*.prom" if name == dcgm.__name__ else "selkies-*/*")):
+        if path.is_file() and path.stat().st_size <= 64 << 10:
+            found.append(path.read_bytes())
     return found

@@ -1,4 +1,4 @@
-"""No crash, no hang, no unbounded memory from a hostile server: property-based inputs, old breakers, a short fuzz."""
+"""No crash, no hang, no unbounded memory from hostile input: property-based inputs, old breakers, a short fuzz."""
 
 from __future__ import annotations
 
