@@ -205,7 +205,8 @@ def by_trial(
     parts: dict[tuple[int, int], dict[str, pd.DataFrame]] = {}
     for name in _INSTANTS:
         rows = tables[name]
-        mine = rows[rows["suite"] == suite]
+        # Below 0 stands how sessions were made, before anything was tried with them.
+        mine = rows[(rows["suite"] == suite) & (rows["trial"] >= 0)]
         if level is not None:
             mine = mine[(mine["level"] == level) & (mine["trial"] == trial)]
         for at_level, of_level in mine.groupby("level"):

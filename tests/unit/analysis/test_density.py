@@ -87,6 +87,19 @@ def test_a_trial_that_left_nothing_leaves_its_level_undecided(tables) -> None:
     assert [level.good for level in found.levels] == [True, None, False]
 
 
+@pytest.mark.parametrize("pending", [False, True])
+def test_the_start_of_sessions_before_any_trial_is_no_trial(tables, pending: bool) -> None:
+    place = {"suite": SUITE, "level": 1, "trial": -1, "phase": "warmup"}
+    starts = [
+        {**place, "session": f"desktop-{number}", "event": event, "unix_seconds": 1e9 - 60 + at}
+        for number in range(3)
+        for at, event in enumerate(("started", "admitted", "failed" if pending and number == 2 else "first_frame"))
+    ]
+    found = knee(tables(frames=_levels({1: 0.01, 2: 0.01}), milestones=starts), CRITERIA)
+    assert (found.lower, found.upper) == (2, None)
+    assert [trial.trial for level in found.levels for trial in level.trials] == [0, 0]
+
+
 def test_a_session_that_left_nothing_is_not_good(tables) -> None:
     rows = _levels({1: 0.01}) + _session(2, 0, 0.01)
     assert _bounds(tables(frames=rows)) == (1, 1)
