@@ -73,7 +73,9 @@ def largest_burst(milestones: pd.DataFrame, most_sessions: int) -> Burst | None:
     :param most_sessions: the largest level that is known to be good: how more of them started says nothing of a plan
         that puts no more on one GPU or host.
     """
-    begun = attempts(milestones[(milestones["phase"] != PROBE) & (milestones["level"] <= most_sessions)])
+    # The start of pods, before a suite's first trial, is under trial -1: it is no login.
+    counted = (milestones["phase"] != PROBE) & (milestones["level"] <= most_sessions) & (milestones["trial"] >= 0)
+    begun = attempts(milestones[counted])
     found: list[Burst] = []
     for _, trial in begun.groupby(["level", "trial"]):
         first = trial.sort_values("started_unix_seconds", kind="stable").drop_duplicates("session")

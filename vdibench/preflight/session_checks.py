@@ -6,7 +6,7 @@ import posixpath
 
 from vdibench.preflight.cluster_findings import ClusterEvidence
 from vdibench.preflight.cluster_snapshot import Object, name
-from vdibench.preflight.findings import failed, no_data, passed
+from vdibench.preflight.findings import failed, no_data, not_applicable, passed
 from vdibench.preflight.relay_checks import relay_addresses
 from vdibench.records import Check
 from vdibench.selkies.ice_servers import IceServer
@@ -30,7 +30,7 @@ def check_session_relay(evidence: ClusterEvidence) -> Check:
             "session_relay", readings.missing["sessions"], source, "report this as a defect, with the message"
         )
     if not readings.sessions:
-        return no_data("session_relay", "no session runs that could be asked for its relay", source, _START)
+        return not_applicable("session_relay", f"no session runs that could be asked for its relay: {_START}")
     foreign, without, broken = [], [], []
     for session in readings.sessions:
         servers = [IceServer(url) for url in session.urls]
@@ -57,7 +57,7 @@ def check_session_secret(evidence: ClusterEvidence) -> Check:
     source = f"{_SETTING} and the volumes of the running sessions"
     pods = list(evidence.snapshot.sessions(evidence.context.session_namespace))
     if not pods:
-        return no_data("session_secret", "no session runs whose configuration could be looked at", source, _START)
+        return not_applicable("session_secret", f"no session runs whose configuration could be looked at: {_START}")
     linked = sorted({name(pod) for pod in pods for container in pod["spec"]["containers"] if _is_link(pod, container)})
     if linked:
         remedy = (

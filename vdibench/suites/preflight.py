@@ -9,6 +9,7 @@ from vdibench.clusters import connect
 from vdibench.preflight import ClusterContext, HostContext, run_cluster_checks, run_host_checks
 from vdibench.preflight.findings import not_applicable
 from vdibench.records import Display, SuiteVerdict
+from vdibench.suites.conformance import probed
 from vdibench.suites.display import Findings, Judgement
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import RunParameters, parameter
@@ -45,11 +46,14 @@ class Parameters(RunParameters):
     height: int = parameter(1080, "picture height in pixels", minimum=256)
     framerate: int = parameter(60, "nominal frames per second", minimum=8)
     gpu: bool = parameter(False, "this host should have a GPU")
+    policies: bool = parameter(True, "try a cluster's network policies too, edge by edge, from pods of their own")
 
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
-    return 8.0 + (20.0 if parse_target(parameters.target).kind == "manifests" else 0.0)
+    if parse_target(parameters.target).kind != "manifests":
+        return 8.0
+    return 28.0 + (30.0 if parameters.policies else 0.0)
 
 
 class Preflight:
@@ -90,6 +94,8 @@ class Preflight:
             return Findings([])
         with measurement.step(), closing(connect(context=parameters.context, lab=address.name)) as cluster:
             context = ClusterContext(framerate=parameters.framerate)
+            if parameters.policies:
+                context = probed(cluster, context, measurement.progress.say)
             findings = run_cluster_checks(cluster, context, progress=measurement.progress.say)
         found = []
         for finding in findings:

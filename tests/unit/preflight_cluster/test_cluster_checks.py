@@ -300,7 +300,7 @@ CASES: list[tuple[str, str, Callable[[Any], None], Outcome, str]] = [
     ("session_relay", "no relay", read("sessions", urls=("stun:192.0.2.10:3478",)), FAIL, "names no relay"),
     ("session_relay", "nothing", read("sessions", urls=()), FAIL, "names no relay"),
     ("session_relay", "unasked", read("sessions", error="/api/turn answers 401"), NO_DATA, "401"),
-    ("session_relay", "no session", missing("sessions"), NO_DATA, "no session runs"),
+    ("session_relay", "no session", missing("sessions"), NOT_APPLICABLE, "no session runs"),
     ("session_relay", "broken", missing("sessions", sessions="the probe failed with x"), NO_DATA, "the probe failed"),
     (
         "session_relay",
@@ -321,7 +321,7 @@ CASES: list[tuple[str, str, Callable[[Any], None], Outcome, str]] = [
         PASS,
         "plain file",
     ),
-    ("session_secret", "no session", without("Pod", "vdi"), NO_DATA, "no session runs"),
+    ("session_secret", "no session", without("Pod", "vdi"), NOT_APPLICABLE, "no session runs"),
     ("wildcard_name", "unknown", read("resolved", None, addresses=(), error="no address: x"), FAIL, "no address"),
     ("wildcard_name", "elsewhere", read("resolved", None, addresses=("203.0.113.1",)), FAIL, "203.0.113.1"),
     ("wildcard_name", "no ingress", missing("ingress"), NO_DATA, "nobody knows where"),
