@@ -2,8 +2,8 @@
 
 ``python benchmarks/cluster_cycles.py`` (part of ``make soak``) brings a lab with a cluster and the platform on it up
 and takes it down, ten times, and compares interfaces, routes, packet filter, kernel settings, mounts, control groups
-and vdibench's temporary files with those before. It writes ``docs/results/cluster-cycles.md`` and ``.json``; exit status 1 says
-that something was left, or that a time was missed. Linux, as root.
+and vdibench's temporary files with those before. It writes ``docs/results/cluster-cycles.md`` and ``.json``; exit
+status 1 says that something was left, or that a time was missed. Linux, as root.
 """
 
 from __future__ import annotations

@@ -74,9 +74,10 @@ class Chart(Figure):
         self.dpi = _DPI * _DENSITY
         try:
             # Drawing lays out too: savefig draws twice, the first time only for the layout.
-            canvas.draw()
+            canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib leaves this canvas untyped
             # Few colours are in a chart: a palette makes the file a third as large, and looks the same.
-            drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+            pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # as above
+            drawn = Image.fromarray(pixels).convert("RGB")
         finally:
             self.dpi = usual
         told = PngInfo()
