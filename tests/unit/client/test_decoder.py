@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fractions
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -147,6 +149,14 @@ ENCODERS = {
 }
 
 
+@contextlib.contextmanager
+def usual_scheduling() -> Iterator[None]:
+    """SVT-AV1 makes its caller a real-time one when root calls: all later tests would inherit that."""
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    os.sched_setscheduler(0, policy, parameter)
+
+
 def encoded(name: str, count: int, size: tuple[int, int] = (320, 240)) -> list[tuple[bytes, bool]]:
     encoder, options = ENCODERS[name]
     codec = av.CodecContext.create(encoder, "w")
@@ -156,12 +166,13 @@ def encoded(name: str, count: int, size: tuple[int, int] = (320, 240)) -> list[t
     codec.options = options
     random = np.random.default_rng(1)
     found = []
-    for index in range(count):
-        planes = random.integers(16, 235, (size[1] * 3 // 2, size[0]), dtype=np.uint8)
-        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(format=codec.pix_fmt)
-        frame.pts = index
-        found += codec.encode(frame)
-    found += codec.encode(None)
+    with usual_scheduling():
+        for index in range(count):
+            planes = random.integers(16, 235, (size[1] * 3 // 2, size[0]), dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p").reformat(format=codec.pix_fmt)
+            frame.pts = index
+            found += codec.encode(frame)
+        found += codec.encode(None)
     return [(bytes(packet), packet.is_keyframe) for packet in found]
 
 
