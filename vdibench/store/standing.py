@@ -9,9 +9,11 @@ import dataclasses
 
 from vdibench.records import Outcome, Run, RunState, SuiteVerdict, Verdict, worst
 
-__all__ = ["RUN_SUITE", "in_force", "merged", "state_in_force"]
+__all__ = ["RUN_SUITE", "contenders", "in_force", "merged", "state_in_force"]
 
 RUN_SUITE = "run"
+# Runs named in a sentence; run.json has all of them.
+_NAMED = 5
 _UNFINISHED = {
     RunState.RUNNING: "the run is still running",
     RunState.INTERRUPTED: "the run was interrupted before it finished",
@@ -36,12 +38,19 @@ def in_force(run: Run, verdict: Verdict | None) -> Verdict:
     return Verdict(run.name, worst(suite.outcome for suite in suites), suites)
 
 
+def contenders(run: Run) -> str:
+    """The runs that measured on the same machine meanwhile, for a sentence: the first few by name."""
+    named = ", ".join(run.contention[:_NAMED])
+    rest = len(run.contention) - _NAMED
+    return f"{named} and {rest} more" if rest > 0 else named
+
+
 def _of_run(run: Run, *, empty: bool) -> tuple[SuiteVerdict, ...]:
     reasons = []
     outcome = Outcome.NO_DATA
     if run.contention:
         outcome = Outcome.INVALID
-        reasons.append(f"another run measured on this machine at the same time: {', '.join(run.contention)}")
+        reasons.append(f"another run measured on this machine at the same time: {contenders(run)}")
     if run.state in _UNFINISHED:
         reasons.append(_UNFINISHED[run.state])
     elif empty:
