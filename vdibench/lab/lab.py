@@ -320,9 +320,8 @@ def _await_ready(progress: int, directory: Path, on_progress: Callable[[str], No
 def _end(directory: Path, mark: str) -> None:
     """Take a lab down and wait until nothing of it is left."""
     deadline = time.monotonic() + _PARTING_SECONDS
-    asked = False
     # A process that exits loses its environment, hence its mark, before its sockets: those seen are waited for.
-    seen: set[int] = set()
+    asked, seen = False, set[int]()
     while True:
         living = marked_processes(mark) if mark else []
         seen.update(living)
@@ -333,16 +332,15 @@ def _end(directory: Path, mark: str) -> None:
                 with contextlib.suppress(ProcessLookupError):  # ended meanwhile
                     os.kill(pid, signal.SIGTERM)
         ours = read_mark(directory) in (mark, "")
-        gone = not living and not (directory.exists() and ours and _held_or_swept(directory, mark))
-        if gone and not any(map(has_descriptors, seen)):
+        here = directory.exists() and ours and _held_or_swept(directory, mark)
+        if not (living or here or any(map(has_descriptors, seen))):
             break
         if time.monotonic() > deadline:
             kill_marked(mark)
             sweep(directory, mark)
             if directory.exists() or marked_processes(mark):
-                raise LabError(
-                    f"the lab in {directory} could not be removed", "end its processes and remove it by hand"
-                )
+                cause = f"the lab in {directory} could not be removed"
+                raise LabError(cause, "end its processes and remove it by hand")
             break
         # The lab's end is only visible by looking; 10 ms is nothing against it.
         time.sleep(0.01)
