@@ -298,6 +298,7 @@ def test_a_measurement_without_the_gpus_that_it_was_promised_starts_nothing(
     serve: Callable[[str], Server], tmp_path: Path
 ) -> None:
     server = serve("127.0.0.1:1")  # nobody
+    until(lambda: any(one.error for one in server.client.targets()), "the scrape that fails")
     parameters = stream_validation.Parameters(
         target=f"replay:{TRACE}", results=str(tmp_path / "results"), gpu_metrics=server.client.url
     )
