@@ -84,7 +84,7 @@ def test_the_wheels_are_those_of_the_lock(folder: Path, one: str) -> None:
     pins = [line.split() for line in (folder / "requirements.txt").read_text().splitlines() if line[0] != "#"]
     assert any(name.startswith(one) for name, _ in pins)
     for name, digest in pins:
-        found = re.search(rf"^{re.escape(name)}.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL | re.IGNORECASE)
+        found = re.search(rf"^{re.escape(name)}\b.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL | re.IGNORECASE)
         assert found, name
         assert digest in found[0], name
 
