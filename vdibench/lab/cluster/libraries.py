@@ -56,7 +56,9 @@ def missing_libraries(root: Path, also: Iterable[Path] = ()) -> dict[str, list[s
     folders = (root, *also)
     for folder in folders:
         for path in _elf_files(folder):
-            if names := _needed(root, path, folders)[1]:
+            # A wheel's grafted library need not say where its neighbours are: who loads it looks in their folder.
+            names = [name for name in _needed(root, path, folders)[1] if not (path.parent / name).is_file()]
+            if names:
                 missing[str(path.relative_to(folder))] = names
     return missing
 
