@@ -1,0 +1,1 @@
+"""The objects that a session is made of, each from template, session and settings. Pure."""

@@ -1,0 +1,1 @@
+"""The edge to the API server: requests, watches, the queue of passes, metrics. Asyncio."""

@@ -1,0 +1,1 @@
+"""The commands of `vdi-operator`. I/O."""

@@ -1,0 +1,1 @@
+"""What ought to be, from what is: the operator's decisions. Pure."""
