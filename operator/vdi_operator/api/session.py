@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from vdi_operator.api.durations import seconds
 from vdi_operator.api.objects import Object
+from vdi_operator.api.reading import Part
 
 __all__ = ["OperatingMode", "Session"]
 
@@ -53,24 +53,21 @@ class Session:
 
         :raises ValueError: a field is not what the schema allows; the message names it.
         """
-        metadata, spec = one["metadata"], one.get("spec") or {}
-        created = metadata.get("creationTimestamp")
-        lifetime = spec.get("lifetime")
-        try:
-            return cls(
-                namespace=metadata.get("namespace", ""),
-                name=metadata["name"],
-                uid=metadata.get("uid", ""),
-                generation=metadata.get("generation", 0),
-                user=spec["user"],
-                template=spec["templateRef"]["name"],
-                mode=OperatingMode(spec.get("operatingMode", OperatingMode.RUNNING)),
-                host=spec.get("host", ""),
-                lifetime_seconds=None if lifetime is None else seconds(lifetime),
-                created_unix_seconds=datetime.fromisoformat(created).timestamp() if created else 0.0,
-                deleting=bool(metadata.get("deletionTimestamp")),
-                resource_version=metadata.get("resourceVersion", ""),
-                status=dict(one.get("status") or {}),
-            )
-        except KeyError as error:
-            raise ValueError(f"spec.{error.args[0]} is missing") from None
+        document = Part(one)
+        metadata, spec = document.part("metadata"), document.part("spec")
+        created = metadata.text("creationTimestamp", "")
+        return cls(
+            namespace=metadata.text("namespace", ""),
+            name=metadata.text("name"),
+            uid=metadata.text("uid", ""),
+            generation=metadata.whole("generation", 0),
+            user=spec.text("user"),
+            template=spec.part("templateRef").text("name"),
+            mode=spec.choice("operatingMode", OperatingMode.RUNNING),
+            host=spec.text("host", ""),
+            lifetime_seconds=spec.duration("lifetime"),
+            created_unix_seconds=datetime.fromisoformat(created).timestamp() if created else 0.0,
+            deleting=bool(metadata.text("deletionTimestamp", "")),
+            resource_version=metadata.text("resourceVersion", ""),
+            status=dict(one.get("status") or {}),
+        )

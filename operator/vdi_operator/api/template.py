@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from vdi_operator.api.durations import seconds
+from vdi_operator.api.reading import Part
 
 __all__ = ["Dialect", "Display", "Egress", "Gpu", "Home", "Template"]
 
@@ -97,39 +97,52 @@ class Template:
 
         :raises ValueError: a field is not what the schema allows; the message names it.
         """
-        metadata, spec = one["metadata"], one.get("spec") or {}
-        try:
-            display, gpu, home = spec.get("display", {}), spec.get("gpu", {}), spec.get("home", {})
-            resources = spec.get("resources", {})
-            lifetime = spec.get("lifetime")
-            slices = Gpu(
-                gpu.get("resource", Gpu().resource),
-                gpu.get("runtimeClassName", Gpu().runtime_class),
-                dict(gpu.get("nodeSelector", Gpu().node_selector)),
-            )
-            return cls(
-                name=metadata["name"],
-                uid=metadata.get("uid", ""),
-                generation=metadata.get("generation", 0),
-                image=spec["image"],
-                image_pull_policy=spec.get("imagePullPolicy", "IfNotPresent"),
-                dialect=Dialect(spec.get("dialect", Dialect.SELKIES_2_WEBRTC)),
-                encoder=spec.get("encoder", ""),
-                hardware_encoding=spec.get("hardwareEncoding", True),
-                display=Display(
-                    display.get("width", 1920),
-                    display.get("height", 1080),
-                    display.get("framerate", 60),
-                    display.get("bitrate", 8_000_000),
-                ),
-                gpu=slices if gpu.get("count", 1) else None,
-                shared_memory=spec.get("sharedMemory", "1Gi"),
-                requests=dict(resources.get("requests", {"cpu": "500m", "memory": "1Gi"})),
-                limits=dict(resources.get("limits", {"memory": "4Gi"})),
-                home=Home(home.get("storageClassName", "vdi-home"), home.get("size", "20Gi")),
-                egress=Egress(spec.get("egress", Egress.NONE)),
-                lifetime_seconds=None if lifetime is None else seconds(lifetime),
-                start_deadline_seconds=seconds(spec.get("startDeadline", "60s")),
-            )
-        except KeyError as error:
-            raise ValueError(f"spec.{error.args[0]} is missing") from None
+        document = Part(one)
+        metadata, spec = document.part("metadata"), document.part("spec")
+        plain = cls(
+            name=metadata.text("name"),
+            uid=metadata.text("uid", ""),
+            generation=metadata.whole("generation", 0),
+            image=spec.text("image"),
+        )
+        display, home, resources = spec.part("display"), spec.part("home"), spec.part("resources")
+        requests, limits = resources.part("requests"), resources.part("limits")
+        deadline = spec.duration("startDeadline")
+        return replace(
+            plain,
+            image_pull_policy=spec.text("imagePullPolicy", plain.image_pull_policy),
+            dialect=spec.choice("dialect", plain.dialect),
+            encoder=spec.text("encoder", plain.encoder),
+            hardware_encoding=spec.flag("hardwareEncoding", plain.hardware_encoding),
+            display=Display(
+                display.whole("width", plain.display.width),
+                display.whole("height", plain.display.height),
+                display.whole("framerate", plain.display.framerate),
+                display.whole("bitrate", plain.display.bitrate),
+            ),
+            gpu=_gpu(spec.part("gpu")),
+            shared_memory=spec.text("sharedMemory", plain.shared_memory),
+            requests={name: requests.text(name, value) for name, value in plain.requests.items()},
+            limits={name: limits.text(name, value) for name, value in plain.limits.items()},
+            home=Home(
+                home.text("storageClassName", plain.home.storage_class),
+                home.text("size", plain.home.size),
+            ),
+            egress=spec.choice("egress", plain.egress),
+            lifetime_seconds=spec.duration("lifetime"),
+            start_deadline_seconds=plain.start_deadline_seconds if deadline is None else deadline,
+        )
+
+
+def _gpu(part: Part) -> Gpu | None:
+    default = Gpu()
+    count = part.whole("count", 1)
+    if count not in (0, 1):
+        raise ValueError(f"spec.gpu.count is {count}, it must be 0 or 1: more slices give no more of the GPU")
+    if count == 0:
+        return None
+    return Gpu(
+        part.text("resource", default.resource),
+        part.text("runtimeClassName", default.runtime_class),
+        part.texts("nodeSelector", default.node_selector),
+    )
