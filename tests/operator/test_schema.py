@@ -13,33 +13,18 @@ from vdi_operator.api.reasons import ConditionType, Reason
 from vdi_operator.api.schema import LONGEST_MESSAGE, LONGEST_NAME, MILESTONES, RESERVED_HOSTS
 from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.api.template import Dialect, Egress, Template
+from vdi_operator.core.record import Record
 
 from .schemas import DEFINITIONS, example, filled, schema, strict, walk
 
 KINDS = sorted(DEFINITIONS)
 MOMENT = "2026-11-29T13:40:12.345678Z"
+POD = "0a1b2c3d-0000-4000-8000-000000000000"
 # What hands out mounts, privileges or another's rights.
-FREE = set(
-    [
-        "template",
-        "podTemplate",
-        "podSpec",
-        "containers",
-        "initContainers",
-        "volumes",
-        "volumeMounts",
-        "env",
-        "envFrom",
-        "command",
-        "args",
-        "securityContext",
-        "serviceAccountName",
-        "hostNetwork",
-        "tolerations",
-        "affinity",
-        "nodeName",
-    ]
-)
+FREE = {
+    *("podTemplate", "podSpec", "containers", "initContainers", "volumes", "volumeMounts", "env", "envFrom"),
+    *("command", "args", "securityContext", "serviceAccountName", "hostNetwork", "tolerations", "affinity", "nodeName"),
+}
 
 
 def refused(kind: str, document: dict[str, Any]) -> list[str]:
@@ -68,7 +53,7 @@ def status() -> dict[str, Any]:
         "node": "node-1",
         "credentialsSecretRef": {"name": "vdi-session-auth-alice"},
         "stream": {"codec": "H264", "encoder": "h264enc", "hardware": True, "transport": "webrtc"}
-        | {"width": 1920, "height": 1080},
+        | {"width": 1920, "height": 1080, "podUID": POD, "leftAt": MOMENT, "firstFrameSeconds": 0.125},
         "milestones": dict.fromkeys(MILESTONES, MOMENT),
         "phases": dict.fromkeys(MILESTONES, 0.25),
         "readyInSeconds": 2.0,
@@ -76,7 +61,17 @@ def status() -> dict[str, Any]:
         "expiresAt": MOMENT,
         "turnExpiresAt": MOMENT,
         "attempts": 1,
-        "podUID": "0a1b2c3d-0000-4000-8000-000000000000",
+        "podUID": POD,
+        "restart": {"reason": "CrashLoop", "message": "it ended", "at": MOMENT, "podUID": POD, "released": True},
+        "failure": {
+            "reason": "CrashLoop",
+            "message": "three times",
+            "at": MOMENT,
+            "generation": 3,
+            "template": "uid/1",
+        },
+        "waitedUntil": MOMENT,
+        "warnedOfEnd": MOMENT,
     }
 
 
@@ -297,6 +292,12 @@ def test_good_sessions(spec: dict[str, Any]) -> None:
 )
 def test_bad_sessions(spec: dict[str, Any], where: str) -> None:
     assert set(refused("VDISession", session(**spec))) == {f"spec.{where}".rstrip(".")}
+
+
+def test_what_a_pass_writes_down_is_kept() -> None:
+    whole = Record.of(status()).documents()
+    assert set(whole) > {"restart", "failure", "waitedUntil", "warnedOfEnd", "stream", "podUID", "attempts"}
+    assert refused("VDISession", session() | {"status": whole}) == []
 
 
 def test_a_whole_status_is_good() -> None:

@@ -301,12 +301,28 @@ def _session_status() -> Object:
         "observedGeneration": integer("Generation of the session that it was found for."),
     }
     stream = {
+        "podUID": text("Uid of the pod that showed it.", 64),
+        "leftAt": moment("When the checker had left."),
         "codec": text("Codec that arrived, such as H264.", 64),
         "encoder": text("Encoder in use, as the desktop names it.", 64),
         "hardware": flag("Whether hardware encodes. Absent: the desktop does not say."),
         "transport": text("What carried the media, such as webrtc over udp by relay.", 128),
         "width": integer("Pixels."),
         "height": integer("Pixels."),
+        "firstFrameSeconds": number("From the checker's connecting to its first frame."),
+    }
+    ended = {
+        "reason": one_of("Why, one word of a closed list.", Reason),
+        "message": text("Why, in a sentence.", LONGEST_MESSAGE),
+        "at": moment("When."),
+    }
+    restart = ended | {
+        "podUID": text("Uid of its pod. Absent: none was made.", 64),
+        "released": flag("Whether the next one was asked for since."),
+    }
+    failure = ended | {
+        "generation": integer("Generation of the session that failed."),
+        "template": text("Uid and generation of the template that it failed with.", 128),
     }
     return record(
         "What the operator found.",
@@ -344,5 +360,9 @@ def _session_status() -> Object:
             "turnExpiresAt": moment("When the present TURN credentials end; they are replaced before."),
             "attempts": integer("Desktops of the present start that ended by themselves."),
             "podUID": text("Uid of the pod that this status is about.", 64),
+            "restart": record("The last desktop of the present start that ended by itself.", restart),
+            "failure": record("Why the present start was given up; another session or template begins anew.", failure),
+            "waitedUntil": moment("When the present start had waited for others, which its deadline does not count."),
+            "warnedOfEnd": moment("The end of life that was warned of."),
         },
     )
