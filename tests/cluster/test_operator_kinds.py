@@ -99,7 +99,7 @@ def made(kubectl, kinds: str) -> Iterator[Callable[[dict[str, Any]], dict[str, A
         ({"gpu": {"count": 2}}, "spec.gpu.count in body should be less than or equal to 1"),
         ({"gpu": {"count": 0}}, "a desktop without a GPU encodes in software: set hardwareEncoding to false"),
         ({"gpu": {"nodeSelector": {"k" * 318: ""}}}, "a label's key is at most 317 characters long"),
-        ({"lifetime": "0s"}, "spec.lifetime: Invalid value: must be longer than nothing and at most 30 days (720h)"),
+        ({"lifetime": "0s"}, "must be longer than nothing and at most 30 days (720h)"),
         ({"lifetime": "721h"}, "must be longer than nothing and at most 30 days (720h)"),
         ({"lifetime": "9999999999999h"}, "spec.lifetime"),
         ({"startDeadline": "2d"}, "spec.startDeadline in body should match"),
@@ -109,8 +109,8 @@ def made(kubectl, kinds: str) -> Iterator[Callable[[dict[str, Any]], dict[str, A
         ),
         ({"sharedMemory": "5Gi"}, "sharedMemory counts as memory: it must not exceed resources.limits.memory"),
         ({"home": {"size": "lots"}}, "spec.home.size in body should match"),
-        ({"egress": "all"}, 'supported values: "none", "internet"'),
-        ({"image": "x" * 513}, "Too long: may not be more than 512"),
+        ({"egress": "all"}, "spec.egress: Unsupported value"),
+        ({"image": "x" * 513}, "spec.image: Too long"),
         ({"podTemplate": {}}, 'unknown field "spec.podTemplate"'),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_template_with_too_long_a_name_is_refused(refusal: Refusal) -> None:
         (session(templateRef={}), "spec.templateRef.name: Required value"),
         (session(operatingMode="Paused"), 'supported values: "Running", "Suspended"'),
         (session(host="a.b"), "spec.host in body should match"),
-        (session(lifetime="0h"), "spec.lifetime: Invalid value: must be longer than nothing and at most 30 days"),
+        (session(lifetime="0h"), "must be longer than nothing and at most 30 days"),
         (session(lifetime="31d"), "spec.lifetime in body should match"),
         (session(env=[{"name": "LD_PRELOAD"}]), 'unknown field "spec.env"'),
     ],
@@ -254,8 +254,9 @@ def test_status_is_written_apart_and_columns_tell_it(made, kubectl, kinds: str) 
     assert cells[9] == "Running"
     narrow = kubectl("-n", kinds, "get", "vdisessions", "alice").splitlines()[0]
     assert "MODE" not in narrow
-    (in_group,) = [line for line in kubectl("-n", kinds, "get", "vdi").splitlines() if line.startswith("vdisession")]
-    assert in_group.split()[0] == "vdisession.vdibench.io/alice"
+    made(template())
+    listed = sorted(kubectl("-n", kinds, "get", "vdi", "-o", "name").split())
+    assert listed == ["vdisession.vdibench.io/alice", "vditemplate.vdibench.io/desktop"]
 
 
 @pytest.mark.parametrize(
