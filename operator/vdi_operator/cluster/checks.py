@@ -30,8 +30,6 @@ _MARGIN_SECONDS = 5.0
 _CONNECT_SECONDS = 2.0
 # Checks at the same time: each is a decoder in the checker.
 _AT_ONCE = 32
-# Before the second, third … check of the same pod.
-_PAUSE_SECONDS = (0.0, 0.5, 1.0, 2.0)
 _LONGEST = 512
 
 _log = logging.getLogger(__name__)
@@ -78,7 +76,10 @@ class Checker:
         self._http: aiohttp.ClientSession | None = None
 
     def ask(self, asked: Asked) -> None:
-        """Have a check, unless one of this pod is under way; one of another pod of the session is given up."""
+        """Have a check, unless one of this pod is under way; one of another pod of the session is given up.
+
+        When to ask again is decided elsewhere.
+        """
         running = self._running.get(asked.session)
         if running is not None:
             if running[0] == asked.pod_uid:
@@ -115,8 +116,6 @@ class Checker:
             _log.error("a check ended by a fault of its own", exc_info=task.exception(), extra={"session": session})
 
     async def _check(self, asked: Asked, attempts: int) -> None:
-        # A desktop that has just refused is not asked again at once.
-        await asyncio.sleep(_PAUSE_SECONDS[min(attempts, len(_PAUSE_SECONDS)) - 1])
         async with self._room:
             result = await self._ask(asked, attempts)
         # Before the pass that this wakes: it may want another check.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import ConditionType, Reason
+from vdi_operator.api.reasons import ConditionType
 from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
@@ -28,15 +28,17 @@ from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.surroundings import Memory, Surroundings
 from vdi_operator.core.decision import Change, Decision
 from vdi_operator.core.desired import desired
-from vdi_operator.core.instants import second
+from vdi_operator.core.instants import unix
 from vdi_operator.core.plan import changes
 from vdi_operator.core.world import CheckResult, World
 from vdi_operator.settings import Settings
 
 __all__ = ["RETRY_SECONDS", "Controller"]
 
-# After a pass that failed, and between passes in a row that all find something to change.
+# After a pass that failed.
 RETRY_SECONDS = (0.5, 1.0, 2.0)
+# Between passes in a row that all find something to change, or are refused it.
+_BUSY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _OUTDATED_SECONDS = 0.1
 # Between two writes of one session's status, unless it became ready or ceased to be: what happens in between is decided
 # at its time and written with the next.
@@ -96,31 +98,38 @@ class Controller:
         if document is None:
             self._forget(name)
             return
+        invalid = ""
         try:
             session = Session.of(document)
         except ValueError as error:
-            await self._write(document, _unreadable(document, str(error), self._surroundings.clock()))
-            return
+            session, invalid = _readable(document), str(error)
         memory = self._surroundings.memory(session)
         if memory.status is not None:
             session = replace(session, status=memory.status)
         world = await self._surroundings.look(session, memory)
         template, fault = self._template(session.template)
-        decision = desired(session, template, world, fault=fault)
+        # With a template at hand a fault is the session's own.
+        decision = desired(session, template, world, fault=fault if template is None else invalid)
         wanted = changes(decision, world)
         if wanted:
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0
         memory.status = decision.status
-        self._count(session, memory, decision)
+        self._count(session, decision)
+        unwritten: Outdated | ApiError | None = None
         if memory.busy != 1:  # else the next pass, which comes at once, knows more
-            await self._publish(document, memory)
+            try:
+                await self._publish(document, memory)
+            except (Outdated, ApiError) as error:
+                unwritten = error  # it is kept and written by another pass, which will not say again what follows
         if decision.look_again_seconds is not None:
             self._queue.wake(name, max(_SHORTEST_SECONDS, decision.look_again_seconds))
         await tell(self._client, session, decision.notices, memory.told, world.now)
         if decision.check is not None and template is not None:
             self._ask(session, template, world, decision.check.pod_uid)
+        if unwritten is not None:
+            raise unwritten
 
     async def _change(self, name: str, memory: Memory, wanted: Sequence[Change]) -> None:
         """Make changes, and have the next pass see what came of them: the echo of an own change wakes nobody."""
@@ -133,38 +142,33 @@ class Controller:
             memory.refusal = ""
         memory.busy += 1
         # Something that is never as it is wanted must not keep a worker busy.
-        again = 0.0 if memory.busy == 1 else RETRY_SECONDS[min(memory.busy - 2, len(RETRY_SECONDS) - 1)]
-        self._queue.wake(name, again)
+        self._queue.wake(name, _BUSY_SECONDS[min(memory.busy, len(_BUSY_SECONDS)) - 1])
 
     async def _publish(self, document: Object, memory: Memory) -> None:
-        """Write the status, or have it written a little later."""
-        stored, status = document.get("status") or {}, memory.status or {}
-        since = time.monotonic() - memory.written
-        if _ready(stored) == _ready(status) and since < _STATUS_SECONDS:
-            self._queue.wake(document["metadata"]["name"], max(_SHORTEST_SECONDS, _STATUS_SECONDS - since))
-            return
-        if await self._write(document, status):
-            memory.written = time.monotonic()
-        memory.status = None
+        """Store the status where it is another one than the stored; at once, or with what comes a little later.
 
-    async def _write(self, document: Object, status: Object) -> bool:
-        """Store a status where it is another one than the stored.
-
-        :returns: whether it was.
         :raises Outdated: the session is not any more as this pass knew it.
         """
-        patch = difference(document.get("status") or {}, status)
+        stored, status, name = document.get("status") or {}, memory.status or {}, document["metadata"]["name"]
+        patch = difference(stored, status)
         if not patch:
-            return False
+            memory.status = None
+            return
+        since = time.monotonic() - memory.written
+        if _ready(stored) == _ready(status) and since < _STATUS_SECONDS:
+            self._queue.wake(name, max(_SHORTEST_SECONDS, _STATUS_SECONDS - since))
+            return
         sessions, metadata = self._caches.sessions, document["metadata"]
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch}
         try:
-            sessions.put(await self._client.merge_status(sessions.kind, metadata["name"], body), quiet=True)
+            try:
+                sessions.put(await self._client.merge_status(sessions.kind, name, body), quiet=True)
+            except Conflict as error:
+                sessions.put(await self._client.get(sessions.kind, name), quiet=True)
+                raise Outdated(str(error)) from error
         except NotFound:
-            sessions.drop(metadata["name"], metadata["uid"])
-        except Conflict as error:
-            raise Outdated(str(error)) from error
-        return True
+            sessions.drop(name, metadata["uid"])
+        memory.status, memory.written = None, time.monotonic()
 
     def _template(self, name: str) -> tuple[Template | None, str]:
         """A template, or what is wrong with it."""
@@ -176,16 +180,14 @@ class Controller:
         except ValueError as error:
             return None, str(error)
 
-    def _count(self, session: Session, memory: Memory, decision: Decision) -> None:
+    def _count(self, session: Session, decision: Decision) -> None:
         """For the metrics: a start that is over now, a failure that has come now."""
         total = decision.status.get("readyInSeconds")
         if total is not None and session.status.get("readyInSeconds") is None:
             self._metrics.started(decision.status.get("phases") or {}, total)
             _log.info("ready", extra={"session": session.name, "seconds": total})
-        failure = decision.failure.value if decision.failure is not None else ""
-        if decision.failure is not None and failure != memory.failure:
+        if decision.failure is not None:
             self._metrics.failed(decision.failure)
-        memory.failure = failure
 
     def _ask(self, session: Session, template: Template, world: World, pod_uid: str) -> None:
         known = password(world.auth)
@@ -230,23 +232,19 @@ def _ready(status: Object) -> str:
     return ""
 
 
-def _unreadable(document: Object, message: str, now: float) -> Object:
-    """The status of a session that an older or laxer schema let in: what it has stays as it is, and nothing is made."""
-    stored: Object = document.get("status") or {}
-    verdicts = {kind.value: message for kind in (ConditionType.ADMITTED, ConditionType.READY)}
-    kept = [one for one in stored.get("conditions") or () if one.get("type") not in verdicts]
-    known = {one.get("type"): one for one in stored.get("conditions") or ()}
-    for kind, text in verdicts.items():
-        before = known.get(kind, {})
-        condition = {
-            "type": kind,
-            "status": "False",
-            "reason": Reason.SESSION_INVALID.value,
-            "message": text,
-            "lastTransitionTime": before.get("lastTransitionTime", "")
-            if before.get("status") == "False"
-            else second(now),
-        }
-        generation = document["metadata"].get("generation")
-        kept.append(condition if generation is None else condition | {"observedGeneration": generation})
-    return {**stored, "conditions": kept}
+def _readable(document: Object) -> Session:
+    """What can be read of a session that an older or laxer schema let in; nothing is made from it."""
+    metadata, spec = document["metadata"], document.get("spec") or {}
+    reference = spec.get("templateRef")
+    return Session(
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata["name"]),
+        uid=str(metadata.get("uid", "")),
+        generation=int(metadata.get("generation") or 0),
+        user=str(spec.get("user") or ""),
+        template=str(reference.get("name") or "") if isinstance(reference, dict) else "",
+        created_unix_seconds=unix(metadata.get("creationTimestamp")) or 0.0,
+        deleting="deletionTimestamp" in metadata,
+        resource_version=str(metadata.get("resourceVersion", "")),
+        status=dict(document.get("status") or {}),
+    )

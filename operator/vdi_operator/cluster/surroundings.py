@@ -33,7 +33,6 @@ class Memory:
     :param status: decided and not yet written, None: what is stored holds.
     :param written: monotonic seconds of the last written status.
     :param busy: passes in a row that had something to change.
-    :param failure: the one that was counted last.
     :param told: Events of the present start, by reason and message.
     :param secrets: names of its Secrets.
     """
@@ -46,7 +45,6 @@ class Memory:
     busy: int = 0
     refusal: str = ""
     check: CheckResult | None = None
-    failure: str = ""
     told: set[tuple[str, str]] = field(default_factory=set)
     secrets: tuple[str, ...] = ()
 
@@ -83,7 +81,7 @@ class Surroundings:
             self._memories[session.name] = known
         elif known.mode != session.mode:
             known.mode, known.seen_unix_seconds = session.mode, self.clock()
-            known.refusal, known.check, known.failure = "", None, ""
+            known.refusal, known.check, known.busy = "", None, 0
             known.told.clear()
         return known
 
