@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -86,7 +86,7 @@ def registry(access: Access, sessions: Sessions, relisted: Callable[[], None]) -
 
     @kopf.on.event(GROUP, VERSION, "vdisessions", registry=made)
     async def session_event(event: kopf.RawEvent, **_: Any) -> None:
-        one: Object = dict(event["object"])
+        one = cast(Object, event["object"])
         if event["type"] == "DELETED":
             sessions.drop(str(one["metadata"]["name"]), str(one["metadata"].get("uid", "")))
             return

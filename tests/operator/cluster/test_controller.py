@@ -98,6 +98,10 @@ def condition(api: Server, name: str, kind: str) -> Object:
     return next((one for one in status.get("conditions", ()) if one["type"] == kind), {})
 
 
+def told(api: Server, reason: str) -> list[Object]:
+    return [one.body for one in api.asked("POST", "events") if one.body["reason"] == reason]
+
+
 def serve(api: Server, name: str) -> None:
     """What scheduler, kubelet and provisioner do for a desktop."""
     places = names_of(name)
@@ -145,9 +149,9 @@ async def test_a_session_gets_its_children_a_check_and_a_url(operator: Operator,
     assert not [one for one in api.seen if one.method == "PATCH" and not one.path.endswith(PATCH_STATUS)]
     assert operator.value("vdi_session_start_seconds_count", phase="total") == 1
     assert operator.value("vdi_session_start_seconds_count", phase="published") == 1
-    await until(lambda: api.asked("POST", "events"), "an Event")
-    event = api.asked("POST", "events")[-1].body
-    assert (event["reason"], event["involvedObject"]["name"]) == ("Published", "cad-7")
+    await until(lambda: told(api, "Published"), "an Event")
+    (event,) = told(api, "Published")
+    assert event["involvedObject"]["name"] == "cad-7"
 
 
 @pytest.mark.parametrize("plural", ["services", "ingressroutes", "networkpolicies"])
@@ -256,6 +260,8 @@ async def test_a_new_process_makes_nothing_twice(
 ) -> None:
     await begun(operator)
     await ready(operator)
+    await until(lambda: told(api, "Published"), "all is said")
+    await until(lambda: operator.queue.longest_wait() == 0.0)
     settings = Settings(checker_url=url, relay_addresses=("192.0.2.10",), turn_secret_file=str(secret_file))
     async with Operator(api, client, settings) as second:
         seen = len(api.seen)

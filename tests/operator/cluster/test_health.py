@@ -42,12 +42,12 @@ async def probing(found: Health) -> AsyncIterator[Callable[[str], Awaitable[tupl
 
 
 async def test_a_blocked_loop_is_seen_and_logged_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
-    async with Heartbeat(stall_seconds=0.2) as heartbeat:
+    async with Heartbeat(stall_seconds=0.6) as heartbeat:
         found = health(heartbeat, Watch(), lambda: 0.0, time.monotonic)
         async with probing(found) as get:
             assert await get("/healthz") == (200, "ok\n")
             with caplog.at_level(logging.ERROR):
-                time.sleep(1.0)  # noqa: ASYNC251  # what a fault in a handler would do to everybody
+                time.sleep(1.5)  # noqa: ASYNC251  # what a fault in a handler would do to everybody
             status, text = await get("/healthz")
     assert status == 503
     assert "the event loop" in text
@@ -55,8 +55,8 @@ async def test_a_blocked_loop_is_seen_and_logged_with_its_place(caplog: pytest.L
 
 
 async def test_a_stall_is_shown_for_a_while_only() -> None:
-    async with Heartbeat(stall_seconds=0.2) as heartbeat:
-        time.sleep(1.0)  # noqa: ASYNC251  # a stall
+    async with Heartbeat(stall_seconds=0.6) as heartbeat:
+        time.sleep(1.5)  # noqa: ASYNC251  # a stall
         assert heartbeat.complaint()
         heartbeat._beat = time.monotonic()
         assert "did not come round for" in heartbeat.complaint()

@@ -34,6 +34,8 @@ def whole() -> Metrics:
 def test_names_and_labels_keep_to_the_conventions() -> None:
     units = ("_seconds", "_total", "_sessions", "_depth")
     for family in text_string_to_metric_families(whole().text().decode()):
+        if family.name.endswith("_created"):  # the library's own
+            continue
         assert re.fullmatch(r"vdi_[a-z_]+", family.name), family.name
         assert family.documentation, family.name
         name = f"{family.name}_total" if family.type == "counter" else family.name
