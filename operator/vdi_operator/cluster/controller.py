@@ -161,11 +161,10 @@ class Controller:
         sessions, metadata = self._caches.sessions, document["metadata"]
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch}
         try:
-            try:
-                sessions.put(await self._client.merge_status(sessions.kind, name, body), quiet=True)
-            except Conflict as error:
-                sessions.put(await self._client.get(sessions.kind, name), quiet=True)
-                raise Outdated(str(error)) from error
+            sessions.put(await self._client.merge_status(sessions.kind, name, body), quiet=True)
+        except Conflict as error:
+            await sessions.look(self._client, name)
+            raise Outdated(str(error)) from error
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()

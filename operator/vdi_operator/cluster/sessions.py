@@ -16,6 +16,7 @@ from vdi_operator.api.reasons import FAILURES, ConditionType
 from vdi_operator.api.session import OperatingMode
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
+from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.stores import Entry, Store
 
 __all__ = ["Known", "Sessions", "State"]
@@ -84,6 +85,18 @@ class Sessions(Store[Known]):
         rivals = [(other.facts.order, rival) for rival, other in self._sharing(entry.facts.host)]
         oldest = min(rivals, default=(entry.facts.order, name))[1]
         return "" if oldest == name else oldest
+
+    async def look(self, client: Client, name: str) -> None:
+        """Have one as the API server has it now: by a list, which the role allows, for the role may not get one.
+
+        :raises ApiError: it cannot be listed.
+        """
+        known = self.entry(name)
+        found = [one async for page, _ in client.pages(self.kind, fields=f"metadata.name={name}") for one in page]
+        for one in found:
+            self.put(one, quiet=True)
+        if not found and known is not None:
+            self.drop(name, known.uid)
 
     def states(self) -> Counter[State]:
         """How many are how."""
