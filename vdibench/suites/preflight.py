@@ -47,7 +47,7 @@ class Parameters(RunParameters):
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
-    return 8.0 + (20.0 if parse_target(parameters.target).kind == "manifests" else 0.0)
+    return 8.0 + (20.0 if parse_target(parameters.target).on_cluster else 0.0)
 
 
 class Preflight:
@@ -84,7 +84,7 @@ class Preflight:
         measurement, parameters = self.measurement, self.parameters
         measurement.require_open()
         address = parse_target(parameters.target)
-        if address.kind != "manifests":
+        if not address.on_cluster:
             return Findings([])
         with measurement.step(), closing(connect(context=parameters.context, lab=address.name)) as cluster:
             context = ClusterContext(framerate=parameters.framerate)
