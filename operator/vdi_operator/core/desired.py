@@ -146,6 +146,9 @@ def _blocked(
         stream=outlook.stream,
         milestones=phases.passed(begun.milestones, found, pod, world.now),
     )
+    if blocked.reason is Reason.NO_RELAY:
+        # Without the relays' addresses it would cut the streams that go through them.
+        objects = tuple(one for one in objects if one["kind"] != "NetworkPolicy")
     if not objects and named:
         # What needs no template and ends by itself.
         rtc = rtc_secret(session, world) if world.rtc is not None else None

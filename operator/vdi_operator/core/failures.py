@@ -154,7 +154,7 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
         return Finding(Reason.PENDING, said or "the scheduler has not seen its pod yet")
     # What an eviction of others would give is no reason why it waits.
     why = said.partition("preemption:")[0].rstrip(". ")
-    lacks = template is not None and template.gpu is not None and f"Insufficient {template.gpu.resource}" in why
+    lacks = template is not None and template.gpu is not None and _insufficient(template.gpu.resource, why)
     tied = "volume node affinity conflict" in why
     if tied and (_node_lost(world.node) or (world.node is None and not lacks)):
         return Finding(Reason.HOME_NODE_LOST, f"the home is on a node that takes no pods: {why}")
@@ -166,6 +166,11 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
     if "persistentvolumeclaim" in why.lower():
         return Finding(Reason.WAITING_FOR_VOLUME, why)
     return Finding(Reason.UNSCHEDULABLE, why)
+
+
+def _insufficient(resource: str, why: str) -> bool:
+    """Whether a node lacks this resource, and not one whose name begins alike."""
+    return re.search(rf"Insufficient {re.escape(resource)}(?=,|\s|\.\s|$)", why) is not None
 
 
 def _volume(world: World, since_unix_seconds: float) -> Finding | None:

@@ -40,8 +40,8 @@ def changes(decision: Decision, world: World) -> tuple[Change, ...]:
     """The requests of a pass, in their order; nothing where everything is as it ought to be.
 
     What shall not exist goes first. The pod is made last and only after all else is there: its existence implies the
-    rest. A pod that has ended, and what a deleted session of the same name left, is deleted; a later pass, which sees
-    it gone, makes the new one.
+    rest. A pod that has ended, a password that is not fit and what a deleted session of the same name left are deleted;
+    a later pass, which sees them gone, makes new ones.
 
     :raises ValueError: a home is to be deleted, which the operator never does.
     """
@@ -55,7 +55,7 @@ def changes(decision: Decision, world: World) -> tuple[Change, ...]:
                 made.append(Change(Verb.CREATE, ref(wanted), wanted))
         elif pods.going(actual):
             whole = False
-        elif _others(wanted, actual) or (is_pod and pods.ended(actual)):
+        elif _others(wanted, actual) or (is_pod and pods.ended(actual)) or _outworn(wanted, actual, world):
             whole = False
             made.append(_deletion(ref(wanted), actual))
         else:
@@ -94,6 +94,14 @@ def _others(wanted: Object, actual: Object) -> bool:
     """Whether it is another session's; what is wanted without an owner may be anybody's."""
     owners = wanted["metadata"].get("ownerReferences") or ()
     return any(foreign(str(owner["uid"]), actual) for owner in owners)
+
+
+def _outworn(wanted: Object, actual: Object, world: World) -> bool:
+    """Whether it is the Secret with the password, and the password had to be made anew.
+
+    A Secret that is younger than a pod tells that the pod does not know its password.
+    """
+    return actual is world.auth and not _covers(actual.get("data"), _compared(wanted).get("data"))
 
 
 def _repairs(wanted: Object, actual: Object) -> Iterable[Change]:

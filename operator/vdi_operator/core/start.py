@@ -150,7 +150,7 @@ def _ended(this: _Pass, record: Record, finding: Finding, served: bool) -> Progr
     counted = replace(record, attempts=attempts)
     most = this.world.settings.start_attempts
     if attempts > most:
-        return _give_up(this, counted, finding.reason, f"{finding.message}; it was started again {most} times")
+        return _give_up(this, counted, finding.reason, f"{finding.message}; tried again {most} times")
     restart = Restart(finding.reason, finding.message, this.now, pods.uid(this.world.pod))
     return _again(this, counted, restart)
 
