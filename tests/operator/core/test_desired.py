@@ -15,22 +15,8 @@ from vdi_operator.core.decision import CheckWanted, Decision, Notice
 from vdi_operator.core.desired import desired
 from vdi_operator.core.world import CheckResult
 
-from .simulated import (
-    BEGAN,
-    HOME,
-    NAME,
-    NODE,
-    PLACES,
-    SETTINGS,
-    Cluster,
-    Operator,
-    begun,
-    ready,
-    reason,
-    running,
-    settled,
-    template,
-)
+from .cluster import BEGAN, HOME, NAME, NODE, PLACES, SETTINGS, Cluster, template
+from .process import Operator, begun, ready, reason, running, settled
 
 HOST = f"{NAME}.vdi.example.com"
 POD, ROUTE, SERVICE, AUTH = (PLACES[name] for name in ("pod", "route", "service", "auth"))

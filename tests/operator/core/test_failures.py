@@ -13,7 +13,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
 from vdi_operator.core.world import NodeFact, World
 
-from .simulated import BEGAN, HOME, NODE, SETTINGS, template
+from .cluster import BEGAN, HOME, NODE, SETTINGS, template
 
 WAIT, QUEUE, RETRY, FAIL = Verdict.WAIT, Verdict.QUEUE, Verdict.RETRY, Verdict.FAIL
 TEMPLATE = Template.of(template())

@@ -11,7 +11,7 @@ from vdi_operator.core.conditions import Condition, State
 from vdi_operator.core.instants import micro, moment, number, second, unix
 from vdi_operator.core.phases import documents, passed
 
-from .simulated import BEGAN
+from .cluster import BEGAN
 
 instants = st.floats(BEGAN - 10, BEGAN + 100_000)
 

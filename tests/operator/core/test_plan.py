@@ -14,7 +14,8 @@ from vdi_operator.core.decision import Change, Decision, Verb
 from vdi_operator.core.plan import changes
 from vdi_operator.core.world import World
 
-from .simulated import HOME, PLACES, applied, merged, running
+from .cluster import HOME, PLACES, applied, merged
+from .process import running
 
 POD, SERVICE, ROUTE, POLICY, AUTH, RTC = (PLACES[name] for name in ("pod", "service", "route", "policy", "auth", "rtc"))
 ORDER = [AUTH, RTC, HOME, SERVICE, ROUTE, POLICY, POD]

@@ -14,7 +14,8 @@ from vdi_operator.core.desired import desired
 from vdi_operator.core.start import PAUSES, STABLE_SECONDS
 from vdi_operator.core.world import NodeFact
 
-from .simulated import BEGAN, PLACES, Cluster, Operator, begun, ready, reason, running, settled
+from .cluster import BEGAN, PLACES, Cluster
+from .process import Operator, begun, ready, reason, running, settled
 
 POD = PLACES["pod"]
 

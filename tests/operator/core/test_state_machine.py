@@ -15,7 +15,8 @@ from vdi_operator.core.decision import Decision
 from vdi_operator.core.instants import micro, unix
 from vdi_operator.core.plan import changes
 
-from .simulated import HOME, NAME, PLACES, Cluster, Operator, ready
+from .cluster import HOME, NAME, PLACES, Cluster
+from .process import Operator, ready
 
 CHILDREN = sorted(name for name in PLACES if name != "home")
 ENDS: dict[str, Object] = {

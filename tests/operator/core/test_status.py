@@ -13,7 +13,8 @@ from vdi_operator.core.conditions import Condition, State, documents
 from vdi_operator.core.record import Record
 
 from ..schemas import schema, strict
-from .simulated import PLACES, begun, running, settled
+from .cluster import PLACES
+from .process import begun, running, settled
 
 FAULTS = ["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", ""]
 
