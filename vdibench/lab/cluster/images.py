@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from vdibench import __version__
 from vdibench.errors import LabError
 from vdibench.lab.cluster.archives import File, Folder, ImageConfig, Link, Member, tree, write_archive
 from vdibench.lab.cluster.binaries import binaries
 from vdibench.lab.cluster.packages import node_packages
+from vdibench.lab.cluster.python_image import CHECKER, OPERATOR, Project, PythonSource, python_members, python_roots
 from vdibench.lab.cluster.rootfs import USER, desktop_members, desktop_roots, extracted, own_source
 from vdibench.lab.cluster.toolchain import go_environment, go_program
 from vdibench.lab.cluster.versions import GO, GO_MODULES
 from vdibench.lab.cluster.wheels import install_wheels
 from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["NAMES", "Image", "image_config", "image_names", "images"]
+__all__ = ["NAMES", "ON_REQUEST", "Image", "image_config", "image_names", "images"]
 
 _PREFIX = "vdibench.local"
 _NOBODY = "65532:65532"
@@ -84,11 +86,12 @@ def images(say: Say = lambda line: None, only: Iterable[str] | None = None) -> t
     """The images, made now as far as they are not kept.
 
     :param say: called with a line per step that takes its time.
-    :param only: short names, as in ``desktop``; None for all.
+    :param only: short names, as in ``desktop``; None for all that a cluster has by itself.
     :raises LabError: something cannot be fetched or built, with what to do about it.
     :raises StoreError: the cache cannot be written.
     """
-    return tuple(_image(name, _RECIPES[name], say) for name in (NAMES if only is None else only))
+    names = [name for name in NAMES if name not in ON_REQUEST] if only is None else only
+    return tuple(_image(name, _RECIPES[name], say) for name in names)
 
 
 def _image(name: str, recipe: _Recipe, say: Say) -> Image:
@@ -171,6 +174,23 @@ def _desktop(say: Say) -> _Content:
     return _Content((debian.name, python.name, *files), partial(desktop_members, source, debian, python))
 
 
+def _python(described: tuple[str, str, tuple[Project, ...]], say: Say) -> _Content:
+    source = PythonSource(*described)
+    debian, python = python_roots(source, say)
+    return _Content((debian.name, python.name, source.digest), partial(python_members, source, debian, python))
+
+
+def _started(module: str) -> ImageConfig:
+    """How an image of a Python module of ours starts: its arguments are the pod's."""
+    return ImageConfig(
+        ("/usr/bin/tini", "--", "/usr/bin/python3", "-m", module),
+        environment={**_PATH, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+        user=_NOBODY,
+        working_directory="/tmp",
+        ports=("8080/tcp",),
+    )
+
+
 _RECIPES: dict[str, _Recipe] = {
     "pause": _Recipe("1", ImageConfig(("/pause",), user=_NOBODY), _pause),
     # As root: local-path-provisioner makes and removes volumes with it.
@@ -211,6 +231,11 @@ _RECIPES: dict[str, _Recipe] = {
         ),
         _desktop,
     ),
+    "operator": _Recipe(__version__, _started("vdi_operator"), partial(_python, OPERATOR)),
+    "checker": _Recipe(__version__, _started("vdi_checker.main"), partial(_python, CHECKER)),
 }
 
 NAMES = tuple(_RECIPES)
+
+ON_REQUEST = ("operator", "checker")
+"""Images that no cluster has by itself: see :mod:`vdibench.lab.cluster.adding`."""

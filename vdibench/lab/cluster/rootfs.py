@@ -19,14 +19,31 @@ from vdibench.lab.cluster.packages import unpacked, with_dependencies
 from vdibench.lab.cluster.wheels import install_wheels
 from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["USER", "DesktopSource", "desktop_members", "desktop_roots", "extracted", "listed", "own_source"]
+__all__ = [
+    "FORM",
+    "SITE",
+    "USER",
+    "DesktopSource",
+    "compile_library",
+    "compile_packages",
+    "desktop_members",
+    "desktop_roots",
+    "extracted",
+    "listed",
+    "own_source",
+    "python_packages",
+]
 
 USER = 1000
 _PYTHON = "3.11"
-_SITE = f"/usr/local/lib/python{_PYTHON}/dist-packages"
+SITE = f"/usr/local/lib/python{_PYTHON}/dist-packages"
+"""Where Debian's Python looks for packages that are not Debian's."""
+
+FORM = "2"
+"""Counted up when the steps below change what comes out."""
+
 _PASSWD = f"root:x:0:0:root:/root:/bin/sh\nuser:x:{USER}:{USER}:user:/home/user:/bin/bash\n".encode()
 _GROUP = f"root:x:0:\nuser:x:{USER}:\n".encode()
-_FORM = "2"  # counted up when the steps below change what comes out
 
 
 class DesktopSource:
@@ -73,7 +90,7 @@ def extracted(kind: str, package: str, program: str, say: Callable[[str], None])
     def make(into: Path) -> None:
         extract_programs(unpacked(f"{kind}-packages", packages, say), [program], into)
 
-    return entry(cache_root() / "cluster", entry_name(kind, (*map(str, packages), program, _FORM)), make)
+    return entry(cache_root() / "cluster", entry_name(kind, (*map(str, packages), program, FORM)), make)
 
 
 def desktop_roots(source: DesktopSource, say: Callable[[str], None]) -> tuple[Path, Path]:
@@ -82,15 +99,27 @@ def desktop_roots(source: DesktopSource, say: Callable[[str], None]) -> tuple[Pa
     :raises LabError: a library that something in it needs was left out.
     """
     chosen = with_dependencies(source.packages, source.left_out)
-    debian = unpacked("desktop", chosen, say, partial(_finish, source), recipe=(*source.left_out_files, _FORM))
-    name = entry_name("desktop-python", (source.requirements, debian.name, _FORM))
-    return debian, entry(cache_root() / "cluster", name, partial(_install_python, source, debian, say))
+    debian = unpacked("desktop", chosen, say, partial(_finish, source), recipe=(*source.left_out_files, FORM))
+    return debian, python_packages("desktop", source.requirements, debian, say)
+
+
+def python_packages(image: str, requirements: str, debian: Path, say: Callable[[str], None]) -> Path:
+    """The folder of an image's Python packages, compiled.
+
+    :param image: its short name.
+    :param requirements: lines of a requirements file, each with its digests.
+    :param debian: the root that they will run in.
+    :raises LabError: one cannot be fetched, or needs a library that the root has not.
+    """
+    name = entry_name(f"{image}-python", (requirements, debian.name, FORM))
+    make = partial(_install_python, image, requirements, debian, say)
+    return entry(cache_root() / "cluster", name, make)
 
 
 def desktop_members(source: DesktopSource, debian: Path, python: Path) -> Iterator[Member]:
     """Everything in the desktop's layer."""
     yield from tree(debian)
-    yield from tree(python, _SITE)
+    yield from tree(python, SITE)
     entrypoint, desk = source.files
     yield File("/usr/local/bin/desktop-session", entrypoint, 0o755)
     yield File("/usr/local/lib/vdibench/desk.py", desk)
@@ -100,15 +129,16 @@ def desktop_members(source: DesktopSource, debian: Path, python: Path) -> Iterat
         yield Folder(path, mode, USER, USER)
 
 
-def _install_python(source: DesktopSource, debian: Path, say: Callable[[str], None], into: Path) -> None:
-    say("fetching Selkies for the desktop")
-    install_wheels(source.requirements, into, _PYTHON)
+def _install_python(image: str, requirements: str, debian: Path, say: Callable[[str], None], into: Path) -> None:
+    say(f"fetching the Python packages of {image}")
+    install_wheels(requirements, into, _PYTHON)
     # Scripts that name the Python that pip ran with; everything is started as a module.
     shutil.rmtree(into / "bin", ignore_errors=True)
-    _compile(debian, into, _SITE)
+    compile_packages(debian, into, SITE)
     if missing := missing_libraries(debian, (into,)):
         said = "; ".join(f"{file} needs {', '.join(names)}" for file, names in sorted(missing.items()))
-        raise LabError(f"the desktop's image lacks libraries: {said}", "take their packages out of left-out.txt")
+        remedy = "write their packages into packages.txt, or take them out of left-out.txt"
+        raise LabError(f"the image {image} lacks libraries: {said}", remedy)
 
 
 def _finish(source: DesktopSource, root: Path) -> None:
@@ -119,11 +149,23 @@ def _finish(source: DesktopSource, root: Path) -> None:
             raise LabError(f"left-out.txt names {pattern}, and no package brings it", "take it out of left-out.txt")
         for path in found:
             path.unlink()
-    _compile(root, root / "usr" / "lib" / f"python{_PYTHON}", f"/usr/lib/python{_PYTHON}")
+    compile_library(root)
 
 
-def _compile(root: Path, folder: Path, place: str) -> None:
-    """Compile with the root's own Python, whatever runs here; the files' times do not count, only their content."""
+def compile_library(root: Path) -> None:
+    """Compile the standard library of a root's Python.
+
+    :raises LabError: a file of it is no Python.
+    """
+    compile_packages(root, root / "usr" / "lib" / f"python{_PYTHON}", f"/usr/lib/python{_PYTHON}")
+
+
+def compile_packages(root: Path, folder: Path, place: str) -> None:
+    """Compile with the root's own Python, whatever runs here; the files' times do not count, only their content.
+
+    :param place: where the folder will be in the image.
+    :raises LabError: a file is no Python.
+    """
     python = root / "usr" / "bin" / f"python{_PYTHON}"
     command = [*linker(root), str(python), "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     command += ["-s", str(folder), "-p", place, str(folder)]

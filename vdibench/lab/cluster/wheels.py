@@ -1,7 +1,8 @@
-"""Wheels of PyPI for an image, by their digests, whatever Python runs here. Runs pip."""
+"""Wheels for an image: of PyPI by digest, whatever Python runs here, and vdibench's own. Runs pip and hatchling."""
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from vdibench.errors import LabError
 
-__all__ = ["install_wheels"]
+__all__ = ["build_wheel", "install_wheels"]
 
 _LAST_LINES = 3
 # Debian 12 has glibc 2.36; pip takes only the platforms that it is told, and some wheels have a name of before those.
@@ -31,6 +32,25 @@ def install_wheels(requirements: str, into: Path, python: str = "3.11") -> None:
         command = [sys.executable, "-m", "pip", "install", *options, f"--target={into}", f"--requirement={file}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        said = " / ".join(lines[-_LAST_LINES:]) or f"exit {done.returncode}"
-        raise LabError(f"cannot fetch wheels from PyPI: {said}", "check the network, or give pip its index")
+        raise LabError(f"cannot fetch wheels from PyPI: {_said(done)}", "check the network, or give pip its index")
+
+
+def build_wheel(project: Path, into: Path) -> Path:
+    """The wheel of a project whose build backend is hatchling, which must be installed: nothing is fetched for it.
+
+    :param project: the folder of its ``pyproject.toml``.
+    :raises LabError: hatchling is not here, or refuses.
+    """
+    if importlib.util.find_spec("hatchling") is None:
+        raise LabError("hatchling is not installed, which makes vdibench's wheel", "install the extra vdibench[dev]")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(into)]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"cannot make the wheel of {project.name}: {_said(done)}", "mend pyproject.toml")
+    (wheel,) = into.glob("*.whl")
+    return wheel
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return " / ".join(lines[-_LAST_LINES:]) or f"exit {done.returncode}"
