@@ -17,19 +17,19 @@ from vdibench.records import Display, Workload
 __all__ = ["STARTER", "start_desk"]
 
 _SECONDS = 20.0
-# The display of a desktop whose container does not say: the image's own default.
-_DISPLAY = ":20"
 
-# Run in the pod: takes the desk from its standard input, leaves it running, and returns when it drew.
-STARTER = f"""
-import os, subprocess, sys
+# Run in the pod: takes the desk from its standard input, leaves it running, and returns when it drew. A container that
+# does not name its display has that of the image.
+STARTER = """
+import os, subprocess, sys, tempfile
 program = sys.stdin.buffer.read(int(sys.argv[1]))
-with open("/tmp/vdibench-desk.py", "wb") as file:
+place = tempfile.gettempdir()
+with open(place + "/vdibench-desk.py", "wb") as file:
     file.write(program)
 reader, writer = os.pipe()
-display = os.environ.get("DISPLAY") or "{_DISPLAY}"
+display = os.environ.get("DISPLAY") or ":20"
 command = [sys.executable, file.name, "--display", display, "--ready-fd", str(writer), *sys.argv[2:]]
-with open("/tmp/vdibench-desk.log", "wb") as log:
+with open(place + "/vdibench-desk.log", "wb") as log:
     quiet = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "start_new_session": True}
     subprocess.Popen(command, pass_fds=(writer,), **quiet)
 os.close(writer)

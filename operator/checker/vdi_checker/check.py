@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import aiohttp
 
 from vdi_checker.result import REMEDIES, Outcome, Result
 from vdi_checker.wish import Wish
-from vdibench.client import CandidatePair, DesktopSession, SessionOptions, open_http
+from vdibench.client import CandidatePair, DesktopSession, SessionOptions
 from vdibench.client.encoder import StatedEncoder, stated_encoder
 from vdibench.client.failure import no_picture
 from vdibench.client.options import Step
@@ -31,9 +32,8 @@ __all__ = ["Site", "check", "transport", "warm_up"]
 
 # 2.x tells its encoder about a second after capture began.
 _ENCODER_SECONDS, _LOOK_SECONDS = 3.0, 0.05
-# What is asked of a route that answers as no desktop does.
-_PAGE_SECONDS = 2.0
-_NOT_UP = (502, 503, 504)
+# What the client says of pages that are none, each as path and status.
+_STATUS = re.compile(r"/\S* (\d{3})")
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ async def _look(wish: Wish, site: Site, deadline: float) -> Result:
             encoder = await _encoder(session, deadline)
             return _seen(session, seen, wish, encoder)
     except VdibenchError as error:
-        outcome = await _outcome(error, endpoint, seen.reached)
+        outcome = _outcome(error, seen.reached)
         return _failed(outcome, error.cause)
 
 
@@ -199,7 +199,7 @@ def transport(dialect: Dialect, pair: CandidatePair | None, servers: Iterable[Ic
     return f"webrtc over udp{by}, {pair.local_type} to {pair.remote_type}"
 
 
-async def _outcome(error: VdibenchError, endpoint: Endpoint, reached: dict[str, float]) -> Outcome:
+def _outcome(error: VdibenchError, reached: dict[str, float]) -> Outcome:
     """Which of the closed list an error is."""
     if "first_frame" in reached:
         return Outcome.LOST
@@ -210,7 +210,7 @@ async def _outcome(error: VdibenchError, endpoint: Endpoint, reached: dict[str, 
     if isinstance(error, UsageError):
         return Outcome.FAULT  # such as an authority that cannot be read
     if isinstance(error, NotADesktop):
-        return await _page(endpoint)
+        return _page(error.cause)
     if "TURN server" in error.cause:
         return Outcome.RELAY
     if Step.ICE.missing in error.cause:  # by the relay alone it says so besides
@@ -232,16 +232,12 @@ def _network(cause: BaseException | None) -> Outcome:
     return Outcome.CONNECTION
 
 
-async def _page(endpoint: Endpoint) -> Outcome:
+def _page(cause: str) -> Outcome:
     """What answers in a desktop's place."""
-    try:
-        async with asyncio.timeout(_PAGE_SECONDS), open_http(endpoint) as http:
-            status = (await http.get("/")).status
-    except (VdibenchError, TimeoutError):
-        return Outcome.NOT_A_DESKTOP
-    if status in _NOT_UP:
-        return Outcome.NOT_UP
-    return Outcome.ROUTE if status == 404 else Outcome.NOT_A_DESKTOP
+    statuses = set(_STATUS.findall(cause))
+    if statuses == {"404"}:
+        return Outcome.ROUTE
+    return Outcome.NOT_UP if statuses & {"502", "503", "504"} else Outcome.NOT_A_DESKTOP
 
 
 def _failed(outcome: Outcome, cause: str) -> Result:

@@ -68,7 +68,7 @@ async def _purge(access: Access, namespace: str, user: str, *, delete: bool) -> 
 
 
 def holders(sessions: Iterable[Mapping[str, Any]], user: str) -> list[str]:
-    """Names of a user's sessions, also of one that writes the user differently and has the same home. Pure."""
+    """Names of the sessions that have the home of a user. Pure."""
     home = names.home_name(user)
     return sorted(
         str(one["metadata"]["name"])
