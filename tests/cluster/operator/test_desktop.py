@@ -42,8 +42,9 @@ class Sink:
 @pytest.fixture(scope="module")
 def start(site: Site, release: str) -> tuple[float, float]:
     """When alice's wish was uttered and when she was told Ready, on this host's clock, which the operator shares."""
+    wish = site.wish("alice")
     began = time.time()
-    site.create(site.wish("alice"))
+    site.apply(wish)
     site.await_ready("alice")
     return began, time.time()
 
@@ -86,7 +87,7 @@ def test_every_condition_holds_with_its_reason(site: Site, status: dict[str, Any
 
 def test_phases_add_up_to_what_the_user_waited(start: tuple[float, float], status: dict[str, Any]) -> None:
     began, ready = start
-    assert list(status["phases"]) == list(MILESTONES)
+    assert set(status["phases"]) == set(MILESTONES)
     assert all(seconds >= 0 for seconds in status["phases"].values())
     total = sum(status["phases"].values())
     assert total == pytest.approx(status["readyInSeconds"], rel=0.05)
