@@ -193,14 +193,14 @@ BEFORE_THE_START = {
     "no template": Case(no_template, ("False", "TemplateNotFound"), set(), ("TemplateNotFound",)),
     "suspended": Case(suspended, ("False", "Suspended"), set(), waits=False),
     "no relay": Case(fault("no_relay"), ("False", "NoRelay"), set(), ("NoRelay",)),
-    "no relay is needed": Case(no_relay_of_websockets, ("True", "Published"), set(PLACES.values()) - {PLACES["rtc"]}),
-    "no image": Case(
-        fault("no_image"), ("False", "ImageUnavailable"), EVERYTHING_ELSE, ("ImageUnavailable",), waits=False
+    "no relay is needed": Case(
+        no_relay_of_websockets, ("True", "Published"), set(PLACES.values()) - {PLACES["rtc"]}, waits=False
     ),
+    "no image": Case(fault("no_image"), ("False", "ImageUnavailable"), EVERYTHING_ELSE, ("ImageUnavailable",)),
     "no slice": Case(fault("no_slice"), ("False", "NoFreeSlice")),
     "no checker": Case(fault("no_checker"), ("False", "CheckerUnreachable"), failures=("CheckerUnreachable",)),
-    "no frame": Case(fault("no_frame"), ("False", "StreamFailed"), EVERYTHING_ELSE, ("StreamFailed",), waits=False),
-    "quota": Case(fault("quota"), ("False", "QuotaExceeded"), EVERYTHING_ELSE, ("QuotaExceeded",), waits=False),
+    "no frame": Case(fault("no_frame"), ("False", "StreamFailed"), EVERYTHING_ELSE, ("StreamFailed",)),
+    "quota": Case(fault("quota"), ("False", "QuotaExceeded"), EVERYTHING_ELSE, ("QuotaExceeded",)),
 }
 WHILE_IT_RUNS = {
     "no template": Case(no_template, ("True", "Published"), failures=("TemplateNotFound",)),
@@ -218,7 +218,8 @@ def outcome(case: Case, cluster: Cluster, operator: Operator) -> None:
     assert ready(decision.status) == case.ready, decision.status
     assert set(cluster.objects) == (set(PLACES.values()) if case.there is None else case.there)
     assert tuple(operator.failures) == case.failures
-    # With a pod it is a deadline or the TURN credentials, without one a retry or a second look.
+    # A deadline, a retry, a second look, or the TURN credentials, which are minted anew while their Secret is wanted:
+    # of a start that was given up, too, whose desktop may come back with another template.
     assert (decision.look_again_seconds is not None) == case.waits
     session, made_from, world = operator.look()
     repeated = desired(session, made_from, world)
