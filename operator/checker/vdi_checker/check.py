@@ -133,8 +133,8 @@ async def _resolved(address: str) -> str:
     parts = urlsplit(f"//{address}")
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(parts.hostname, parts.port, proto=socket.IPPROTO_TCP)
-    host, port = found[0][4][:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    host, port = str(found[0][4][0]), found[0][4][1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _foreign(servers: Iterable[IceServer], allowed: frozenset[str]) -> str:

@@ -1,7 +1,7 @@
 """The frame checker, asked over HTTP: does a real client see a frame of this desktop on the users' route? Asyncio.
 
 ``POST {checker_url}/v1/checks`` with a bearer token and ``{url, connect, username, password, dialect, width, height,
-timeoutSeconds}``; the answer is ``{ok, message, codec, encoder, hardware, transport, width, height,
+framerate, bitrate, timeoutSeconds}``; the answer is ``{ok, message, codec, encoder, hardware, transport, width, height,
 firstFrameSeconds}``. Each check is a task of its own: no worker waits for a desktop.
 """
 
@@ -50,6 +50,8 @@ class Asked:
     dialect: str
     width: int
     height: int
+    framerate: int
+    bitrate: int
     password: str = field(repr=False)
 
 
@@ -85,9 +87,8 @@ class Checker:
             if running[0] == asked.pod_uid:
                 return
             running[1].cancel()
-        pod, attempts = self._attempts.get(asked.session, ("", 0))
-        attempts = attempts + 1 if pod == asked.pod_uid else 1
-        self._attempts[asked.session] = (asked.pod_uid, attempts)
+        pod, made = self._attempts.get(asked.session, ("", 0))
+        attempts = made + 1 if pod == asked.pod_uid else 1
         task = asyncio.create_task(self._check(asked, attempts), name=f"check {asked.session}")
         self._running[asked.session] = (asked.pod_uid, task)
         task.add_done_callback(lambda ended: self._ended(asked.session, ended))
@@ -118,6 +119,9 @@ class Checker:
     async def _check(self, asked: Asked, attempts: int) -> None:
         async with self._room:
             result = await self._ask(asked, attempts)
+        if not result.unreachable:
+            # A checker that did not look says nothing of the desktop.
+            self._attempts[asked.session] = (asked.pod_uid, attempts)
         # Before the pass that this wakes: it may want another check.
         self._running.pop(asked.session, None)
         self._done(asked.session, asked.session_uid, result)
@@ -131,6 +135,8 @@ class Checker:
             "dialect": asked.dialect,
             "width": asked.width,
             "height": asked.height,
+            "framerate": asked.framerate,
+            "bitrate": asked.bitrate,
             "timeoutSeconds": CHECK_SECONDS,
         }
         try:

@@ -203,6 +203,8 @@ class Controller:
                 dialect=template.dialect.value,
                 width=template.display.width,
                 height=template.display.height,
+                framerate=template.display.framerate,
+                bitrate=template.display.bitrate,
             )
         )
 

@@ -144,7 +144,8 @@ class Surroundings:
         if not self._settings.read_nodes:
             return None
         name = ((pod or {}).get("spec") or {}).get("nodeName", "")
-        if not name and pod is None and home is not None:
+        if not name and home is not None:
+            # A pod that waits for its home's node is on none yet.
             name = (home["metadata"].get("annotations") or {}).get(_SELECTED_NODE, "")
         if not name:
             return None

@@ -31,6 +31,8 @@ ASKED = Asked(
     dialect="selkies-2-webrtc",
     width=1920,
     height=1080,
+    framerate=60,
+    bitrate=8_000_000,
 )
 
 
@@ -67,6 +69,8 @@ async def test_it_asks_for_a_frame_and_hands_on_what_was_seen(checker: Checker, 
                 "dialect": "selkies-2-webrtc",
                 "width": 1920,
                 "height": 1080,
+                "framerate": 60,
+                "bitrate": 8_000_000,
                 "timeoutSeconds": checks.CHECK_SECONDS,
             },
             "Bearer bearer-of-the-checker",
