@@ -133,7 +133,7 @@ async def _resolved(address: str) -> str:
     parts = urlsplit(f"//{address}")
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(parts.hostname, parts.port, proto=socket.IPPROTO_TCP)
-    host, port = str(found[0][4][0]), found[0][4][1]
+    host, port = str(found[0][4][0]), int(found[0][4][1])
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

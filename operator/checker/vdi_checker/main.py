@@ -119,13 +119,26 @@ def main(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         token = TokenFile(token_file)
-        if authority is not None:
-            ssl.create_default_context(cafile=str(authority))
+        _readable(authority)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     site = Site(str(authority or ""), relay_only=not any_path, relays=frozenset(relays))
     rules = Rules(domains, plain=plain, via=frozenset(via), longest_seconds=longest)
     asyncio.run(_serve(listen, site, rules, token, at_once))
+
+
+def _readable(authority: Path | None) -> None:
+    """Tell now what every check would fail by.
+
+    :raises ValueError: the file has no certificate.
+    :raises OSError: it cannot be read.
+    """
+    if authority is None:
+        return
+    try:
+        ssl.create_default_context(cafile=str(authority))
+    except ssl.SSLError as error:
+        raise ValueError(f"--authority {authority}: no certificate in PEM is in it ({error.reason})") from error
 
 
 async def _serve(listen: _Address, site: Site, rules: Rules, token: TokenFile, at_once: int) -> None:

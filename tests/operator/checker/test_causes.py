@@ -68,7 +68,7 @@ async def test_a_frame_of_webrtc(checker, stand_in) -> None:
 
 
 async def test_a_frame_of_websockets(checker, stand_in_websocket) -> None:
-    server = stand_in_websocket(fps=20.0)
+    server = stand_in_websocket(fps=20.0, cell=8)
     body = wanted(server.url, dialect="selkies-2-websocket", width=480, height=320, framerate=25, bitrate=4_000_000)
     said = await found(checker, body)
     assert said["outcome"] == "frame", said["message"]

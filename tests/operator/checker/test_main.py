@@ -42,7 +42,7 @@ def test_it_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         (["--listen", "nowhere"], "write it as HOST:PORT"),
         (["--domain", ""], "a domain is empty"),
         (["--token-file", "absent"], "absent"),
-        (["--authority", "token"], "token"),
+        (["--authority", "token"], "--authority token: no certificate"),
         (["--at-once", "0"], "0"),
         ([], "holds no token"),
     ],
