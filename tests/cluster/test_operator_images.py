@@ -133,7 +133,10 @@ def test_what_is_in_it_runs(name: str, words: tuple[str, ...], tmp_path: Path) -
         "LC_ALL": "C.UTF-8",
     }
     command = [*linker(debian), str(debian / "usr" / "bin" / "python3.11"), "-m", *words, "--help"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    # Elsewhere than in the checkout, whose packages would be found first.
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "--listen" in done.stdout
 

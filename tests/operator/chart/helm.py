@@ -11,10 +11,12 @@ from typing import Any
 import yaml
 
 from vdibench.lab.cluster.binaries import binaries
-from vdibench.lab.cluster.versions import GO_MODULES
+from vdibench.lab.cluster.versions import GO_MODULES, KUBERNETES
 
 CHART = Path(__file__).resolve().parents[3] / "operator" / "chart" / "vdi-operator"
 RELEASE, NAMESPACE = "vdi", "vdi-operator"
+# A helm that is built as a module knows no version of its own.
+VERSION = f"--kube-version={KUBERNETES}"
 
 Object = dict[str, Any]
 
@@ -31,7 +33,7 @@ def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 def template(values: Object | None = None, *more: str) -> subprocess.CompletedProcess[str]:
     """What ``helm template`` says, with values beside the chart's own."""
-    words = ["template", RELEASE, str(CHART), f"--namespace={NAMESPACE}", *more]
+    words = ["template", RELEASE, str(CHART), f"--namespace={NAMESPACE}", VERSION, *more]
     return subprocess.run(
         [helm(), *words, "--values=-"],
         input=json.dumps(values or {}),

@@ -16,7 +16,7 @@ from vdi_operator import __version__
 from vdi_operator.settings import Settings
 
 from ...repository.kustomize import built, containers, only, pod_specs
-from .helm import CHART, NAMESPACE, Object, keys, named, rendered, run, template
+from .helm import CHART, NAMESPACE, VERSION, Object, keys, named, rendered, run, template
 
 GOLDEN = Path(__file__).resolve().parents[2] / "data" / "chart"
 # What a site with everything switched on writes.
@@ -300,6 +300,6 @@ def test_the_versions_are_the_operators() -> None:
 
 
 def test_helm_finds_nothing_to_complain_of() -> None:
-    done = run("lint", "--strict", CHART)
+    done = run("lint", "--strict", VERSION, CHART)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout

@@ -25,6 +25,7 @@ import vdibench
 from vdibench.errors import LabError
 from vdibench.lab.cluster.access import ClusterAccess
 from vdibench.lab.cluster.furnishing import DOMAIN, TURN_SECRET
+from vdibench.lab.cluster.versions import KUBERNETES
 from vdibench.lab.files import write_private
 
 __all__ = ["NAMESPACE", "RELEASE", "OperatorProcess", "apply", "chart_folder", "chart_objects", "lab_values", "run"]
@@ -77,6 +78,8 @@ def chart_objects(cluster: ClusterAccess, values: Mapping[str, Any]) -> list[Obj
         RELEASE,
         str(chart_folder()),
         f"--namespace={NAMESPACE}",
+        # It asks no cluster, and as it is built here it knows no version of its own.
+        f"--kube-version={KUBERNETES}",
         "--values=-",
         given=json.dumps(values),
     )

@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 import vdibench
 from vdibench.errors import LabError
 from vdibench.lab.cluster.archives import File, Folder, Member, tree
@@ -99,6 +96,10 @@ def selected(lock: str, names: Iterable[str]) -> str:
     :param lock: text of ``requirements.lock``: a name with its version, then digests, each in a line of its own.
     :raises LabError: a name is not in it.
     """
+    # Not above: whoever imports the lab need not have it, and the checker's image has not.
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
     found: dict[str, list[str]] = {}
     taken: list[str] = []
     for line in lock.splitlines():
