@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Settings", "load"]
+__all__ = ["SHORTEST_TURN_SECONDS", "Settings", "load"]
+
+# As the chart's schema has it.
+SHORTEST_TURN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Settings:
     def of(cls, document: Mapping[str, Any]) -> Settings:
         """From a document whose keys are those of this class in camelCase.
 
-        :raises ValueError: a key is unknown or its value has the wrong type; the message names it.
+        :raises ValueError: a key is unknown, or its value has the wrong type or makes no sense; the message names it.
         """
         known = {_camel(name): name for name in cls.__dataclass_fields__}
         values: dict[str, Any] = {}
@@ -78,7 +82,25 @@ class Settings:
                 values[name] = float(value)
             elif not isinstance(value, Mapping if want is dict else want) or (want is int and isinstance(value, bool)):
                 raise ValueError(f"settings: {_camel(name)} is {value!r}, it must be of type {want.__name__}")
-        return cls(**values)
+        found = cls(**values)
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        """Refuse what would fail in every session later.
+
+        :raises ValueError: with the name of the setting.
+        """
+        for address in self.relay_addresses:
+            try:
+                # Of a text: a number would be an address, too.
+                ipaddress.ip_address(str(address))
+            except ValueError:
+                said = f"settings: relayAddresses has {address!r}, which is no IP address"
+                raise ValueError(f"{said}: policies and desktops need 192.0.2.10, not a name") from None
+        if not self.turn_lifetime_seconds >= SHORTEST_TURN_SECONDS:  # nan is no time either
+            said = f"settings: turnLifetimeSeconds is {self.turn_lifetime_seconds:g}, {SHORTEST_TURN_SECONDS:g}"
+            raise ValueError(f"{said} are the least: half of it has to last for a desktop to connect")
 
 
 def load(path: Path) -> Settings:

@@ -65,6 +65,11 @@ def test_every_field_can_be_set_to_its_default() -> None:
         ({"turnLifetimeSeconds": "1h"}, "settings: turnLifetimeSeconds is '1h', it must be of type float"),
         ({"traefik": ["traefik"]}, "settings: traefik is "),
         ({"workers": None}, "settings: workers is None, it must be of type int"),
+        ({"turnLifetimeSeconds": 59.9}, "settings: turnLifetimeSeconds is 59.9, 60 are the least"),
+        ({"turnLifetimeSeconds": float("nan")}, "settings: turnLifetimeSeconds is nan, 60 are the least"),
+        ({"relayAddresses": ["192.0.2.1", "turn.test"]}, "settings: relayAddresses has 'turn.test', which is no IP"),
+        ({"relayAddresses": ["192.0.2.0/24"]}, "settings: relayAddresses has '192.0.2.0/24', which is no IP"),
+        ({"relayAddresses": [7]}, "settings: relayAddresses has 7, which is no IP"),
     ],
 )
 def test_what_is_wrong_is_named(document: dict[str, Any], message: str) -> None:

@@ -23,7 +23,8 @@ def children(session: Session, template: Template, world: Surroundings) -> tuple
     Where the dialect needs a relay and its Secret cannot be minted, neither that Secret nor the pod is among them: the
     pod would wait for the one, and must not start without.
 
-    :raises ValueError: host or relay is none.
+    :raises NoAddress: of a relay.
+    :raises ValueError: the host is none, or a password has to be made and the spare one is not fit.
     """
     settings, relays = world.settings, world.relay_addresses
     relayed = needs_relay(template.dialect)

@@ -16,7 +16,7 @@ from vdi_operator.children import dialects, names
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.settings import Settings
 
-__all__ = ["policy"]
+__all__ = ["NoAddress", "policy"]
 
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 # What only insiders reach. IPv6 is not named at all and so stays shut.
@@ -37,12 +37,16 @@ _INSIDE = (
 )
 
 
+class NoAddress(ValueError):
+    """What is named as a relay's address is none."""
+
+
 def policy(session: Session, template: Template, settings: Settings, relay_addresses: Sequence[str]) -> Object:
     """The session's NetworkPolicy.
 
     coturn is named by the addresses of its nodes: it is on their network, where a selector matches no pod.
 
-    :raises ValueError: a relay's address is none.
+    :raises NoAddress: of a relay.
     """
     kind = KINDS["NetworkPolicy"]
     relays = [_single(address) for address in relay_addresses]
@@ -106,5 +110,5 @@ def _single(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
-        raise ValueError(f"{address!r} is no address of a relay: write it as 192.0.2.10, not as a name") from None
+        raise NoAddress(f"{address!r} is no address of a relay: write it as 192.0.2.10, not as a name") from None
     return ipaddress.ip_network(found)

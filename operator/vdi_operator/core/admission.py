@@ -12,6 +12,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import all as every
 from vdi_operator.children import names
 from vdi_operator.children.dialects import needs_relay
+from vdi_operator.children.policy import NoAddress
 from vdi_operator.core import pods
 from vdi_operator.core.failures import SHARED_HOME
 from vdi_operator.core.world import World
@@ -60,8 +61,10 @@ def admitted(
         return (), home
     try:
         objects = every.children(session, template, world)
-    except ValueError as error:  # of a relay's address: no other text is left that could be wrong
+    except NoAddress as error:
         return (), Blocked(Reason.NO_RELAY, pods.sentence(error))
+    except ValueError as error:  # of the password: no other text is left that could be wrong
+        return (), Blocked(Reason.CONTAINER_CONFIG, f"the Secret with the password: {pods.sentence(error)}")
     if needs_relay(template.dialect) and not any(one["kind"] == "Pod" for one in objects):
         lacks = "TURN secret" if world.relay_addresses else "address of a TURN relay"
         said = f"no {lacks} is known, and without a relay of its own a desktop would go to a public one"

@@ -149,7 +149,7 @@ def _blocked(
     if blocked.reason is Reason.NO_RELAY:
         # Without the relays' addresses it would cut the streams that go through them.
         objects = tuple(one for one in objects if one["kind"] != "NetworkPolicy")
-    if not objects and named:
+    if not objects and named and blocked.reason is not Reason.CONTAINER_CONFIG:
         # What needs no template and ends by itself.
         rtc = rtc_secret(session, world) if world.rtc is not None else None
         objects = (auth_secret(session, world), *([rtc] if rtc is not None else []))

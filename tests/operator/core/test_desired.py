@@ -350,6 +350,26 @@ def test_what_a_deleted_session_of_the_same_name_left_is_not_taken_over() -> Non
     assert cluster.password() != known
 
 
+@pytest.mark.parametrize(
+    ("change", "why", "says"),
+    [
+        ({"relay_addresses": ("turn.example.test",)}, "NoRelay", "'turn.example.test' is no address of a relay"),
+        ({"spare_password": "short"}, "ContainerConfig", "the Secret with the password: "),
+    ],
+)
+def test_what_cannot_be_made_is_told_by_its_own_reason(change: dict[str, Any], why: str, says: str) -> None:
+    for cluster, operator in (begun(), running()):
+        runs = POD in cluster.objects
+        cluster.objects.pop(AUTH, None)
+        session, made_from, world = operator.look()
+        decision = desired(session, made_from, replace(world, **change))
+        assert reason(decision.status, "Admitted") == ("False", why)
+        assert says in decision.status["conditions"][0]["message"]
+        assert POD not in {ref(one) for one in decision.objects}
+        assert (ready(decision.status)[0] == "True") == runs, "a desktop that runs goes on"
+        assert decision.absent == ()
+
+
 def test_a_session_that_goes_is_left_to_the_api_server() -> None:
     cluster, operator = running()
     assert cluster.session is not None
