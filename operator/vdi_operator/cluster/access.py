@@ -1,11 +1,13 @@
-"""Where the API server is and who asks: a pod's service account, or a context of a kubeconfig. Reads files."""
+"""Where the API server is and who asks: a pod's service account, or a context of a kubeconfig. Reads files.
+
+A kubeconfig may name a program that hands credentials out: see :mod:`vdi_operator.cluster.programs`.
+"""
 
 from __future__ import annotations
 
 import base64
 import os
 import ssl
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ import yaml
 from aiohttp.client_middlewares import ClientHandlerType
 
 from vdi_operator import __version__
+from vdi_operator.cluster.errors import Unauthorized
+from vdi_operator.cluster.programs import NoCredential, Program, load_pair
 
 __all__ = ["Access", "Token", "from_kubeconfig", "in_cluster"]
 
@@ -63,23 +67,42 @@ class Access:
 
     server: str
     tls: ssl.SSLContext | None = None
-    token: Token = field(default_factory=Token)
+    token: Token | Program = field(default_factory=Token)
 
     def session(self) -> aiohttp.ClientSession:
-        """A pool of connections; each request carries the token of its moment. The caller closes it."""
+        """A pool of connections; each request carries the token of its moment. The caller closes it.
+
+        A request raises Unauthorized where a program gives no credential.
+        """
 
         async def authorise(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
-            token = self.token.read()
+            token = await self._token()
             if token:
                 request.headers["Authorization"] = f"Bearer {token}"
-            return await handler(request)
+            response = await handler(request)
+            if response.status == 401 and isinstance(self.token, Program):
+                self.token.refused(token)
+            return response
 
+        if isinstance(self.token, Program) and self.token.certified:
+            # A connection keeps the certificate that it began with, and that ends.
+            kept: dict[str, Any] = {"force_close": True}
+        else:
+            kept = {"keepalive_timeout": 60.0}
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True, keepalive_timeout=60.0),
+            connector=aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True, **kept),
             headers={"User-Agent": f"vdi-operator/{__version__}"},
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(authorise,),
         )
+
+    async def _token(self) -> str:
+        if isinstance(self.token, Token):
+            return self.token.read()
+        try:
+            return await self.token.current()
+        except NoCredential as error:
+            raise Unauthorized("credential", 0, "NoCredential", str(error)) from error
 
 
 def in_cluster(account: Path = _ACCOUNT) -> Access:
@@ -100,10 +123,11 @@ def in_cluster(account: Path = _ACCOUNT) -> Access:
 def from_kubeconfig(path: Path, context: str = "") -> Access:
     """As a context of a file says, empty: its current one.
 
-    Certificates, tokens and token files are understood; programs and plug-ins that fetch tokens are not.
+    Certificates, tokens, token files and programs are understood, and a program is run at once; where there is a
+    token besides, that counts, as it does for kubectl.
 
     :raises ValueError: the file is none, or has no such context.
-    :raises OSError: it cannot be read.
+    :raises OSError: it cannot be read, or its program gives no credential.
     """
     document = yaml.safe_load(path.read_text())
     if not isinstance(document, dict):
@@ -112,14 +136,23 @@ def from_kubeconfig(path: Path, context: str = "") -> Access:
     chosen = _named(document, "contexts", name, path).get("context") or {}
     cluster = _named(document, "clusters", str(chosen.get("cluster", "")), path).get("cluster") or {}
     user = _named(document, "users", str(chosen.get("user", "")), path).get("user") or {}
-    if "exec" in user or "auth-provider" in user:
-        raise ValueError(f"{path}: the user of {name!r} gets its token by a program: give it a token or a certificate")
     server = str(cluster.get("server", "")).rstrip("/")
-    token = Token(text=str(user.get("token") or ""))
-    if not token.text and user.get("tokenFile"):
-        token = Token(path=path.parent / str(user["tokenFile"]))
     tls = _tls(cluster, user, path.parent) if server.startswith("https://") else None
-    return Access(server, tls, token)
+    if user.get("token"):
+        return Access(server, tls, Token(text=str(user["token"])))
+    if user.get("tokenFile"):
+        return Access(server, tls, Token(path=path.parent / str(user["tokenFile"])))
+    if "exec" in user:
+        try:
+            program = Program.of(user["exec"], cluster, path.parent, tls)
+        except ValueError as error:
+            raise ValueError(f"{path}: the user of {name!r}: {error}") from error
+        program.read()
+        return Access(server, tls, program)
+    if "auth-provider" in user:
+        said = f"{path}: the user of {name!r} has an auth-provider, which Kubernetes 1.26 took away"
+        raise ValueError(f"{said}: have your cloud's tool write the kubeconfig anew")
+    return Access(server, tls)
 
 
 def _named(document: Mapping[str, Any], key: str, name: str, path: Path) -> Mapping[str, Any]:
@@ -141,10 +174,5 @@ def _tls(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> s
     if user.get("client-certificate"):
         tls.load_cert_chain(folder / user["client-certificate"], folder / user["client-key"])
     elif user.get("client-certificate-data"):
-        # Python's ssl reads certificates from files only; this one lives for a moment and is ours alone (0600).
-        with tempfile.NamedTemporaryFile() as pair:
-            pair.write(base64.b64decode(user["client-certificate-data"]) + b"\n")
-            pair.write(base64.b64decode(user["client-key-data"]))
-            pair.flush()
-            tls.load_cert_chain(pair.name)
+        load_pair(tls, base64.b64decode(user["client-certificate-data"]), base64.b64decode(user["client-key-data"]))
     return tls

@@ -21,6 +21,7 @@ from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster import errors
 from vdi_operator.cluster.access import Access, from_kubeconfig
 from vdi_operator.cluster.kube import REQUEST_SECONDS, Client
+from vdi_operator.cluster.programs import NoCredential
 from vdi_operator.settings import Settings
 
 __all__ = ["VOLUME", "CommandFailed", "cluster_options", "connect", "every", "log_tail", "ready", "telling"]
@@ -75,12 +76,14 @@ def connect(kubeconfig: Path | None, context: str) -> Access:
     """The API server of a context.
 
     :param kubeconfig: None: the usual places.
-    :raises CommandFailed: no file has it, or it cannot be used.
+    :raises CommandFailed: no file has it, it cannot be used, or its program gives no credential.
     """
     faults = []
     for path in (kubeconfig,) if kubeconfig is not None else _usual():
         try:
             return from_kubeconfig(path, context)
+        except NoCredential as error:
+            raise CommandFailed(f"{path}: {error}") from error
         except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
             faults.append(" ".join(str(error).split()))
     raise CommandFailed(f"no cluster is known ({'; '.join(faults)}): give --kubeconfig FILE and --context NAME")

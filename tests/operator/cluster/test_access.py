@@ -42,9 +42,9 @@ def test_what_is_missing_is_named(tmp_path: Path, context: str, says: str) -> No
         from_kubeconfig(kubeconfig(tmp_path / "k", {}), context)
 
 
-def test_a_program_that_fetches_tokens_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="give it a token or a certificate"):
-        from_kubeconfig(kubeconfig(tmp_path / "k", {"exec": {"command": "aws"}}))
+def test_what_kubernetes_took_away_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'lab' has an auth-provider.*write the kubeconfig anew"):
+        from_kubeconfig(kubeconfig(tmp_path / "k", {"auth-provider": {"name": "oidc"}}))
 
 
 def test_a_file_that_is_no_kubeconfig_is_refused(tmp_path: Path) -> None:
