@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,14 +60,13 @@ def checker() -> Iterator[PlayedChecker]:
 
 
 @pytest.fixture(scope="module")
-def operator(site: Site, checker: PlayedChecker) -> Iterator[OperatorProcess]:
-    """The operator as a process with the chart's rights, whose desktops are played."""
-    with tempfile.TemporaryDirectory(prefix="vdibench-operator-") as place:
-        made = OperatorProcess(site.cluster, Path(place), checker.url)
-        checker.token = made.checker_token
-        with made:
-            site.until(made.ready, "the operator's first list")
-            yield made
+def operator(site: Site, checker: PlayedChecker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """The operator as a process with the chart's rights, whose desktops are played. Its log stays where pytest's do."""
+    made = OperatorProcess(site.cluster, tmp_path_factory.mktemp("operator"), checker.url)
+    checker.token = made.checker_token
+    with made:
+        site.until(made.ready, "the operator's first list")
+        yield made
     site.clear()
     site.kubectl("-n", "vdi-sessions", "delete", "role/vdi-operator", "rolebinding/vdi-operator")
     site.kubectl("-n", "vdi-operator", "delete", "serviceaccount/vdi-operator")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from typing import Any
 
@@ -56,10 +57,14 @@ def squatters(name: str) -> list[Object]:
     claim = {"storageClassName": "played", "accessModes": ["ReadWriteOncePod"]}
     claim |= {"resources": {"requests": {"storage": "1Gi"}}}
     rule = {"kind": "Rule", "match": "Host(`squatter.test`)", "services": [{"name": "squatter", "port": 80}]}
+    login = {
+        key: base64.b64encode(text).decode() for key, text in (("username", b"user"), ("password", b"from-before"))
+    }
     return [
+        # Before the pod: a password that is younger than its pod would end that one.
+        _made("Secret", f"vdi-session-auth-{name}", data=login),
         _made("Pod", f"vdi-session-{name}", spec=spec),
-        _made("Service", f"vdi-session-service-{name}", spec={"ports": [{"port": 80}]}),
-        _made("Secret", f"vdi-session-auth-{name}", data={}),
+        _made("Service", f"vdi-session-service-{name}", spec={"ports": [{"name": "squatter", "port": 80}]}),
         _made("IngressRoute", f"vdi-session-{name}", spec={"routes": [rule]}),
         _made("NetworkPolicy", f"vdi-session-{name}", spec={"podSelector": {"matchLabels": {"squatter": "yes"}}}),
         _made("PersistentVolumeClaim", home_name(f"{name}@{DOMAIN}"), spec=claim),
@@ -156,7 +161,9 @@ def test_no_right_is_left_over(operator: OperatorProcess) -> None:
     ],
 )
 def test_it_may_not(site: Site, operator: OperatorProcess, verb: str, resource: str, where: str) -> None:
-    words = ["kubectl", "auth", "can-i", verb, resource, "--as=system:serviceaccount:vdi-operator:vdi-operator"]
+    kind, _, part = resource.partition("/")  # a slash would be taken for an object's name
+    words = ["kubectl", "auth", "can-i", verb, kind, "--as=system:serviceaccount:vdi-operator:vdi-operator"]
+    words += [f"--subresource={part}"] if part else []
     words += [f"--namespace={where}"] if where else []
     done = subprocess.run(
         words, env=site.cluster.environment(), capture_output=True, text=True, timeout=30, check=False

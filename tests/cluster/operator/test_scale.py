@@ -123,6 +123,9 @@ DAMAGES: dict[str, Damage] = {
     "the policy lets everybody in": widened,
     "the Service leads elsewhere": hijacked,
     "the Service leads nowhere": narrowed,
+    "the Service has another port": lambda site, name: site.merge(
+        "Service", f"vdi-session-service-{name}", {"spec": {"ports": [{"port": 80, "targetPort": 22}]}}
+    ),
     "the pod has its neighbour's label": renamed,
     "the policy is nobody's": disowned,
     "the route is for every path": unrated,
