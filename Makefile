@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison
+.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison bench-operator
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-knee-lab: setup ## the knee of this host, by the search and by a full swee
 
 bench-comparison: setup ## false alarms and power of vdibench compare: writes docs/results/comparison.md
 	$(BIN)/python benchmarks/comparison_errors.py $(ARGS)
+
+bench-operator: setup ## sessions a second and their cost on played nodes: writes docs/results/operator.md
+	$(BIN)/python benchmarks/operator_throughput.py $(ARGS)
 
 soak: setup ## a hundred sessions for half an hour, ten clusters up and down: writes docs/results/soak.md, cluster-cycles.md
 	$(BIN)/python benchmarks/soak.py $(ARGS)

@@ -19,8 +19,9 @@ __all__ = ["HEADER", "main"]
 HEADER = "# Versions and hashes of every dependency of all extras. Written by `make lock`, read by `make setup`.\n"
 PIP_TO_UV = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "cert": "SSL_CERT_FILE"}
 COMPILE = (
-    "pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes "
-    "--no-emit-index-url --no-emit-find-links --no-header --no-config --quiet --output-file requirements.lock"
+    "pip compile pyproject.toml operator/pyproject.toml --all-extras --universal --python-version 3.11 "
+    "--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-config --quiet "
+    "--output-file requirements.lock"
 )
 
 

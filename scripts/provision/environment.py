@@ -20,6 +20,8 @@ from provision.console import SetupError, logged, say, tail
 __all__ = ["fingerprint", "install", "prepare"]
 
 RECIPE = "1"
+# Distributions of the checkout: vdibench, and beside it the operator and its checker.
+PROJECTS = (".", "operator", "operator/checker")
 STAMP = "setup.stamp"
 MARKER = "setup.incomplete"
 INSTALL = ("install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
@@ -33,7 +35,7 @@ def fingerprint(root: Path) -> str:
         sys.base_prefix.encode(),
         str(root).encode(),
         (root / "requirements.lock").read_bytes(),
-        (root / "pyproject.toml").read_bytes(),
+        *((folder / "pyproject.toml").read_bytes() for folder in _projects(root)),
     )
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
@@ -67,8 +69,8 @@ def prepare(root: Path, log: Path) -> str:
     marker.touch()
     locked = ("--require-hashes", "--requirement", str(root / "requirements.lock"))
     _pip(folder, log, "python environment: installing the locked packages", *locked)
-    itself = ("--no-deps", "--no-build-isolation", "--editable", str(root))
-    _pip(folder, log, "python environment: installing vdibench", *itself)
+    own = [word for project in _projects(root) for word in ("--editable", str(project))]
+    _pip(folder, log, "python environment: installing vdibench", "--no-deps", "--no-build-isolation", *own)
     marker.unlink()
     stamp.write_text(json.dumps({"fingerprint": wanted}) + "\n")
     return note
@@ -78,6 +80,10 @@ def install(folder: Path, log: Path, doing: str, *arguments: str) -> int:
     """Let the environment's own pip install; return its exit code."""
     argv = [str(folder / "bin" / "python"), "-m", "pip", *INSTALL, *arguments]
     return logged(argv, log, doing, env=_pip_environment(), append=True)
+
+
+def _projects(root: Path) -> list[Path]:
+    return [root / name for name in PROJECTS if (root / name / "pyproject.toml").exists()]
 
 
 def _pip(folder: Path, log: Path, doing: str, *arguments: str) -> None:

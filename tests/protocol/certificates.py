@@ -15,11 +15,14 @@ from cryptography.x509.oid import NameOID
 
 
 def self_signed(
-    folder: Path, *, hosts: Sequence[str] = (), addresses: Sequence[str] = ("127.0.0.1",)
+    folder: Path, *, hosts: Sequence[str] = (), addresses: Sequence[str] = ("127.0.0.1",), subject: str = "stand-in"
 ) -> tuple[Path, Path]:
-    """Write certificate and key as PEM for these names; valid for a day."""
+    """Write certificate and key as PEM for these names; valid for a day.
+
+    :param subject: by which whoever trusts several of them tells them apart.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stand-in")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     now = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName(
         [*map(x509.DNSName, hosts), *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses)]

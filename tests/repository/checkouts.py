@@ -55,8 +55,11 @@ class Checkout:
         root.mkdir()
         shutil.copytree(scripts, root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
         (root / "wheels").mkdir()
-        (root / "pyproject.toml").write_text(PYPROJECT)
-        (root / "backend.py").write_text(BACKEND)
+        for folder, name in ((root, "thing"), (root / "operator", "operation")):
+            folder.mkdir(exist_ok=True)
+            (folder / "pyproject.toml").write_text(PYPROJECT.replace("thing", name))
+            (folder / "backend.py").write_text(BACKEND.replace("thing", name))
+            (folder / f"{name}.py").touch()
         checkout = cls(root)
         checkout.lock("first")
         return checkout

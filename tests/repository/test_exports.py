@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "vdibench"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {
+    "vdibench": ROOT / "vdibench",
+    "vdi_operator": ROOT / "operator" / "vdi_operator",
+    "vdi_checker": ROOT / "operator" / "checker" / "vdi_checker",
+}
 MODULES = sorted(
-    ".".join(("vdibench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py")
-    if "native" not in path.relative_to(PACKAGE).parts  # a distribution of its own
+    ".".join((package, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__")
+    for package, folder in PACKAGES.items()
+    for path in folder.rglob("*.py")
+    if "native" not in path.relative_to(folder).parts  # a distribution of its own
 )
 # Some of them import Locust, which changes the interpreter: they are looked at in another one.
 LOAD = [name for name in MODULES if name.startswith("vdibench.load.")]
@@ -23,12 +29,14 @@ ONE_FILE_BY_DESIGN = {"vdibench.desk.desk"}  # it is copied into desktops
 
 
 def source(name: str) -> Path:
-    stem = PACKAGE.joinpath(*name.split(".")[1:])
+    package, *rest = name.split(".")
+    stem = PACKAGES[package].joinpath(*rest)
     return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
 
 
 def test_modules_are_found() -> None:
     assert {"vdibench", "vdibench.cli", "vdibench.errors", "vdibench.records"} <= set(MODULES)
+    assert {"vdi_operator.api.schema", "vdi_checker"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -205,7 +205,8 @@ def test_rights_are_for_sessions_only(folder: str) -> None:
     assert all("*" not in word for key, values in verbs.items() for word in [*key, *values])
     assert "delete" not in verbs["", "persistentvolumeclaims"]
     assert not {"list", "watch"} & verbs["", "secrets"]
-    assert not {"patch", "update"} & verbs["vdibench.io", "vditemplates"]
+    assert verbs["vdibench.io", "vdisessions"] == verbs["vdibench.io", "vditemplates"] == {"list", "watch"}
+    assert verbs["networking.k8s.io", "networkpolicies"] == verbs["", "pods"] == verbs["traefik.io", "ingressroutes"]
     assert not {"nodes", "namespaces", "persistentvolumes", "roles", "pods/exec"} & {kind for _, kind in verbs}
     for item in items:
         if item["kind"] == "RoleBinding" and item["metadata"]["name"] == "vdi-operator":

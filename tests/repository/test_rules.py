@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from dataclasses import fields
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from vdi_operator.cluster import process
+from vdi_operator.cluster.metrics import Metrics
 from vdibench.preflight import ClusterContext
 from vdibench.preflight.exporter_checks import DEVICE_LABELS, NODE_LABELS
 from vdibench.telemetry.prometheus import duration_seconds
@@ -26,6 +29,7 @@ RULES = MANIFESTS / "observability" / "base" / "rules.yaml"
 DATA = Path(__file__).resolve().parents[1] / "data"
 CASES = DATA / "prometheus" / "objectives.test.yaml"
 RECORDINGS = sorted((DATA / "dcgm").glob("*.prom"))
+DASHBOARDS = ("vdi", "operator")
 # What the exporter's default list (etc/default-counters.csv of 4.6.0) has of what is asked for here.
 DCGM = {f"DCGM_FI_DEV_{name}" for name in ("GPU_UTIL", "ENC_UTIL", "FB_USED", "FB_FREE", "XID_ERRORS")}
 WORDS = {"and", "or", "unless", "bool", "by", "on", "ignoring", "without", "group_left", "group_right", "offset"}
@@ -46,6 +50,18 @@ def exposed() -> set[str]:
     return {sample.name for family in exposition.collect() for sample in family.samples}
 
 
+def operated() -> set[str]:
+    """Every series that the operator has."""
+    metrics = Metrics()
+    metrics.sessions(dict)
+    metrics.started({"accepted": 1.0}, 2.0)
+    metrics.passed(1.0, 0.0)
+    metrics.requested("get", "Pod", 200)
+    for name in re.findall(r'metrics\.gauge\(\s*"(\w+)"', getsource(process)):
+        metrics.gauge(name, "of the queue", lambda: 0.0)
+    return {sample.name for family in metrics.registry.collect() for sample in family.samples}
+
+
 def groups() -> list[dict[str, Any]]:
     return list(yaml.safe_load(RULES.read_text())["spec"]["groups"])
 
@@ -61,7 +77,8 @@ def recorded() -> set[str]:
 
 def queries() -> dict[str, str]:
     """Title -> query of every panel."""
-    panels = json.loads((RULES.parent / "vdi.json").read_text())["panels"]
+    files = [RULES.parent / f"{name}.json" for name in DASHBOARDS]
+    panels = [panel for file in files for panel in json.loads(file.read_text())["panels"]]
     return {f"{panel['title']} {t['refId']}": t["expr"] for panel in panels for t in panel["targets"]}
 
 
@@ -126,6 +143,10 @@ def test_the_rules_say_what_they_should_of_recorded_series(rule_file: Path, tmp_
         ("8 * vdi:gpus:count", "1 * vdi:gpus:count"),
         ("vdi:session_ready_seconds:max >= 30", "vdi:session_ready_seconds:max >= 50"),
         ("vdi:glass_to_glass_seconds:p95_5m >= 0.05", "vdi:glass_to_glass_seconds:p95_5m >= 0.5"),
+        ("vdi:session_start_seconds:p95_1h >= 30", "vdi:session_start_seconds:p95_1h >= 300"),
+        ('_bucket{phase="total",le="30.0"}', '_bucket{phase="total",le="45.0"}'),
+        ("vdi_queue_longest_wait_seconds > 30", "vdi_queue_longest_wait_seconds > 300"),
+        ("unless on () count(vdi_sessions)", "unless on () count(vdi_sessions offset 1h)"),
     ],
 )
 def test_the_series_tell_a_wrong_rule(rule_file: Path, tmp_path: Path, old: str, new: str) -> None:
@@ -145,7 +166,7 @@ def test_every_alert_is_in_a_case() -> None:
 
 
 def test_rules_ask_for_what_there_is() -> None:
-    there = exposed() | DCGM | recorded()
+    there = exposed() | operated() | DCGM | recorded()
     assert {name: series(text) - there for name, text in expressions().items() if series(text) - there} == {}
     assert all(rule["labels"]["objective"] for group in groups() for rule in group["rules"] if "alert" in rule)
 
@@ -189,7 +210,7 @@ def test_the_dashboard_names_a_device_s_node_whatever_the_exporter_calls_it() ->
 
 
 def test_the_dashboard_asks_for_what_there_is() -> None:
-    there = exposed() | DCGM | recorded()
+    there = exposed() | operated() | DCGM | recorded()
     assert {title: series(text) - there for title, text in queries().items() if series(text) - there} == {}
     assert {"vdi:session_ready_seconds:max", "vdi:glass_to_glass_seconds:p95_5m", "vdi:gpu_utilization:ratio_15m"} <= {
         name for text in queries().values() for name in series(text)
@@ -212,14 +233,30 @@ def test_buckets_of_the_objective_are_counted_exactly() -> None:
     assert {"0.05", "+Inf"} <= bounds
 
 
+def test_the_bucket_of_a_start_is_counted_exactly() -> None:
+    metrics = Metrics()
+    metrics.started({}, 1.0)
+    samples = [sample for family in metrics.registry.collect() for sample in family.samples]
+    bounds = {sample.labels["le"] for sample in samples if sample.name == "vdi_session_start_seconds_bucket"}
+    assert "30.0" in bounds
+    assert 'le="30.0"' in expressions()["vdi:session_start_within_objective:ratio_1h"]
+
+
 @pytest.mark.parametrize("overlay", PLATFORMS)
 def test_grafana_and_prometheus_find_what_is_theirs(overlay: str) -> None:
     items = built(overlay)
     dashboard = only(items, "ConfigMap", "vdi-dashboard")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert json.loads(dashboard["data"]["vdi.json"])["uid"] == "vdi-objectives"
+    assert {name: json.loads(text)["uid"] for name, text in dashboard["data"].items()} == {
+        "vdi.json": "vdi-objectives",
+        "operator.json": "vdi-operator",
+    }
     assert only(items, "PrometheusRule")["spec"]["groups"] == groups()
-    assert only(items, "ServiceMonitor")["spec"]["namespaceSelector"] == {"matchNames": ["gpu-operator"]}
+    monitors = {name: only(items, "ServiceMonitor", name)["spec"] for name in ("dcgm-exporter", "vdi-operator")}
+    assert {name: spec["namespaceSelector"]["matchNames"] for name, spec in monitors.items()} == {
+        "dcgm-exporter": ["gpu-operator"],
+        "vdi-operator": ["vdi-operator"],
+    }
     values = yaml.safe_load((MANIFESTS / "gpu" / "values.yaml").read_text())
     assert values["dcgmExporter"]["serviceMonitor"]["enabled"] is False, "it would be scraped twice"
 

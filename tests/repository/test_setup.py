@@ -91,7 +91,7 @@ def test_environment_recovers_from_whatever_happened_to_it(tmp_path: Path, root:
     checkout.lock("first", "second")
     done = checkout.prepare()
     assert (done.returncode, phases(checkout)["pip"]) == (0, "brought up to date")
-    subprocess.run([venv / "bin" / "python", "-c", "import first, second, backend"], check=True)
+    subprocess.run([venv / "bin" / "python", "-c", "import first, second, thing, operation"], check=True)
 
     (venv / "bin" / "python").unlink()
     lock = checkout.root / "requirements.lock"

@@ -42,6 +42,7 @@ _FREE = frozenset(
         "picture_seconds",
         "click_seconds",
         "gpu",  # the run's own key
+        "template",  # its desktops are what the other parameters say, or it is refused
         "dialect",
     }
 )

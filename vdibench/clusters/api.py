@@ -22,6 +22,7 @@ VOLUMES = "/api/v1/persistentvolumes"
 
 # What a session is made of, in the order in which it goes: no user is led to a pod that ends.
 KINDS: Mapping[str, str] = {
+    "VDISession": "/apis/vdibench.io/v1alpha1/namespaces/{namespace}/vdisessions",
     "IngressRoute": "/apis/traefik.io/v1alpha1/namespaces/{namespace}/ingressroutes",
     "PodMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/podmonitors",
     "Service": "/api/v1/namespaces/{namespace}/services",

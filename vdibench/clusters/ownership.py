@@ -21,6 +21,7 @@ from typing import Self
 
 from vdibench.clusters.api import KINDS, SESSIONS, VOLUMES, Api, Object, path_of
 from vdibench.clusters.connection import Cluster
+from vdibench.clusters.vdisessions import USER_ANNOTATION, USER_LABEL
 from vdibench.errors import AuthenticationError, TargetUnavailable, UsageError
 from vdibench.store.processes import identity, is_alive
 
@@ -45,6 +46,8 @@ FIELD_MANAGER = "vdibench"
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OPTIONAL = ("PodMonitor",)  # its definition comes with an operator that not every cluster has
+# Only target operator makes them: who makes pods may have no right to see any, and needs none.
+_OPERATED = "VDISession"
 _LOOK_SECONDS = 0.25
 _PATIENCE_SECONDS, _VOLUME_SECONDS = 90.0, 30.0
 _BOOT_ID, _PID_NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
@@ -140,7 +143,7 @@ def counts(api: Api, selector: str, namespace: str = SESSIONS) -> dict[str, int]
     :param selector: of labels; empty for all.
     """
     query = {"labelSelector": selector} if selector else {}
-    found = {kind: len(api.items(path_of(kind, namespace), query)) for kind in KINDS}
+    found = {kind: len(_may_list(api, path_of(kind, namespace), query)) for kind in KINDS}
     return {kind: number for kind, number in found.items() if number}
 
 
@@ -171,10 +174,28 @@ def remove(
     :raises TargetUnavailable: something is still there after the patience.
     """
     query = {"labelSelector": f"{RUN_LABEL}={run}"}
-    claims = api.items(path_of("PersistentVolumeClaim", namespace), query)
+    claims_path = path_of("PersistentVolumeClaim", namespace)
+    users = _users(api, run, namespace)
+    _adopt_homes(api, run, users, namespace)
+    claims = api.items(claims_path, query)
     volumes, kept = _release_volumes(api, run, claims)
     for kind in KINDS:
-        api.delete(path_of(kind, namespace), query)
+        if kind != _OPERATED or users:
+            api.delete(path_of(kind, namespace), query)
+    _await_gone(api, run, query, namespace, patience_seconds)
+    if _adopt_homes(api, run, users, namespace):
+        # Its operator was just making one when its session went.
+        claims += api.items(claims_path, query)
+        more, others = _release_volumes(api, run, claims)
+        volumes, kept = volumes | more, kept | others
+        api.delete(claims_path, query)
+        _await_gone(api, run, query, namespace, patience_seconds)
+    late, _ = _release_volumes(api, run, claims)
+    _await_volumes(api, sorted(volumes | late))
+    return tuple(sorted(kept))
+
+
+def _await_gone(api: Api, run: str, query: Mapping[str, str], namespace: str, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while left := counts(api, query["labelSelector"], namespace):
         if time.monotonic() > deadline:
@@ -183,16 +204,36 @@ def remove(
                 f"see what keeps them: kubectl -n {namespace} describe pods -l {RUN_LABEL}={run}",
             )
         time.sleep(_LOOK_SECONDS)  # pods take seconds to say goodbye, and there are several kinds to look at
-    late, _ = _release_volumes(api, run, claims)
-    _await_volumes(api, sorted(volumes | late))
-    return tuple(sorted(kept))
+
+
+def _users(api: Api, run: str, namespace: str) -> dict[str, dict[str, str]]:
+    """Whose the run's VDISessions are, each with the annotation that names the run's owner."""
+    found = _may_list(api, path_of(_OPERATED, namespace), {"labelSelector": f"{RUN_LABEL}={run}"})
+    return {str(one["spec"]["user"]): _owner_of(one) for one in found}
+
+
+def _adopt_homes(api: Api, run: str, users: Mapping[str, Mapping[str, str]], namespace: str) -> bool:
+    """Label what an operator made for the run's users and leaves to them: homes outlive every session.
+
+    :param users: of this run alone, with the owner's annotation; their names hold the run's.
+    :return: whether there was any that was not labelled.
+    """
+    adopted = False
+    path = path_of("PersistentVolumeClaim", namespace)
+    for claim in api.items(path, {"labelSelector": USER_LABEL}) if users else ():
+        metadata = claim["metadata"]
+        user = metadata.get("annotations", {}).get(USER_ANNOTATION, "")
+        if user in users and run in user and metadata.get("labels", {}).get(RUN_LABEL) != run:
+            change = {"metadata": {"labels": {RUN_LABEL: run}, "annotations": dict(users[user])}}
+            adopted = api.merge(f"{path}/{metadata['name']}", change) is not None or adopted
+    return adopted
 
 
 def sweep(api: Api, *, namespace: str = SESSIONS) -> Swept:
     """Remove the runs whose owner has ended without removing them."""
     owners: dict[str, list[Owner | None]] = {}
     for path in (*(path_of(kind, namespace) for kind in KINDS), VOLUMES):
-        for one in _may_list(api, path):
+        for one in _may_list(api, path, {"labelSelector": RUN_LABEL}):
             metadata = one["metadata"]
             owner = Owner.read(metadata.get("annotations", {}).get(OWNER_ANNOTATION, ""))
             owners.setdefault(metadata["labels"][RUN_LABEL], []).append(owner)
@@ -207,13 +248,14 @@ def sweep(api: Api, *, namespace: str = SESSIONS) -> Swept:
     return Swept(tuple(removed), tuple(others))
 
 
-def _may_list(api: Api, path: str) -> list[Object]:
+def _may_list(api: Api, path: str, query: Mapping[str, str]) -> list[Object]:
+    """What is there; nothing of what many users may not see: volumes, which are of no namespace, and VDISessions."""
     try:
-        return api.items(path, {"labelSelector": RUN_LABEL})
+        return api.items(path, query)
     except AuthenticationError:
-        if path != VOLUMES:
+        if path != VOLUMES and not path.endswith("/vdisessions"):
             raise
-        return []  # volumes are of no namespace, and many users may not see them
+        return []
 
 
 def _release_volumes(api: Api, run: str, claims: Sequence[Object]) -> tuple[set[str], set[str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["STEPS", "Observation", "Outlook", "Phases", "complaint", "outlook", "session_phases"]
+__all__ = ["STEPS", "Observation", "Outlook", "Phases", "complaint", "in_order", "outlook", "session_phases"]
 
 # In order. ``prepared``: the node has mounted the volumes and made the sandbox, so that only the image is missing.
 STEPS = (
@@ -82,8 +82,7 @@ class Phases:
         """How long each step took since the one before that is known."""
         before = self.begun_unix_seconds
         taken: dict[str, float | None] = {}
-        for step in STEPS:
-            instant = self.reached.get(step)
+        for step, instant in self.reached.items():
             taken[step] = None if instant is None else instant - before
             before = before if instant is None else instant
         return taken
@@ -151,7 +150,7 @@ def session_phases(
     home, taken = found["home_bound"], found["admitted"]
     if home is not None and taken is not None:
         found["home_bound"] = max(home, taken)  # a home that was there before its pod takes no time
-    return Phases(begun_unix_seconds, _forwards(begun_unix_seconds, found))
+    return Phases(begun_unix_seconds, in_order(begun_unix_seconds, found))
 
 
 def outlook(pod: Mapping[str, Any]) -> Outlook:
@@ -191,17 +190,20 @@ def complaint(names: Iterable[str], observations: Iterable[Observation]) -> str:
     return said
 
 
-def _forwards(begun: float, found: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The instants in order: what was told late cannot be later than the step that came after it."""
+def in_order(begun: float, found: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The instants in order: what was told late cannot be later than the step that came after it.
+
+    :param found: every step in its order, None where nobody saw it.
+    """
     reached: dict[str, float | None] = {}
     ceiling = math.inf
-    for step in reversed(STEPS):
+    for step in reversed(tuple(found)):
         instant = found[step]
         if instant is not None:
             ceiling = min(ceiling, max(instant, begun))
             instant = ceiling
         reached[step] = instant
-    return {step: reached[step] for step in STEPS}
+    return {step: reached[step] for step in found}
 
 
 def _first(found: Iterable[Observation]) -> float | None:

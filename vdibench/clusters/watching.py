@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,20 +24,21 @@ _KINDS = ("Pod", "PersistentVolumeClaim")
 
 
 class Watcher:
-    """Watches the pods and homes of one run, and the events of its namespace; a context manager.
+    """Watches the objects of one run, and the events of its namespace; a context manager.
 
     :param run: whose objects.
+    :param kinds: which of them; pods and homes by default.
     """
 
-    def __init__(self, api: Api, run: str, namespace: str = SESSIONS) -> None:
+    def __init__(self, api: Api, run: str, namespace: str = SESSIONS, kinds: Sequence[str] = _KINDS) -> None:
         self._api = api
         self._seen: list[Observation] = []
-        self._pods: dict[str, Mapping[str, Any]] = {}
+        self._latest: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._changed = threading.Condition()
         self._ending = threading.Event()
         own = {"labelSelector": f"{RUN_LABEL}={run}"}
         # Events carry no labels: those of others are passed over by whoever asks for a session's.
-        watched: list[tuple[str, str, dict[str, str]]] = [(path_of(kind, namespace), kind, own) for kind in _KINDS]
+        watched: list[tuple[str, str, dict[str, str]]] = [(path_of(kind, namespace), kind, own) for kind in kinds]
         watched.append((f"/api/v1/namespaces/{namespace}/events", "Event", {}))
         self._threads = [
             threading.Thread(target=self._watch, args=one, name=f"vdibench-watch-{one[1]}", daemon=True)
@@ -68,10 +69,14 @@ class Watcher:
         with self._changed:
             return list(self._seen)
 
+    def latest(self, kind: str, name: str) -> Mapping[str, Any]:
+        """An object as it was seen last; empty before."""
+        with self._changed:
+            return self._latest.get((kind, name), {})
+
     def pod(self, name: str) -> Mapping[str, Any]:
         """A pod as it was seen last; empty before."""
-        with self._changed:
-            return self._pods.get(name, {})
+        return self.latest("Pod", name)
 
     def wait(self, seen: int, seconds: float) -> int:
         """Return when more than ``seen`` things have happened, or after ``seconds``; returns how many."""
@@ -108,7 +113,7 @@ class Watcher:
             raise ValueError(str(one.get("message", "")))  # the version that we had is forgotten
         with self._changed:
             self._seen.append(Observation(now, {"kind": kind, **one}))
-            if kind == "Pod":
-                self._pods[one["metadata"]["name"]] = one
+            if kind != "Event":
+                self._latest[kind, one["metadata"]["name"]] = one
             self._changed.notify_all()
         return str(one.get("metadata", {}).get("resourceVersion", ""))

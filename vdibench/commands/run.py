@@ -16,7 +16,7 @@ from vdibench.commands.values import duration_seconds, parameter_file, parameter
 from vdibench.report import final_line, show, verdict_table
 from vdibench.store import Recording
 from vdibench.suites import PipelineOptions, ProgressReading, cluster_notice, plan_pipeline, run_pipeline
-from vdibench.targets import PASSWORD_VARIABLE, TOKEN_VARIABLE, password_from, session_token
+from vdibench.targets import FORMS, PASSWORD_VARIABLE, TOKEN_VARIABLE, password_from, session_token
 
 __all__ = ["run"]
 
@@ -27,9 +27,11 @@ __all__ = ["run"]
     "--target",
     default="lab",
     show_default=True,
-    help="lab, lab:NAME, url:URL, manifests, manifests:LAB, replay or replay:FILE.",
+    help=f"{FORMS}.",
 )
-@click.option("--context", default="", metavar="NAME", help="Context of your kubeconfig, for target manifests.")
+@click.option(
+    "--context", default="", metavar="NAME", help="Context of your kubeconfig, for targets manifests and operator."
+)
 @click.option("--profile", default="smoke", show_default=True, help="Parameter profile: a name or a YAML file.")
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (repeatable).")
 @click.option("-f", "files", multiple=True, type=click.Path(path_type=Path), help="Parameters from a YAML file.")
@@ -72,7 +74,7 @@ def run(
         if value and target.startswith("url:"):
             given[name] = value
     for name, value in (("context", context), ("ca_file", ca_file), ("insecure", insecure)):
-        if value and (name == "context" or target == "manifests"):
+        if value and (name == "context" or target in ("manifests", "operator")):
             given[name] = value
     if password_file:
         # The kernels inherit the environment; a password is never an argument nor a parameter.

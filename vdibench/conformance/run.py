@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from vdibench.clusters import Cluster
 from vdibench.clusters.api import Api, Object
+from vdibench.clusters.execution import execute
 from vdibench.clusters.ownership import announcement, counts
 from vdibench.conformance.edges import SESSION_PORT, Door, Edge, Places, Source, StandIn, edges
-from vdibench.conformance.execution import execute, probe
+from vdibench.conformance.execution import probe
 from vdibench.conformance.judgement import Judgement, Opening, Try, judge
 from vdibench.conformance.pods import OPENING_SECONDS, Platform, Sort, node_pod, service, stand_in
 from vdibench.conformance.stage import Stage

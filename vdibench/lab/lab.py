@@ -93,7 +93,8 @@ class Lab:
         """
         name = checked_name(name or (f"run-{uuid.uuid4().hex[:8]}" if owned else DEFAULT_NAME))
         _require(missing(desktops=bool(spec.desktops), turn=spec.turn, cluster=spec.cluster is not None))
-        prepared = prepare(on_progress or _quiet) if spec.cluster is not None else None
+        say = on_progress or (lambda line: None)
+        prepared = prepare(say) if spec.cluster is not None else None
         sweep_stale()
         mark = str(uuid.uuid4())
         claimed = claim(name, mark)
@@ -104,7 +105,7 @@ class Lab:
             document["cluster"] = prepared.to_json() if prepared is not None else None
             write_private(claimed.directory / SPEC_FILE, json.dumps(document))
             owner_pipe, progress = _start_supervisor(claimed)
-            _await_ready(progress, claimed.directory, on_progress or _quiet, timeout_seconds)
+            _await_ready(progress, claimed.directory, say, timeout_seconds)
             lab = cls(claimed.directory, mark, _state(claimed.directory), owner_pipe)
             if not owned:
                 os.write(owner_pipe, b"k")
@@ -394,7 +395,3 @@ def _require(lacking: Sequence[MissingPart]) -> None:
 
 def _command(verb: str, name: str) -> str:
     return f"'vdibench lab {verb}'" if name == DEFAULT_NAME else f"'vdibench lab {verb} --name {name}'"
-
-
-def _quiet(_: str) -> None:
-    return

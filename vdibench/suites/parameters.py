@@ -17,6 +17,7 @@ from vdibench.lab import workloads
 from vdibench.records import Display
 from vdibench.selkies import Dialect
 from vdibench.targets import (
+    FORMS,
     UNKNOWN_CLOCK_SECONDS,
     Wanted,
     clock_bound_seconds,
@@ -40,8 +41,10 @@ def parameter(default: Any, help_text: str, *, minimum: float | None = None, cho
 class RunParameters:
     """What every suite takes."""
 
-    target: str = parameter("lab", "lab, lab:NAME, url:URL, manifests, manifests:LAB, replay or replay:FILE")
-    context: str = parameter("", "context of your kubeconfig, for target manifests; empty: a lab's cluster")
+    target: str = parameter("lab", FORMS)
+    context: str = parameter(
+        "", "context of your kubeconfig, for targets manifests and operator; empty: a lab's cluster"
+    )
     profile: str = parameter("smoke", "name of the parameter profile, for the record")
     objectives: str = parameter("lab", "objective file: a name in params/ or a path")
     results: str = parameter("results", "folder for runs")
@@ -51,10 +54,10 @@ class RunParameters:
         for item in dataclasses.fields(self):
             _validate(item, getattr(self, item.name))
         address = parse_target(self.target)
-        if self.context and (address.kind, address.name) != ("manifests", ""):
+        if self.context and not (address.on_cluster and not address.name):
             raise ParameterError(
                 f"target {address} is on no cluster of yours, and context {self.context!r} is given",
-                "give target manifests, or leave the context out",
+                "give target manifests or operator, or leave the context out",
             )
 
     def clock_bound_seconds(self) -> float:
@@ -74,6 +77,7 @@ class DesktopParameters(RunParameters):
     dialect: str = parameter(
         "", "wanted dialect; empty: selkies-2-webrtc in a lab, any at a URL", choices=("", *Dialect)
     )
+    template: str = parameter("desktop", "VDITemplate of the sessions of target operator")
     user: str = parameter("", "user of a URL's desktop; its password comes from VDIBENCH_PASSWORD")
     take_control: bool = parameter(False, "of a URL's desktop: evicts its user, sends input")
     ca_file: str = parameter("", "PEM file of an own certificate authority")
@@ -107,6 +111,7 @@ class DesktopParameters(RunParameters):
             token=session_token() if self.target.startswith("url:") else "",
             dialect=Dialect(self.dialect) if self.dialect else None,
             context=self.context,
+            template=self.template,
             relay_only=getattr(self, "relay_only", False),
         )
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import av
 
 from vdibench.client import DesktopSession
+from vdibench.client.encoder import stated_encoder
 from vdibench.client.quality import PictureScore, score, vmaf_program, vmaf_remedy
 from vdibench.client.screenshots import PictureSampler, ProbeFolder
 from vdibench.client.synchronisation import Synchronisation, SynchronisationProbe
@@ -24,7 +25,6 @@ from vdibench.errors import VdibenchError
 from vdibench.records import Check, Outcome
 from vdibench.report import formats
 from vdibench.selkies import ControlMessage, Dialect
-from vdibench.selkies.control import stream_info
 
 if TYPE_CHECKING:
     from vdibench.suites.measurement import Measurement
@@ -43,7 +43,6 @@ _STREAM_INFO_SECONDS = 4.0
 _STEP_SECONDS = 0.5
 # The desk looks for requests once a second, and a click is 0.7 to 1.3 s away.
 _NOTICE_SECONDS = 1.2
-_SOFTWARE_ENCODERS = ("x264", "x265", "openh264", "vp8", "vp9", "svtav1", "rav1", "av1enc")
 _LEAST_PAIRS = 3
 
 
@@ -64,18 +63,11 @@ def encoder_finding(messages: dict[str, ControlMessage], dialect: Dialect, *, co
     :param messages: the latest of each kind, ``system`` messages under ``system:<verb>``.
     :param gpu: a hardware encoder is expected.
     """
-    if dialect is Dialect.SELKIES_1_WEBRTC:
-        message, evidence = messages.get("system:encoder"), "system message, as configured: 1.6 has no fall-back"
-        name = message.argument if message is not None else ""
-        hardware, codec = not name.startswith(_SOFTWARE_ENCODERS), ""
-    elif not controlling:
+    if dialect is not Dialect.SELKIES_1_WEBRTC and not controlling:
         cause = "a viewer is not told which encoder is in use"
         return Check("encoder", Outcome.NOT_APPLICABLE, cause, "", "use take_control to see it")
-    else:
-        info, evidence = stream_info(messages), "stream_info"
-        name, hardware = str(info.get("encoder", "")), bool(info.get("hardware"))
-        codec, evidence = f", {info.get('codec', 'unknown codec')}", str(info.get("encoder_reason", evidence))
-    if not name:
+    found = stated_encoder(messages, dialect)
+    if found is None:
         return Check(
             "encoder",
             Outcome.NO_DATA,
@@ -83,12 +75,13 @@ def encoder_finding(messages: dict[str, ControlMessage], dialect: Dialect, *, co
             f"nothing within {_STREAM_INFO_SECONDS:g} s",
             "update Selkies, or look into its log",
         )
-    fallback = gpu and not hardware
+    codec = "" if dialect is Dialect.SELKIES_1_WEBRTC else f", {found.codec or 'unknown codec'}"
+    fallback = gpu and not found.hardware
     return Check(
         "encoder",
         Outcome.FAIL if fallback else Outcome.PASS,
-        f"{name} ({'hardware' if hardware else 'software'}){codec}",
-        evidence,
+        f"{found.name} ({'hardware' if found.hardware else 'software'}){codec}",
+        found.reason,
         "the GPU's encoder did not open: check driver, NVENC sessions and the container's GPU" if fallback else "",
     )
 

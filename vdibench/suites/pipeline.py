@@ -152,17 +152,17 @@ def _check_desktop(address: TargetAddress, parameters: DesktopParameters) -> Non
     parameters.wanted()
     if address.kind == "lab" and address.name:
         Lab.find(address.name)
-    if address.kind == "manifests" and not parameters.context:
+    if address.on_cluster and not parameters.context:
         lab = Lab.find(address.name or DEFAULT_NAME)
         if lab.cluster is None:
             raise UsageError(
                 f"the lab {lab.name!r} has no cluster, and no context was named",
                 "give --context NAME for your cluster, or start one with 'vdibench lab up --cluster'",
             )
-    if address.kind in ("lab", "manifests") and not parameters.context and parameters.gpu:
+    if (address.kind == "lab" or address.on_cluster) and not parameters.context and parameters.gpu:
         raise ParameterError(
             "lab desktops encode in software, and gpu is asked for",
-            "measure a GPU desktop by url:URL, or by target manifests with --context",
+            "measure a GPU desktop by url:URL, or by target manifests or operator with --context",
         )
     if address.kind == "url" and getattr(parameters, "max_desktops", 1) > 1:
         raise ParameterError(f"{address} is one desktop, and more are wanted", "leave max_desktops out, or use the lab")
@@ -178,9 +178,14 @@ def cluster_notice(options: PipelineOptions) -> tuple[str, ...]:
     most = max(watching, key=_most_desktops, default=None)
     if most is None or not most.context:
         return ()
-    from vdibench.targets.pods import announce  # a cluster's client is an extra
+    address = parse_target(most.target)
+    # A cluster's client is an extra.
+    if address.kind == "operator":
+        from vdibench.targets.vdisessions import announce
+    else:
+        from vdibench.targets.pods import announce
 
-    return announce(parse_target(most.target), most.wanted(_most_desktops(most)))
+    return announce(address, most.wanted(_most_desktops(most)))
 
 
 def _most_desktops(parameters: DesktopParameters) -> int:

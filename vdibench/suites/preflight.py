@@ -51,7 +51,7 @@ class Parameters(RunParameters):
 
 def planned_seconds(parameters: Parameters) -> float:
     """About how long the suite takes."""
-    if parse_target(parameters.target).kind != "manifests":
+    if not parse_target(parameters.target).on_cluster:
         return 8.0
     return 28.0 + (30.0 if parameters.policies else 0.0)
 
@@ -90,7 +90,7 @@ class Preflight:
         measurement, parameters = self.measurement, self.parameters
         measurement.require_open()
         address = parse_target(parameters.target)
-        if address.kind != "manifests":
+        if not address.on_cluster:
             return Findings([])
         with measurement.step(), closing(connect(context=parameters.context, lab=address.name)) as cluster:
             context = ClusterContext(framerate=parameters.framerate)

@@ -27,7 +27,7 @@ from vdibench.targets import parse_target
 from vdibench.telemetry import read_tracer_log
 
 if TYPE_CHECKING:
-    from vdibench.targets.pods import PodSessions
+    from vdibench.targets.cluster_sessions import PodSessions
 
 __all__ = ["SUITE", "Parameters", "StreamValidation", "planned_seconds", "run"]
 
@@ -168,7 +168,9 @@ class StreamValidation:
         if self.parameters.tracer_log != POD_LOG:
             return read_tracer_log(Path(self.parameters.tracer_log), since, until)
         if self._pods is None:
-            raise UsageError("tracer_log names a pod's log, and the desktop is no pod", "use target manifests")
+            raise UsageError(
+                "tracer_log names a pod's log, and the desktop is no pod", "use target manifests or operator"
+            )
         return self._pods.tracer_rows(self.desktop.id, since, until)
 
     def check_latency(self) -> Findings:
@@ -241,7 +243,9 @@ class StreamValidation:
         measurement.require_open()
         address = parse_target(parameters.target)
         if address.kind != "manifests" or not parameters.policies:
-            reason = "no cluster" if address.kind != "manifests" else "not wanted"
+            # Those of an operator are a session's own, and choose by its name.
+            absent = "each VDISession has a policy of its own" if address.on_cluster else "no cluster"
+            reason = absent if address.kind != "manifests" else "not wanted"
             return Findings([measurement.check(Check("policies", Outcome.NOT_APPLICABLE, reason))])
         with measurement.step(), closing(connect(context=parameters.context, lab=address.name)) as cluster:
             found = policy_checks(cluster, say=measurement.progress.say)

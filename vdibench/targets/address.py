@@ -1,4 +1,4 @@
-"""The text that names a target: a lab, a URL, pods of the manifests, a replay. Pure."""
+"""The text that names a target: a lab, a URL, pods of the manifests, sessions of an operator, a replay. Pure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ from urllib.parse import urlsplit
 
 from vdibench.errors import UsageError
 
-__all__ = ["TargetAddress", "desktop_url", "parse_target"]
+__all__ = ["FORMS", "TargetAddress", "desktop_url", "parse_target"]
 
-_FORMS = "lab, lab:NAME, url:http(s)://..., manifests, manifests:LAB, replay or replay:FILE"
+FORMS = "lab, lab:NAME, url:URL, manifests, manifests:LAB, operator, operator:LAB, replay or replay:FILE"
+"""Every form, for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetAddress:
     """A parsed target.
 
-    :param kind: ``lab`` (its own lab for the run, or the named one), ``url``, ``manifests`` (pods on a cluster), or
-        ``replay`` of a recorded trace.
+    :param kind: ``lab`` (its own lab for the run, or the named one), ``url``, ``manifests`` (pods on a cluster),
+        ``operator`` (VDISessions on one), or ``replay`` of a recorded trace.
     :param name: the lab's name, empty for one of its own; the URL; the name of the lab with the cluster, empty for the
         default one or where a context is named; the trace's file, empty for one of a lab desktop.
     """
 
-    kind: Literal["lab", "url", "manifests", "replay"]
+    kind: Literal["lab", "url", "manifests", "operator", "replay"]
     name: str = ""
+
+    @property
+    def on_cluster(self) -> bool:
+        """Its desktops are pods on a cluster."""
+        return self.kind in ("manifests", "operator")
 
     @property
     def synthetic(self) -> bool:
@@ -47,13 +53,13 @@ def parse_target(text: str) -> TargetAddress:
         return TargetAddress("url", desktop_url(name))
     if text == "replay" or (kind == "replay" and name):
         return TargetAddress("replay", name)
+    if text == "operator" or (kind == "operator" and name):
+        return TargetAddress("operator", name)
     if text == "manifests" or (kind == "manifests" and name):
         return TargetAddress("manifests", name)
-    if kind == "operator":
-        raise UsageError("target 'operator' needs an operator, which this version does not have yet", f"use {_FORMS}")
     if kind in {"http", "https"}:
         raise UsageError(f"target {text!r} lacks its kind", f"write url:{text}")
-    raise UsageError(f"unknown target {text!r}", f"use {_FORMS}")
+    raise UsageError(f"unknown target {text!r}", f"use {FORMS}")
 
 
 def desktop_url(text: str) -> str:

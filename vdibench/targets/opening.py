@@ -19,7 +19,7 @@ from vdibench.selkies import Dialect
 from vdibench.targets.address import TargetAddress
 
 if TYPE_CHECKING:
-    from vdibench.targets.pods import PodSessions
+    from vdibench.targets.cluster_sessions import PodSessions
 
 __all__ = ["OpenTarget", "Wanted", "open_target"]
 
@@ -33,8 +33,9 @@ class Wanted:
     :param take_control: of a URL's desktop: evicts its user, sends input and leaves settings behind.
     :param gpu: the desktops should have a GPU.
     :param token: session token of a URL's desktop in secure mode.
+    :param template: the VDITemplate of target ``operator``.
     :param dialect: what a lab of its own should speak, and what a desktop must speak; None for whatever it speaks
-        (a lab of its own then speaks WebRTC; pods speak what their manifests say).
+        (a lab of its own then speaks WebRTC; pods speak what their manifests or their template say).
     :param context: of the kubeconfig, for pods on a user's cluster; empty for a lab's cluster.
     :param relay_only: of pods: the first picture comes through the TURN relay alone.
     :param pending_seconds: so long a pod may wait for a node before its session is given up.
@@ -51,6 +52,7 @@ class Wanted:
     gpu: bool = False
     token: str = field(default="", repr=False)
     dialect: Dialect | None = None
+    template: str = "desktop"
     context: str = ""
     relay_only: bool = False
     pending_seconds: float = 30.0
@@ -100,6 +102,12 @@ def open_target(address: TargetAddress, wanted: Wanted, on_progress: Callable[[s
 
         with open_pods(address, wanted, on_progress) as pods:
             yield OpenTarget(address, pods.desktops, pods.secrets, pods=pods)
+        return
+    if address.kind == "operator":
+        from vdibench.targets.vdisessions import open_vdisessions  # a cluster's client is an extra
+
+        with open_vdisessions(address, wanted, on_progress) as sessions:
+            yield OpenTarget(address, sessions.desktops, sessions.secrets, pods=sessions)
         return
     if address.kind == "url":
         if wanted.desktops > 1:

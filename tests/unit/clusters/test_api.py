@@ -174,6 +174,7 @@ def test_only_what_nobody_owns_any_more_is_swept(server: Server, api: Api) -> No
 
 def test_every_kind_of_a_session_has_its_place() -> None:
     assert set(KINDS) == {
+        "VDISession",
         "IngressRoute",
         "PodMonitor",
         "Service",

@@ -1,0 +1,325 @@
+"""How many sessions a second the operator makes, how soon and at what cost, beside a client that makes the same.
+
+``python benchmarks/operator_throughput.py`` (``make bench-operator``) brings up a cluster lab with played nodes, runs
+the operator as a process with exactly its chart's rights, and measures a burst, a steady pace, a restart and an end. It
+writes ``docs/results/operator.md`` and ``.json``; exit status 1 says that a target was missed. Linux, as root.
+
+Pods are played by kwok and frames by a checker that always sees one: the figures are of operator, API server and
+controllers, never of a desktop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# Run from a checkout, without installing it.
+_ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(Path(__file__).parent), str(_ROOT), str(_ROOT / "operator")]
+
+import numpy as np
+import psutil
+from operator_api import NAMESPACE, ApiServer, Object, Seen, at_once, opened
+from operator_page import page, targets
+
+from results import RESULTS, cpu_seconds, provenance, write
+from vdi_operator import settings as site
+from vdi_operator.api.session import Session
+from vdi_operator.api.template import Template
+from vdi_operator.children.all import children
+from vdi_operator.children.names import home_name
+from vdi_operator.core.world import World
+from vdibench.lab import ClusterSpec, Lab, LabSpec
+from vdibench.lab.cluster.access import ClusterAccess
+from vdibench.lab.cluster.furnishing import DOMAIN, TURN_SECRET
+from vdibench.lab.cluster.objects import SLICES
+from vdibench.lab.cluster.operating import OperatorProcess, apply, run
+from vdibench.lab.cluster.played_desktops import PlayedChecker, played_storage, played_template
+
+__all__ = ["main"]
+
+# Creators at the same time, as in the peers' benchmarks.
+_CREATORS = 32
+_PATIENCE_SECONDS = 900.0
+_LABEL = "app.kubernetes.io/managed-by=vdi-operator"
+# Deleted one after the other: sessions first, so that nothing is made again.
+_KINDS = ("VDISession", "Pod", "Service", "IngressRoute", "NetworkPolicy", "Secret", "PersistentVolumeClaim")
+_HOMES = 400  # volumes of one request
+
+
+@dataclasses.dataclass(slots=True)
+class Bench:
+    """What is measured with.
+
+    :param server: the API server's process.
+    """
+
+    cluster: ClusterAccess
+    api: ApiServer
+    operator: OperatorProcess
+    settings: site.Settings
+    server: psutil.Process
+
+    def wish(self, name: str) -> Object:
+        """A VDISession."""
+        return {
+            "apiVersion": "vdibench.io/v1alpha1",
+            "kind": "VDISession",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"user": f"{name}@{DOMAIN}", "templateRef": {"name": "played"}},
+        }
+
+    def homes(self, names: Sequence[str]) -> None:
+        """Volumes for these sessions' homes, which no provisioner could make."""
+        claims = [home_name(f"{name}@{DOMAIN}") for name in names]
+        for begin in range(0, len(claims), _HOMES):
+            apply(self.cluster, played_storage(NAMESPACE, claims[begin : begin + _HOMES]))
+
+    async def clear(self) -> None:
+        """No session and nothing of one."""
+        await self.api.clear("VDISession")
+        for kind in _KINDS[1:]:
+            await self.api.clear(kind, _LABEL)
+        await self.api.clear("Event")
+        run(self.cluster, "kubectl", "delete", "pv", "-l", "vdibench.io/played=true", "--wait=true", "--timeout=300s")
+
+
+async def bare(bench: Bench, names: Sequence[str], secret: str) -> dict[str, Any]:
+    """The same objects with one patch of a status, made by this process, without an operator."""
+    bench.homes(names)
+    (stored,) = await bench.api.items("VDITemplate")
+    template = Template.of(stored)
+    status = _status()
+
+    async def make(name: str) -> None:
+        session = Session.of(await bench.api.create(bench.wish(name)))
+        world = World(
+            time.time(),
+            bench.settings,
+            0.0,
+            relay_addresses=bench.settings.relay_addresses,
+            turn_secret=secret,
+            spare_password="a-password-that-is-long-enough",
+        )
+        *rest, pod = children(session, template, world)
+        await asyncio.gather(*(bench.api.create(one) for one in rest))
+        await bench.api.create(pod)
+        await bench.api.merge_status(name, status)
+
+    async with Seen(bench.api) as seen:
+        began, used = time.monotonic(), cpu_seconds([bench.server.pid])
+        await at_once([_later(make, name) for name in names], _CREATORS)
+        await seen.until(lambda: len(seen.pods_ready) >= len(names), _PATIENCE_SECONDS)
+        seconds = time.monotonic() - began
+        used = cpu_seconds([bench.server.pid]) - used
+    return {
+        "sessions": len(names),
+        "seconds": seconds,
+        "per_second": len(names) / seconds,
+        "api_server_cpu_ms_per_session": 1000 * used / len(names),
+    }
+
+
+async def burst(bench: Bench, names: Sequence[str]) -> dict[str, Any]:
+    """All wishes as quickly as the API server takes them."""
+    bench.homes(names)
+    return await _through(bench, names, lambda make: at_once([_later(make, name) for name in names], _CREATORS))
+
+
+async def paced(bench: Bench, names: Sequence[str], per_second: float) -> dict[str, Any]:
+    """One wish after the other, at a steady pace, whether the ones before are done or not."""
+    bench.homes(names)
+
+    async def create(make: Callable[[str], Any]) -> None:
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for number, name in enumerate(names):
+                # The pace is what is asked for, and does not drift by what a request takes.
+                await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+                group.create_task(make(name))
+
+    return {"asked_per_second": per_second} | await _through(bench, names, create)
+
+
+async def _through(bench: Bench, names: Sequence[str], create: Callable[[Any], Any]) -> dict[str, Any]:
+    """Wishes until all are Ready: instants, processor time, requests, memory."""
+    created: dict[str, float] = {}
+
+    async def make(name: str) -> None:
+        created[name] = time.time()
+        await bench.api.create(bench.wish(name))
+
+    before = sum(bench.operator.requests().values())
+    used = {pid: cpu_seconds([pid]) for pid in (bench.operator.pid, bench.server.pid)}
+    async with Seen(bench.api) as seen:
+        began = time.monotonic()
+        await create(make)
+        await seen.until(lambda: len(seen.ready) >= len(names), _PATIENCE_SECONDS)
+        seconds = time.monotonic() - began
+    spent = {pid: cpu_seconds([pid]) - before_ for pid, before_ in used.items()}
+    requests = sum(bench.operator.requests().values()) - before
+    count = len(names)
+    return {
+        "sessions": count,
+        "seconds": seconds,
+        # Until the first frame: what a session waits after it, on purpose, is no matter of pace.
+        "per_second": count / (max(seen.streams.values()) - min(created.values())),
+        "pod_seconds": _spread([seen.pods[name] - created[name] for name in names]),
+        "stream_seconds": _spread([seen.streams[name] - created[name] for name in names]),
+        "ready_seconds": _spread([seen.ready[name] - created[name] for name in names]),
+        "operator_cpu_ms_per_session": 1000 * spent[bench.operator.pid] / count,
+        "api_server_cpu_ms_per_session": 1000 * spent[bench.server.pid] / count,
+        "requests_per_session": requests / count,
+        "rss_mib": psutil.Process(bench.operator.pid).memory_info().rss / 2**20,
+    }
+
+
+async def restart(bench: Bench, name: str, there: int) -> dict[str, Any]:
+    """An end by SIGTERM and a new start among so many sessions; how soon a new one then has its pod."""
+    bench.homes([name])
+    ended = bench.operator.end()
+    async with Seen(bench.api) as seen:
+        await bench.api.create(bench.wish(name))
+        began = time.time()
+        # In a thread: it waits for the process to listen, and watches are to go on meanwhile.
+        await asyncio.to_thread(bench.operator.start)
+        await seen.until(lambda: name in seen.pods, _PATIENCE_SECONDS)
+        served = seen.pods[name] - began
+        await seen.until(lambda: name in seen.ready, _PATIENCE_SECONDS)
+    rss = psutil.Process(bench.operator.pid).memory_info().rss / 2**20
+    return {"sessions": there, "end_seconds": ended, "served_seconds": served, "rss_mib": rss}
+
+
+async def measure(bench: Bench, options: argparse.Namespace, secret: str) -> dict[str, Any]:
+    """All of it, each part in a namespace without sessions but for those of the restarts."""
+    document: dict[str, Any] = {}
+    names = [f"s{number:05}" for number in range(max(options.sessions, *options.restarts))]
+    print("bare client", flush=True)
+    document["bare"] = await bare(bench, names[: options.sessions], secret)
+    await bench.clear()
+    bench.operator.start()
+    await _until(bench.operator.ready)
+    print("burst", flush=True)
+    document["burst"] = await burst(bench, names[: options.sessions])
+    await bench.clear()
+    print("paced", flush=True)
+    document["paced"] = await paced(bench, names[: options.paced], options.rate)
+    await bench.clear()
+    document["restarts"] = []
+    there = 0
+    for count in sorted(options.restarts):
+        print(f"restart at {count}", flush=True)
+        await burst(bench, names[there:count])
+        there = count
+        document["restarts"].append(await restart(bench, f"late-{count}", count))
+    document["failures"] = _failures(bench.operator)
+    return document
+
+
+def _failures(operator: OperatorProcess) -> dict[str, float]:
+    """Requests that the API server did not take, by code."""
+    found: dict[str, float] = {}
+    for (_, _, code), count in operator.requests().items():
+        if not code.startswith("2"):
+            found[code] = found.get(code, 0.0) + count
+    return found
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the operator does not get ready: read its log")
+        await asyncio.sleep(0.05)  # it lists what there is; its /readyz tells when it has done
+
+
+def _later(make: Callable[[str], Any], name: str) -> Callable[[], Any]:
+    return lambda: make(name)
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    p50, p99 = np.percentile(seconds, (50, 99), method="inverted_cdf")
+    return {"p50": float(p50), "p99": float(p99), "mean": statistics.fmean(seconds), "max": max(seconds)}
+
+
+def _status() -> Object:
+    """About as much as the operator writes of a session that is Ready."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    kinds = ("Admitted", "HomeBound", "Scheduled", "PodReady", "RouteReady", "StreamReady", "HardwareEncoding", "Ready")
+    reasons = ("Accepted", "Bound", "Assigned", "Serving", "Routed", "FrameDecoded", "SoftwareAsWanted", "Published")
+    conditions = [
+        {"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": now}
+        for kind, reason in zip(kinds, reasons, strict=True)
+    ]
+    start = ("accepted", "homeBound", "scheduled", "containerStarted", "podReady", "routed", "streamReady", "published")
+    return {
+        "observedGeneration": 1,
+        "conditions": conditions,
+        "url": f"https://made-by-hand.{DOMAIN}/",
+        "milestones": dict.fromkeys(start, now),
+        "phases": dict.fromkeys(start, 0.1),
+    }
+
+
+def _api_server(cluster: ClusterAccess) -> psutil.Process:
+    """The API server's process: the one whose certificates are this cluster's."""
+    pki = str(cluster.kubeconfig.parent)
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or []
+        if line and line[0].endswith("kube-apiserver") and any(pki in word for word in line):
+            return process
+    raise RuntimeError("the lab's API server is not among the processes")
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=500, help="of the burst (default 500)")
+    parser.add_argument("--paced", type=int, default=300, help="sessions at a steady pace (default 300)")
+    parser.add_argument("--rate", type=float, default=10.0, help="of the steady pace, per second (default 10)")
+    parser.add_argument(
+        "--restarts", type=int, nargs="*", default=[1000], help="sessions there at a restart (default 1000)"
+    )
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    most = max(options.sessions, options.paced, *options.restarts) + len(options.restarts)
+    nodes = math.ceil(most / SLICES) + 1
+    with (
+        Lab.up(LabSpec((), cluster=ClusterSpec(played_nodes=nodes)), owned=True, timeout_seconds=180) as lab,
+        tempfile.TemporaryDirectory(prefix="vdibench-bench-") as place,
+        PlayedChecker().serving() as checker,
+    ):
+        assert lab.cluster is not None
+        cluster = lab.cluster
+        run(cluster, "kubectl", "taint", "nodes", "-l", "vdibench.io/played=true", "vdibench.io/played:NoSchedule-")
+        operator = OperatorProcess(cluster, Path(place), checker.url)
+        checker.token = operator.checker_token
+        apply(cluster, [*played_storage(NAMESPACE, ()), played_template(NAMESPACE)])
+        settings = site.load(Path(place) / "settings.yaml")
+        secret = (cluster.kubeconfig.parents[1] / TURN_SECRET).read_text()
+
+        async def work() -> dict[str, Any]:
+            async with opened(cluster.api_url, cluster.kubeconfig.parent) as api:
+                bench = Bench(cluster, api, operator, settings, _api_server(cluster))
+                return await measure(bench, options, secret)
+
+        try:
+            document = {**provenance(), "played_nodes": nodes, **asyncio.run(work())}
+        finally:
+            operator.kill()
+    document["targets"] = targets(document)
+    write(options.output, "operator", document, page(document))
+    return 1 if any(one["met"] is False for one in document["targets"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

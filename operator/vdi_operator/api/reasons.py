@@ -1,0 +1,81 @@
+"""Conditions of a session and the closed list of their reasons. Pure.
+
+Metrics label failures by these words, so none is made up at run time.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["CONDITIONS", "FAILURES", "ConditionType", "Reason"]
+
+
+class ConditionType(StrEnum):
+    """Types of conditions, in the order in which a start reaches them."""
+
+    ADMITTED = "Admitted"
+    HOME_BOUND = "HomeBound"
+    SCHEDULED = "Scheduled"
+    POD_READY = "PodReady"
+    ROUTE_READY = "RouteReady"
+    STREAM_READY = "StreamReady"
+    # True: encoded by hardware. False where the template wants hardware and software does it.
+    HARDWARE_ENCODING = "HardwareEncoding"
+    READY = "Ready"
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is."""
+
+    # Good ones.
+    ACCEPTED = "Accepted"
+    BOUND = "Bound"
+    ASSIGNED = "Assigned"
+    SERVING = "Serving"
+    ROUTED = "Routed"
+    FRAME_DECODED = "FrameDecoded"
+    HARDWARE = "Hardware"
+    SOFTWARE_AS_WANTED = "SoftwareAsWanted"
+    PUBLISHED = "Published"
+    # On the way, or at rest.
+    PENDING = "Pending"
+    WAITING_FOR_VOLUME = "WaitingForVolume"
+    NO_FREE_SLICE = "NoFreeSlice"
+    PULLING_IMAGE = "PullingImage"
+    STARTING = "Starting"
+    CHECKING = "Checking"
+    RESTARTING = "Restarting"
+    SUSPENDED = "Suspended"
+    EXPIRED = "Expired"
+    DELETING = "Deleting"
+    # A person has to do something.
+    TEMPLATE_NOT_FOUND = "TemplateNotFound"
+    TEMPLATE_INVALID = "TemplateInvalid"
+    SESSION_INVALID = "SessionInvalid"
+    HOST_TAKEN = "HostTaken"
+    HOME_IN_USE = "HomeInUse"
+    HOME_NODE_LOST = "HomeNodeLost"
+    VOLUME_FAILED = "VolumeFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    CONTAINER_CONFIG = "ContainerConfig"
+    CRASH_LOOP = "CrashLoop"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    FORBIDDEN = "Forbidden"
+    NODE_LOST = "NodeLost"
+    OUT_OF_MEMORY = "OutOfMemory"
+    EVICTED = "Evicted"
+    GPU_ADMISSION = "GpuAdmission"
+    NO_RELAY = "NoRelay"
+    STREAM_FAILED = "StreamFailed"
+    SOFTWARE_FALLBACK = "SoftwareFallback"
+    CHECKER_UNREACHABLE = "CheckerUnreachable"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+
+
+CONDITIONS = tuple(ConditionType)
+
+# What `vdi_session_failures_total` counts.
+FAILURES = tuple(
+    reason for reason in Reason if list(Reason).index(reason) >= list(Reason).index(Reason.TEMPLATE_NOT_FOUND)
+)

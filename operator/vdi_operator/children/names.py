@@ -1,0 +1,198 @@
+"""Names, labels and addresses of what belongs to a session. Pure.
+
+They are those of ``manifests/session``, with the session's name where those have the user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from vdi_operator.api.objects import GROUP, Object
+from vdi_operator.api.session import Session
+from vdi_operator.children.kinds import KINDS
+from vdi_operator.settings import Settings
+
+__all__ = [
+    "HTTPS_PORT",
+    "INSTANCE_LABEL",
+    "MANAGER",
+    "NAME_LABEL",
+    "RESERVED_LABELS",
+    "SESSION_PORT",
+    "TEMPLATE_ANNOTATION",
+    "USER_ANNOTATION",
+    "USER_LABEL",
+    "auth_name",
+    "home_labels",
+    "home_name",
+    "host",
+    "labels",
+    "metadata",
+    "owner",
+    "pod_name",
+    "policy_name",
+    "route_name",
+    "rtc_name",
+    "selector",
+    "service_name",
+    "slug",
+    "url",
+]
+
+MANAGER = "vdi-operator"
+# Where every desktop listens.
+SESSION_PORT = 8080
+HTTPS_PORT = 443
+
+_RECOMMENDED = "app.kubernetes.io"
+NAME_LABEL = f"{_RECOMMENDED}/name"
+INSTANCE_LABEL = f"{_RECOMMENDED}/instance"
+USER_LABEL = f"{GROUP}/user-slug"
+# Whom a home belongs to, as the site writes the user: slugs are for names, this is for comparing.
+USER_ANNOTATION = f"{GROUP}/user"
+# Uid and generation of the template that a pod was made from.
+TEMPLATE_ANNOTATION = f"{GROUP}/template-generation"
+
+# By these, Services and policies choose pods: no label of a user may have such a key.
+RESERVED_LABELS = frozenset(
+    {
+        NAME_LABEL,
+        INSTANCE_LABEL,
+        USER_LABEL,
+        f"{_RECOMMENDED}/component",
+        f"{_RECOMMENDED}/part-of",
+        f"{_RECOMMENDED}/managed-by",
+    }
+)
+
+_NAME = "vdi-session"
+_DIGEST_LENGTH = 16  # 64 bits: nobody finds a second name for somebody's slug
+_MARK = "---"
+_LONGEST_LABEL = 63
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_DOMAIN = re.compile(rf"{_LABEL.pattern}(?:\.{_LABEL.pattern})*")
+
+
+def slug(text: str, longest: int = 48) -> str:
+    """A DNS label for any text: the text itself where it is one, else what is left of it and a digest of all of it.
+
+    Two texts never get the same: a text with ``---`` in it is always given a digest, which no other text has. As
+    kubespawner's slugs, with a longer digest.
+
+    :param longest: characters, so that a prefix still fits in front.
+    :raises ValueError: so few leave no room for a digest.
+    """
+    longest = min(longest, _LONGEST_LABEL)
+    room = longest - len(_MARK) - _DIGEST_LENGTH
+    if room < 1:
+        raise ValueError(f"a slug of {longest} characters is too short, {longest - room + 1} are the least")
+    if _LABEL.fullmatch(text) and len(text) <= longest and _MARK not in text:
+        return text
+    # Lone surrogates are no text for UTF-8, but a JSON document may hold them.
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+    readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:room].strip("-") or "x"
+    return f"{readable}{_MARK}{digest}"
+
+
+def pod_name(session: Session) -> str:
+    """Of its desktop."""
+    return f"{_NAME}-{session.name}"
+
+
+def route_name(session: Session) -> str:
+    """Of its IngressRoute."""
+    return f"{_NAME}-{session.name}"
+
+
+def policy_name(session: Session) -> str:
+    """Of its NetworkPolicy."""
+    return f"{_NAME}-{session.name}"
+
+
+def service_name(session: Session) -> str:
+    """Of its Service."""
+    return f"{_NAME}-service-{session.name}"
+
+
+def auth_name(session: Session) -> str:
+    """Of the Secret with its user name and password."""
+    return f"{_NAME}-auth-{session.name}"
+
+
+def rtc_name(session: Session) -> str:
+    """Of the Secret with its RTC configuration."""
+    return f"{_NAME}-rtc-{session.name}"
+
+
+def home_name(user: str) -> str:
+    """Of a user's home: one for all of the user's sessions."""
+    return f"vdi-home-{slug(user)}"
+
+
+def labels(session: Session, component: str) -> dict[str, str]:
+    """Of an object that goes with its session."""
+    return {**selector(session), **_common(component)}
+
+
+def selector(session: Session) -> dict[str, str]:
+    """What chooses a session's pod and no other."""
+    return {NAME_LABEL: _NAME, INSTANCE_LABEL: session.name}
+
+
+def home_labels(user: str) -> dict[str, str]:
+    """Of a home. None names a session: what is deleted by a session's label is never a home."""
+    return {NAME_LABEL: _NAME, USER_LABEL: slug(user), **_common("home")}
+
+
+def _common(component: str) -> dict[str, str]:
+    return {
+        f"{_RECOMMENDED}/component": component,
+        f"{_RECOMMENDED}/part-of": "vdi-platform",
+        f"{_RECOMMENDED}/managed-by": MANAGER,
+    }
+
+
+def owner(session: Session) -> Object:
+    """Reference by which the API server deletes an object with its session.
+
+    It does not block the session's deletion: that would ask for a right on finalizers where the API server checks it.
+    """
+    kind = KINDS["VDISession"]
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "name": session.name,
+        "uid": session.uid,
+        "controller": True,
+    }
+
+
+def metadata(session: Session, name: str, component: str) -> Object:
+    """Of an object that goes with its session."""
+    return {
+        "name": name,
+        "namespace": session.namespace,
+        "labels": labels(session, component),
+        "ownerReferences": [owner(session)],
+    }
+
+
+def host(session: Session, settings: Settings) -> str:
+    """Under which users reach it.
+
+    :raises ValueError: it is no DNS name; no other text may get into a rule of Traefik's.
+    """
+    name = f"{session.host or session.name}.{settings.domain}"
+    if not _DOMAIN.fullmatch(name) or any(len(label) > _LONGEST_LABEL for label in name.split(".")):
+        raise ValueError(f"{name!r} is no host name: labels of a-z, 0-9 and - of at most {_LONGEST_LABEL} characters")
+    return name
+
+
+def url(session: Session, settings: Settings) -> str:
+    """Of its page, with the port unless it is that of HTTPS.
+
+    :raises ValueError: as :func:`host`.
+    """
+    port = "" if settings.port == HTTPS_PORT else f":{settings.port}"
+    return f"https://{host(session, settings)}{port}/"

@@ -1,0 +1,242 @@
+"""All that is watched beside the sessions, and whose pass each change asks for. Asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vdi_operator.api.objects import Object
+from vdi_operator.children import names
+from vdi_operator.children.kinds import KINDS
+from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.queue import WorkQueue
+from vdi_operator.cluster.secrets import Secrets
+from vdi_operator.cluster.sessions import Sessions
+from vdi_operator.cluster.stores import Store, Watched
+from vdi_operator.core.world import NodeFact
+from vdi_operator.settings import Settings
+
+__all__ = ["RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "last_seen"]
+
+# What an administrator marks coturn's nodes with.
+RELAY_LABEL = "vdibench.io/turn"
+_MANAGED = f"app.kubernetes.io/managed-by={names.MANAGER}"
+# Homes also: those that an administrator made by hand are as good.
+_PLATFORM = "app.kubernetes.io/part-of=vdi-platform"
+# What is known of an object: its newest events.
+_EVENTS = 20
+# "Pulling", "Started" and the like say little that the pod's own status does not say a moment later.
+_NORMAL_EVENT_SECONDS = 0.2
+# Passes of all sessions at once, when a relay's address changes, are spread over this long.
+_ALL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """Whose pod it is, and where."""
+
+    session: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node, and at which addresses a TURN server is there."""
+
+    fact: NodeFact
+    relays: tuple[str, ...]
+
+
+class Caches:
+    """The stores, and the queue that they wake.
+
+    :param queue: of sessions' names.
+    """
+
+    def __init__(self, settings: Settings, queue: WorkQueue) -> None:
+        self._queue = queue
+        self.sessions = Sessions(lambda name, urgent: queue.wake(name, urgent=urgent))
+        self.secrets = Secrets(self._wake)
+        self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
+        self.services = self._children("Service")
+        self.routes = self._children("IngressRoute")
+        self.policies = self._children("NetworkPolicy")
+        self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
+        self.templates = Watched(KINDS["VDITemplate"], _nothing, self._template_changed)
+        self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
+        self._events = {
+            kind: Watched(
+                KINDS["Event"],
+                _event,
+                self._event_changed,
+                fields=f"involvedObject.kind={kind}",
+                reduce=_slim_event,
+            )
+            for kind in ("Pod", "PersistentVolumeClaim")
+        }
+        # Kind and name of an object -> names of its events, in the order in which they came.
+        self._about: dict[tuple[str, str], dict[str, None]] = {}
+        self.watched: tuple[Watched[Any], ...] = (
+            self.pods,
+            self.services,
+            self.routes,
+            self.policies,
+            self.homes,
+            self.templates,
+            *self._events.values(),
+            *((self.nodes,) if settings.read_nodes else ()),
+        )
+
+    def of_kind(self) -> Mapping[str, Store[Any]]:
+        """Where answers to own requests go, by kind."""
+        stores: tuple[Store[Any], ...] = (
+            *(self.pods, self.services, self.routes, self.policies, self.homes, self.secrets, self.sessions),
+        )
+        return {store.kind.name: store for store in stores}
+
+    async def run(self, client: Client) -> None:
+        """Follow the API server for ever."""
+        async with asyncio.TaskGroup() as group:
+            for store in self.watched:
+                group.create_task(store.run(client), name=f"watch {store.title}")
+            group.create_task(self.secrets.turns(client), name="look at secrets")
+
+    async def filled(self) -> None:
+        """Wait until every watched kind was listed once."""
+        for store in self.watched:
+            await store.filled.wait()
+
+    def missing(self) -> list[str]:
+        """Titles of kinds that were not listed yet."""
+        return [store.title for store in self.watched if not store.filled.is_set()]
+
+    def events(self, kind: str, name: str, uid: str) -> list[Object]:
+        """What is known to have happened to an object, oldest first."""
+        store = self._events[kind]
+        found = [store.get(event) for event in self._about.get((kind, name), ())]
+        ours = [one for one in found if one is not None and one["involvedObject"].get("uid", uid) == uid]
+        return sorted(ours, key=last_seen)[-_EVENTS:]
+
+    def relays(self) -> tuple[str, ...]:
+        """Addresses of the nodes that are marked as coturn's, in order."""
+        return tuple(sorted({address for _, facts in self.nodes.facts() for address in facts.relays}))
+
+    def _children(self, kind: str) -> Watched[str]:
+        return Watched(KINDS[kind], _session, self._child_changed, labels=_MANAGED)
+
+    def _wake(self, session: str, after: float = 0.0) -> None:
+        if session:
+            self._queue.wake(session, after)
+
+    def _child_changed(self, name: str, before: str | None, after: str | None) -> None:
+        for session in {before or "", after or ""}:
+            self._wake(session)
+
+    def _pod_changed(self, name: str, before: PodFacts | None, after: PodFacts | None) -> None:
+        for facts in (before, after):
+            if facts is not None:
+                self._wake(facts.session)
+        if after is None and before is not None:
+            # The user's home is free for another of the user's sessions.
+            entry = self.sessions.entry(before.session)
+            for other in self.sessions.of_user(entry.facts.user) if entry is not None else ():
+                self._wake(other)
+
+    def _home_changed(self, name: str, before: str | None, after: str | None) -> None:
+        for session in self.sessions.of_home(name):
+            self._wake(session)
+
+    def _template_changed(self, name: str, before: str | None, after: str | None) -> None:
+        for session in self.sessions.of_template(name):
+            self._wake(session)
+
+    def _event_changed(
+        self, name: str, before: tuple[str, str, str] | None, after: tuple[str, str, str] | None
+    ) -> None:
+        if after is None:
+            if before is not None:
+                known = self._about.get(before[:2], {})
+                known.pop(name, None)
+                if not known:
+                    self._about.pop(before[:2], None)
+            return
+        kind, about, importance = after
+        self._about.setdefault((kind, about), {})[name] = None
+        pause = 0.0 if importance == "Warning" else _NORMAL_EVENT_SECONDS
+        if kind == "Pod":
+            pod = self.pods.entry(about)
+            self._wake(pod.facts.session if pod is not None else "", pause)
+        else:
+            for session in self.sessions.of_home(about):
+                self._wake(session, pause)
+
+    def _node_changed(self, name: str, before: NodeFacts | None, after: NodeFacts | None) -> None:
+        for _, pod in self.pods.facts():
+            if pod.node == name:
+                self._wake(pod.session)
+        if (before.relays if before is not None else ()) != (after.relays if after is not None else ()):
+            for session, _ in self.sessions.facts():
+                self._wake(session, random.uniform(0.0, _ALL_SECONDS))
+
+
+def _nothing(one: Object) -> str:
+    return ""
+
+
+def _session(one: Object) -> str:
+    return str((one["metadata"].get("labels") or {}).get(names.INSTANCE_LABEL, ""))
+
+
+def _pod(one: Object) -> PodFacts:
+    return PodFacts(_session(one), str((one.get("spec") or {}).get("nodeName", "")))
+
+
+def _event(one: Object) -> tuple[str, str, str]:
+    about = one.get("involvedObject") or {}
+    return str(about.get("kind", "")), str(about.get("name", "")), str(one.get("type", ""))
+
+
+def _slim_event(one: Object) -> Object:
+    wanted = (
+        *("apiVersion", "kind", "involvedObject", "type", "reason", "message", "count", "series"),
+        *("firstTimestamp", "lastTimestamp", "eventTime"),
+    )
+    kept = {key: one[key] for key in wanted if one.get(key) is not None}
+    metadata = {key: one["metadata"].get(key) for key in ("name", "namespace", "uid", "creationTimestamp")}
+    return {**kept, "involvedObject": one.get("involvedObject") or {}, "metadata": metadata}
+
+
+def last_seen(one: Object) -> str:
+    """When an event last happened: as all of a cluster's times are UTC in one format, their texts sort as they do."""
+    series = one.get("series") or {}
+    times = (series.get("lastObservedTime"), one.get("lastTimestamp"), one.get("eventTime"))
+    return str(next((time for time in times if time), one["metadata"].get("creationTimestamp") or ""))
+
+
+def _slim_node(one: Object) -> Object:
+    # Without its heartbeats: what stays the same wakes nobody.
+    facts = _node(one)
+    fact = facts.fact
+    return {
+        "metadata": {"name": fact.name},
+        "ready": fact.ready,
+        "schedulable": fact.schedulable,
+        "relays": list(facts.relays),
+    }
+
+
+def _node(one: Object) -> NodeFacts:
+    metadata, status = one["metadata"], one.get("status") or {}
+    ready = any(
+        condition.get("type") == "Ready" and condition.get("status") == "True"
+        for condition in status.get("conditions") or ()
+    )
+    schedulable = not (one.get("spec") or {}).get("unschedulable", False)
+    relays: tuple[str, ...] = ()
+    if (metadata.get("labels") or {}).get(RELAY_LABEL) == "true":
+        found = (item for item in status.get("addresses") or () if item.get("type") == "InternalIP")
+        relays = tuple(str(item["address"]) for item in found)
+    return NodeFacts(NodeFact(str(metadata["name"]), ready, schedulable), relays)

@@ -1,0 +1,251 @@
+"""What the API server has, as far as watches tell: one store a kind, by name. Asyncio.
+
+Documents are kept as compact bytes without ``managedFields`` and decoded when a pass asks: a thousand sessions have
+seven thousand objects, of which a pass looks at seven. Whoever reads one has a copy of his own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from vdi_operator.api.objects import Kind, Object
+from vdi_operator.cluster.errors import ApiError, Gone
+from vdi_operator.cluster.kube import Client
+
+__all__ = ["Entry", "Store", "Watched", "pruned"]
+
+F = TypeVar("F")
+
+# Pauses before a list or watch is tried again.
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
+# And after the server has ended one, spread so that nine watches do not come back together.
+_ENDED_SECONDS = (0.05, 0.2)
+# Uids of deleted objects, so that a late answer to an own request does not bring one back.
+_TOMBSTONES = 4096
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Entry(Generic[F]):
+    """A stored object.
+
+    :param version: its resourceVersion: numbers of one etcd, which grow.
+    :param facts: what is looked for without decoding it.
+    """
+
+    raw: bytes
+    version: int
+    uid: str
+    facts: F
+
+
+def pruned(one: Object) -> Object:
+    """Without what nobody here reads."""
+    return {**one, "metadata": {key: value for key, value in one["metadata"].items() if key != "managedFields"}}
+
+
+class Store(Generic[F]):
+    """Objects of one kind.
+
+    :param facts: what a document is looked for by.
+    :param changed: told of each difference: name, facts before (None: new), facts after (None: gone).
+    :param reduce: what is kept of a document; where that stays the same nothing has changed.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        facts: Callable[[Object], F],
+        changed: Callable[[str, F | None, F | None], None],
+        *,
+        reduce: Callable[[Object], Object] = pruned,
+    ) -> None:
+        self.kind = kind
+        self._facts = facts
+        self._changed = changed
+        self._reduce = reduce
+        self._entries: dict[str, Entry[F]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def get(self, name: str) -> Object | None:
+        """A copy of an object's document."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        document: Object = json.loads(entry.raw)
+        return document
+
+    def entry(self, name: str) -> Entry[F] | None:
+        """What is stored of an object."""
+        return self._entries.get(name)
+
+    def facts(self) -> Iterator[tuple[str, F]]:
+        """Names and facts of all."""
+        for name, entry in self._entries.items():
+            yield name, entry.facts
+
+    def put(self, one: Object, *, quiet: bool = False) -> bool:
+        """Keep a document unless a newer one is there; an echo of what is there changes nothing.
+
+        :param quiet: it is the answer to an own request, nobody needs to hear of it.
+        :returns: whether something is different now.
+        """
+        metadata = one["metadata"]
+        name, uid, version = str(metadata["name"]), str(metadata.get("uid", "")), _number(metadata)
+        if uid in self._gone:
+            return False
+        old = self._entries.get(name)
+        if old is not None and version <= old.version:
+            return False
+        raw = json.dumps(self._reduce(one), separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+        if old is not None and old.raw == raw:
+            old.version = version
+            return False
+        facts = self._facts(one)
+        self._entries[name] = Entry(raw, version, uid, facts)
+        self._note(name, old.facts if old is not None else None, facts, quiet)
+        return True
+
+    def drop(self, name: str, uid: str = "", *, quiet: bool = False) -> bool:
+        """Forget an object that is gone.
+
+        :param uid: only if it is that one; empty: whichever.
+        """
+        old = self._entries.get(name)
+        self._bury(uid or (old.uid if old is not None else ""))
+        if old is None or (uid and old.uid != uid):
+            return False
+        del self._entries[name]
+        self._note(name, old.facts, None, quiet)
+        return True
+
+    def keep(self, names: Iterable[str], version: int) -> None:
+        """After a list: forget what it did not have, unless it is newer than the list."""
+        wanted = set(names)
+        for name, entry in list(self._entries.items()):
+            if name not in wanted and entry.version <= version:
+                self.drop(name, entry.uid)
+
+    async def fill(self, client: Client, *, labels: str = "", fields: str = "") -> int:
+        """List all, and make the store so.
+
+        :returns: resourceVersion of the list, from which on a watch tells the rest.
+        :raises ApiError: it cannot be listed.
+        """
+        names: set[str] = set()
+        version = 0
+        async for page, at in client.pages(self.kind, labels=labels, fields=fields):
+            version = int(at or 0)
+            for one in page:
+                names.add(str(one["metadata"]["name"]))
+                self.put(one)
+        self.keep(names, version)
+        return version
+
+    def _note(self, name: str, before: F | None, after: F | None, quiet: bool) -> None:
+        """An entry is different now."""
+        if not quiet:
+            self._changed(name, before, after)
+
+    def _bury(self, uid: str) -> None:
+        if uid:
+            self._gone[uid] = None
+            self._gone.move_to_end(uid)
+            while len(self._gone) > _TOMBSTONES:
+                self._gone.popitem(last=False)
+
+
+class Watched(Store[F]):
+    """A store that keeps itself up to date by a list and a watch.
+
+    :param labels, fields: selectors of what is watched.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        facts: Callable[[Object], F],
+        changed: Callable[[str, F | None, F | None], None],
+        *,
+        labels: str = "",
+        fields: str = "",
+        reduce: Callable[[Object], Object] = pruned,
+    ) -> None:
+        super().__init__(kind, facts, changed, reduce=reduce)
+        self.filled = asyncio.Event()
+        self._labels = labels
+        self._fields = fields
+        self._since = ""
+        self._failures = 0
+        self._heard = time.monotonic()
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.kind.plural + (f" ({self._fields})" if self._fields else "")
+
+    def silent_seconds(self) -> float:
+        """Since the API server last said something about this kind; a healthy watch has a bookmark a minute."""
+        return time.monotonic() - self._heard
+
+    async def run(self, client: Client) -> None:
+        """Follow the API server for ever, through cut connections and versions that are too old."""
+        while True:
+            try:
+                if not self._since:
+                    self._since = str(await self.fill(client, labels=self._labels, fields=self._fields))
+                    self._hear()
+                    self.filled.set()
+                await self._follow(client)
+                pause = random.uniform(*_ENDED_SECONDS)
+            except Gone:
+                _log.info("the watch of %s is too old: it is listed again", self.title)
+                self._since, pause = "", random.uniform(*_ENDED_SECONDS)
+            except ApiError as error:
+                pause = max(
+                    _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)] * random.uniform(0.5, 1.0),
+                    min(error.retry_after_seconds, _RETRY_SECONDS[-1]),
+                )
+                self._failures += 1
+                _log.warning("%s cannot be watched, tried again in %.1f s: %s", self.title, pause, error)
+            await asyncio.sleep(pause)  # a server that is down, or ends every watch at once, is not asked all the time
+
+    async def _follow(self, client: Client) -> None:
+        watch = client.watch(self.kind, self._since, labels=self._labels, fields=self._fields, opened=self._hear)
+        async with contextlib.aclosing(watch) as events:
+            async for kind, one in events:
+                self._hear()
+                metadata = one.get("metadata") or {}
+                self._since = str(metadata.get("resourceVersion") or self._since)
+                if kind in ("ADDED", "MODIFIED"):
+                    self.put(one)
+                elif kind == "DELETED":
+                    self.drop(str(metadata.get("name", "")), str(metadata.get("uid", "")))
+
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
+        self._failures = 0
+
+
+def _number(metadata: Object) -> int:
+    """Of a resourceVersion; what is none counts as the oldest."""
+    try:
+        return int(metadata.get("resourceVersion") or 0)
+    except ValueError:
+        return 0

@@ -1,0 +1,3 @@
+"""The commands of `vdi-operator`. I/O."""
+
+__all__: list[str] = []

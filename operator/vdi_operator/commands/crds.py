@@ -1,0 +1,48 @@
+"""``vdi-operator crds``: the CustomResourceDefinitions as YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import yaml
+
+from vdi_operator.api.objects import GROUP
+from vdi_operator.api.schema import definitions
+
+__all__ = ["command", "files"]
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        """Always: what is the same twice is written twice, readers of CRDs do not expect anchors."""
+        return True
+
+
+@click.command("crds")
+@click.option(
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Write one file for each kind there, as the chart has them, and print nothing.",
+)
+def command(directory: Path | None) -> None:
+    """Print the CustomResourceDefinitions of VDITemplate and VDISession.
+
+    `vdi-operator crds | kubectl apply --server-side -f -` brings a cluster up to date: Helm installs CRDs with a
+    chart's first release and never again.
+    """
+    made = files()
+    if directory is None:
+        click.echo("---\n".join(made.values()), nl=False)
+        return
+    for name, text in made.items():
+        (directory / name).write_text(text)
+
+
+def files() -> dict[str, str]:
+    """Name of each file of the chart's folder ``crds``, with its text."""
+    return {
+        f"{GROUP}_{one['spec']['names']['plural']}.yaml": "# Written by `vdi-operator crds --directory`.\n"
+        + yaml.dump(one, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+        for one in definitions()
+    }

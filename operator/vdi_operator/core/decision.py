@@ -1,0 +1,71 @@
+"""What a pass decides. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vdi_operator.api.objects import Object, Ref
+from vdi_operator.api.reasons import Reason
+
+__all__ = ["Change", "CheckWanted", "Decision", "Notice", "Verb"]
+
+
+class Verb(StrEnum):
+    """How a change is made."""
+
+    CREATE = "create"  # POST
+    APPLY = "apply"  # server-side apply, forced, field manager "vdi-operator"
+    MERGE = "merge"  # merge patch that takes away what others added
+    DELETE = "delete"  # with the uid as precondition
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One request to the API server.
+
+    :param body: of CREATE, APPLY and MERGE.
+    :param uid: of DELETE: only that one.
+    """
+
+    verb: Verb
+    ref: Ref
+    body: Object = field(default_factory=dict, repr=False)
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckWanted:
+    """Ask the checker for a frame of this pod."""
+
+    pod_uid: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An Event about the session."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What ought to be.
+
+    :param objects: children that shall exist, whole, in the order of creation: the pod last.
+    :param absent: children that shall not exist.
+    :param status: the whole status.
+    :param look_again_seconds: until time alone changes something, None: never.
+    :param failure: counted once when it comes.
+    """
+
+    objects: tuple[Object, ...] = ()
+    absent: tuple[Ref, ...] = ()
+    status: Object = field(default_factory=dict)
+    look_again_seconds: float | None = None
+    check: CheckWanted | None = None
+    notices: tuple[Notice, ...] = ()
+    failure: Reason | None = None

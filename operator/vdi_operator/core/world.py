@@ -1,0 +1,86 @@
+"""What a pass knows of a session's surroundings. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vdi_operator.api.objects import Object
+from vdi_operator.settings import Settings
+
+__all__ = ["CheckResult", "NodeFact", "World"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What the frame checker found at one pod of the session.
+
+    :param pod_uid: at which pod.
+    :param ok: a frame was decoded.
+    :param left_unix_seconds: when the checker had left.
+    :param unreachable: the checker itself did not answer.
+    :param attempts: checks of this pod until now, this one included.
+    """
+
+    pod_uid: str
+    ok: bool
+    left_unix_seconds: float
+    message: str = ""
+    codec: str = ""
+    encoder: str = ""
+    hardware: bool | None = None
+    transport: str = ""
+    width: int = 0
+    height: int = 0
+    first_frame_seconds: float = 0.0
+    unreachable: bool = False
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFact:
+    """A node, where the operator may read nodes."""
+
+    name: str
+    ready: bool = True
+    schedulable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A session's children as they are, and everything else that a decision needs.
+
+    Objects are whole documents as the API server has them, None where there is none.
+
+    :param now: Unix seconds of this pass.
+    :param seen_unix_seconds: when this process first saw the session's present wish (creation or resume).
+    :param auth, rtc: Secrets; their data counts.
+    :param events: Events about pod and home, oldest first.
+    :param node: the pod's node, or, without a pod, the home's.
+    :param host_holder: another, older session that has this session's host, empty: none.
+    :param home_holder: another session of the user whose pod has the home mounted, empty: none.
+    :param relay_addresses: where coturn is, all known.
+    :param turn_secret: what it shares, empty: unknown.
+    :param spare_password: random; used where a password has to be made.
+    :param check: the last check of this session.
+    :param refusal: what the API server said when the pod was asked for last (403 of a quota or of Pod Security …).
+    """
+
+    now: float
+    settings: Settings
+    seen_unix_seconds: float
+    pod: Object | None = None
+    service: Object | None = None
+    route: Object | None = None
+    policy: Object | None = None
+    auth: Object | None = None
+    rtc: Object | None = None
+    home: Object | None = None
+    events: tuple[Object, ...] = ()
+    node: NodeFact | None = None
+    host_holder: str = ""
+    home_holder: str = ""
+    relay_addresses: tuple[str, ...] = ()
+    turn_secret: str = field(default="", repr=False)
+    spare_password: str = field(default="", repr=False)
+    check: CheckResult | None = None
+    refusal: str = ""

@@ -1,0 +1,1 @@
+"""The operator on a lab cluster, which its fixtures share as a package."""

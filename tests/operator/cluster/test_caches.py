@@ -1,0 +1,223 @@
+"""Whose pass a change asks for, and who shares what with whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from vdi_operator.children import names
+from vdi_operator.cluster.caches import Caches
+from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.queue import WorkQueue
+from vdi_operator.cluster.sessions import Sessions, State
+from vdi_operator.core.world import NodeFact
+from vdi_operator.settings import Settings
+
+from .api_server import Object, Server, pod, session, until
+
+
+class Wakes(WorkQueue):
+    """A queue that only writes down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.woken: list[tuple[str, float, bool]] = []
+
+    def wake(self, key: str, after: float = 0.0, *, urgent: bool = False) -> None:
+        self.woken.append((key, after, urgent))
+
+    def keys(self) -> set[str]:
+        return {key for key, _, _ in self.woken}
+
+
+@asynccontextmanager
+async def following(client: Client, **settings: Any) -> AsyncIterator[tuple[Caches, Wakes]]:
+    queue = Wakes()
+    caches = Caches(Settings(**settings), queue)
+    task = asyncio.create_task(caches.run(client))
+    try:
+        await asyncio.wait_for(caches.filled(), 20.0)
+        yield caches, queue
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def kept(sessions: Sessions, *documents: Object) -> None:
+    for number, one in enumerate(documents):
+        metadata = {"uid": f"u-{one['metadata']['name']}", "resourceVersion": str(number + 1), **one["metadata"]}
+        sessions.put({**one, "metadata": metadata})
+
+
+async def test_a_child_wakes_its_session(api: Server, client: Client) -> None:
+    async with following(client) as (caches, queue):
+        one = pod("s", "cad-7")
+        api.put("services", {**one, "kind": "Service"})
+        await until(lambda: "s" in caches.services)
+        assert queue.keys() == {"cad-7"}
+
+
+async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None:
+    async with following(client):
+        await until(lambda: api.watching() == 8)
+    selectors = {
+        one.path.rsplit("/", 1)[1]: one.query.get("labelSelector") or one.query.get("fieldSelector")
+        for one in api.seen
+        if one.query.get("watch") == "true"
+    }
+    managed = "app.kubernetes.io/managed-by=vdi-operator"
+    assert {key: value for key, value in selectors.items() if key != "events"} == {
+        "pods": managed,
+        "services": managed,
+        "ingressroutes": managed,
+        "networkpolicies": managed,
+        "persistentvolumeclaims": "app.kubernetes.io/part-of=vdi-platform",
+        "vditemplates": None,
+    }
+    assert not [one for one in api.seen if "secrets" in one.path], "no role lists Secrets"
+    assert not [one for one in api.seen if "nodes" in one.path], "nodes are read by permission only"
+
+
+async def test_a_home_a_template_and_a_freed_home_wake_whoever_uses_them(api: Server, client: Client) -> None:
+    async with following(client) as (caches, queue):
+        kept(caches.sessions, session("a"), session("b"), session("c", user="bob"))
+        labels = {"app.kubernetes.io/part-of": "vdi-platform"}
+        queue.woken.clear()
+        api.put("persistentvolumeclaims", {"metadata": {"name": names.home_name("alice"), "labels": labels}})
+        await until(lambda: len(caches.homes) == 1)
+        assert queue.keys() == {"a", "b"}
+        queue.woken.clear()
+        api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i"}})
+        await until(lambda: len(caches.templates) == 1)
+        assert queue.keys() == {"a", "b", "c"}
+        api.put("pods", pod("p", "a"))
+        await until(lambda: "p" in caches.pods)
+        queue.woken.clear()
+        api.remove("pods", "p")
+        await until(lambda: "p" not in caches.pods)
+        assert queue.keys() == {"a", "b"}
+
+
+async def test_events_are_found_by_their_object_and_forgotten_with_it(api: Server, client: Client) -> None:
+    def event(name: str, at: str, **more: Any) -> Object:
+        about = {"kind": "Pod", "name": "p", "uid": api.objects[("pods", "p")]["metadata"]["uid"], **more}
+        return {
+            "metadata": {"name": name},
+            "involvedObject": about,
+            "type": "Warning",
+            "reason": "FailedScheduling",
+            "message": name,
+            "lastTimestamp": at,
+        }
+
+    async with following(client) as (caches, queue):
+        api.put("pods", pod("p", "cad-7"))
+        await until(lambda: "p" in caches.pods)
+        queue.woken.clear()
+        api.put("events", event("late", "2026-11-29T12:00:09Z"))
+        api.put("events", event("early", "2026-11-29T12:00:01Z"))
+        api.put("events", event("former", "2026-11-29T11:00:00Z", uid="another-pod"))
+        api.put("events", event("session", "2026-11-29T11:00:00Z", kind="VDISession"))
+        uid = api.objects[("pods", "p")]["metadata"]["uid"]
+        await until(lambda: len(caches.events("Pod", "p", uid)) == 2)
+        assert [one["message"] for one in caches.events("Pod", "p", uid)] == ["early", "late"]
+        assert queue.keys() == {"cad-7"}
+        api.remove("events", "late")
+        await until(lambda: [one["message"] for one in caches.events("Pod", "p", uid)] == ["early"])
+
+
+async def test_heartbeats_of_a_node_wake_nobody_and_its_state_does(api: Server, client: Client) -> None:
+    def node(ready: str, beat: str, address: str = "192.0.2.1") -> Object:
+        return {
+            "metadata": {"name": "n1", "labels": {"vdibench.io/turn": "true"}},
+            "spec": {},
+            "status": {
+                "conditions": [{"type": "Ready", "status": ready, "lastHeartbeatTime": beat}],
+                "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": "n1"}],
+            },
+        }
+
+    api.put("nodes", node("True", "1"))
+    api.put("pods", pod("p", "cad-7", nodeName="n1"))
+    async with following(client, read_nodes=True) as (caches, queue):
+        kept(caches.sessions, session("other"))
+        assert caches.relays() == ("192.0.2.1",)
+        entry = caches.nodes.entry("n1")
+        assert entry is not None
+        assert entry.facts.fact == NodeFact("n1")
+        queue.woken.clear()
+        api.put("nodes", node("True", "2"))
+        api.put("nodes", node("False", "3"))
+        await until(lambda: queue.woken)
+        assert queue.woken == [("cad-7", 0.0, False)]
+        queue.woken.clear()
+        api.put("nodes", node("False", "4", "192.0.2.2"))
+        await until(lambda: "other" in {key for key, _, _ in queue.woken})
+        assert caches.relays() == ("192.0.2.2",)
+
+
+def sessions() -> tuple[Sessions, list[tuple[str, bool]]]:
+    woken: list[tuple[str, bool]] = []
+    return Sessions(lambda name, urgent: woken.append((name, urgent))), woken
+
+
+def test_a_new_session_is_urgent_and_one_that_had_its_pass_is_not() -> None:
+    found, woken = sessions()
+    done = {**session("b"), "status": {"observedGeneration": 3}}
+    done["metadata"]["generation"] = 3
+    new = session("a")
+    new["metadata"]["generation"] = 1
+    kept(found, new, done)
+    assert woken == [("a", True), ("b", False)]
+
+
+@pytest.mark.parametrize(("created", "holder"), [("2026-11-29T12:00:01Z", "b"), ("2026-11-29T11:59:59Z", "")])
+def test_a_host_is_the_older_sessions(created: str, holder: str) -> None:
+    found, _ = sessions()
+    a, b = session("a", host="desk"), session("b", user="bob", host="desk")
+    a["metadata"]["creationTimestamp"], b["metadata"]["creationTimestamp"] = created, "2026-11-29T12:00:00Z"
+    kept(found, a, b, session("c"))
+    assert found.host_holder("a") == holder
+    assert found.host_holder("c") == ""
+    assert found.host_holder("nobody") == ""
+
+
+def test_a_host_stays_with_whom_it_was_given_to() -> None:
+    found, _ = sessions()
+    a, b = session("a", host="desk"), session("b", host="desk")
+    b["status"] = {"conditions": [{"type": "Admitted", "status": "True"}]}
+    for one in (a, b):
+        one["metadata"]["creationTimestamp"] = "2026-11-29T12:00:00Z"
+    kept(found, a, b)
+    assert (found.host_holder("a"), found.host_holder("b")) == ("b", "")
+
+
+def test_who_waits_for_a_host_or_a_home_hears_when_it_is_free() -> None:
+    found, woken = sessions()
+    kept(found, session("a", host="desk"), session("b", user="bob", host="desk"), session("c"), session("d", "eve"))
+    woken.clear()
+    found.drop("a")
+    assert {name for name, _ in woken} == {"a", "b", "c"}
+    assert found.of_user("alice") == {"c"}
+
+
+def test_states_are_counted() -> None:
+    found, _ = sessions()
+
+    def ready(status: str, reason: str) -> Object:
+        return {"conditions": [{"type": "Ready", "status": status, "reason": reason}]}
+
+    kept(
+        found,
+        session("new"),
+        {**session("ready"), "status": ready("True", "Published")},
+        {**session("pulling"), "status": ready("False", "PullingImage")},
+        {**session("broken"), "status": ready("False", "ImageUnavailable")},
+        session("asleep", operatingMode="Suspended"),
+        {"metadata": {"name": "nothing-in-it"}},
+    )
+    assert found.states() == {State.STARTING: 3, State.READY: 1, State.FAILED: 1, State.SUSPENDED: 1}

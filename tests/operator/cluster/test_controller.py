@@ -1,0 +1,272 @@
+"""Passes with the real decisions against a server: what is made, repaired, written, told and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from vdi_operator.api.session import Session
+from vdi_operator.children import names
+from vdi_operator.cluster import controller as module
+from vdi_operator.cluster.caches import Caches
+from vdi_operator.cluster.controller import Controller
+from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.metrics import Metrics
+from vdi_operator.cluster.queue import WorkQueue
+from vdi_operator.cluster.surroundings import Surroundings
+from vdi_operator.settings import Settings
+
+from .api_server import Fault, Object, Server, session, until
+from .standin import Standin
+
+PATCH_STATUS = "/status"
+
+
+class Operator:
+    """Everything but kopf: a test says itself when sessions are listed."""
+
+    def __init__(self, api: Server, client: Client, settings: Settings) -> None:
+        self.api = api
+        self.client = client
+        self.queue = WorkQueue()
+        self.caches = Caches(settings, self.queue)
+        self.metrics = Metrics()
+        surroundings = Surroundings(settings, self.caches, client)
+        self.controller = Controller(settings, client, self.caches, surroundings, self.queue, self.metrics)
+        self._settings = settings
+
+    async def __aenter__(self) -> Operator:
+        self._watches = asyncio.create_task(self.caches.run(self.client))
+        await asyncio.wait_for(self.caches.filled(), 20.0)
+        self._passes = asyncio.create_task(self.queue.run(self.controller.pass_, self._settings.workers))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watches.cancel()
+        self._passes.cancel()
+        await asyncio.gather(self._watches, self._passes, return_exceptions=True)
+        await self.controller.checker.close()
+        self.queue.close()
+
+    async def listed(self) -> None:
+        await self.caches.sessions.fill(self.client)
+
+    def value(self, name: str, **labels: str) -> float:
+        registry: CollectorRegistry = self.metrics.registry
+        return registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text("\nnorth\nsouth\n")
+    return path
+
+
+@pytest.fixture
+async def operator(api: Server, client: Client, url: str, secret_file: Path) -> AsyncIterator[Operator]:
+    api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "registry.test/desktop:2.1.0"}})
+    settings = Settings(checker_url=url, relay_addresses=("192.0.2.10",), turn_secret_file=str(secret_file), workers=4)
+    async with Operator(api, client, settings) as found:
+        yield found
+
+
+def names_of(name: str, user: str = "alice") -> dict[str, str]:
+    one = Session("vdi-sessions", name, "", 1, user, "cad")
+    return {
+        "secrets": names.auth_name(one),
+        "persistentvolumeclaims": names.home_name(user),
+        "services": names.service_name(one),
+        "ingressroutes": names.route_name(one),
+        "networkpolicies": names.policy_name(one),
+        "pods": names.pod_name(one),
+    }
+
+
+def made(api: Server, name: str) -> bool:
+    return all(place in api.objects for place in names_of(name).items())
+
+
+def condition(api: Server, name: str, kind: str) -> Object:
+    status = api.objects[("vdisessions", name)].get("status") or {}
+    return next((one for one in status.get("conditions", ()) if one["type"] == kind), {})
+
+
+def told(api: Server, reason: str) -> list[Object]:
+    return [one.body for one in api.asked("POST", "events") if one.body["reason"] == reason]
+
+
+def serve(api: Server, name: str) -> None:
+    """What scheduler, kubelet and provisioner do for a desktop."""
+    places = names_of(name)
+    home = api.objects[("persistentvolumeclaims", places["persistentvolumeclaims"])]
+    api.put(
+        "persistentvolumeclaims",
+        {**home, "spec": {**home["spec"], "volumeName": "pv-1"}, "status": {"phase": "Bound"}},
+    )
+    pod = api.objects[("pods", places["pods"])]
+    status = {
+        "phase": "Running",
+        "podIP": "10.0.0.7",
+        "conditions": [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "Ready")],
+        "containerStatuses": [{"name": "desktop", "ready": True, "restartCount": 0, "state": {"running": {}}}],
+    }
+    api.put("pods", {**pod, "spec": {**pod["spec"], "nodeName": "gpu-1"}, "status": status})
+
+
+async def begun(operator: Operator, name: str = "cad-7", **spec: Any) -> None:
+    operator.api.put("vdisessions", session(name, **spec))
+    await operator.listed()
+
+
+async def ready(operator: Operator, name: str = "cad-7") -> None:
+    api = operator.api
+    await until(lambda: made(api, name), "all children are made")
+    serve(api, name)
+    await until(lambda: condition(api, name, "Ready").get("status") == "True", "the session is ready")
+
+
+async def test_a_session_gets_its_children_a_check_and_a_url(operator: Operator, api: Server, standin: Standin) -> None:
+    await begun(operator)
+    await ready(operator)
+    status = api.objects[("vdisessions", "cad-7")]["status"]
+    assert status["url"] == "https://cad-7.vdi.example.com/"
+    assert status["stream"]["encoder"] == "nvh264enc"
+    (asked, _), *rest = standin.seen
+    assert rest == [], "one check"
+    assert (asked["url"], asked["dialect"], asked["username"]) == (status["url"], "selkies-2-webrtc", "user")
+    assert asked["password"], "that of its Secret"
+    creations = [one.path.rsplit("/", 1)[1] for one in api.seen if one.method == "POST" and "/events" not in one.path]
+    assert creations[-1] == "pods", "its existence implies the rest"
+    assert sorted(creations) == sorted([*names_of("cad-7"), "secrets"]), "each once"
+    assert not api.asked("GET", "secrets"), "of a new session nobody has to ask"
+    assert not [one for one in api.seen if one.method == "PATCH" and not one.path.endswith(PATCH_STATUS)]
+    assert operator.value("vdi_session_start_seconds_count", phase="total") == 1
+    assert operator.value("vdi_session_start_seconds_count", phase="published") == 1
+    await until(lambda: told(api, "Published"), "an Event")
+    (event,) = told(api, "Published")
+    assert event["involvedObject"]["name"] == "cad-7"
+
+
+@pytest.mark.parametrize("plural", ["services", "ingressroutes", "networkpolicies"])
+async def test_what_vanishes_is_made_again(operator: Operator, api: Server, plural: str) -> None:
+    await begun(operator)
+    await ready(operator)
+    name = names_of("cad-7")[plural]
+    api.remove(plural, name)
+    await until(lambda: (plural, name) in api.objects, f"{plural} is made again")
+
+
+async def test_what_is_changed_by_hand_is_repaired(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    wanted = api.objects[place]["spec"]["selector"]
+    api.put("services", {**api.objects[place], "spec": {**api.objects[place]["spec"], "selector": {"app": "mine"}}})
+    await until(lambda: api.objects[place]["spec"]["selector"] == wanted, "the selector is ours again")
+
+
+async def test_a_quota_is_said_and_the_pod_comes_when_there_is_room(operator: Operator, api: Server) -> None:
+    text = 'pods "vdi-session-cad-7" is forbidden: exceeded quota: desktops'
+    api.faults.append(Fault("POST", "/pods", 403, "Forbidden", text))
+    await begun(operator)
+    await until(lambda: "exceeded quota" in condition(api, "cad-7", "Ready").get("message", ""), "it says why")
+    await ready(operator)
+
+
+async def test_a_server_that_fails_costs_time_only(
+    operator: Operator, api: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.faults.append(Fault("POST", "/services", 500, times=7))
+    await begun(operator)
+    await ready(operator)
+    assert operator.value("vdi_reconcile_errors_total") >= 1
+    assert "a pass failed: create services" in caplog.text
+
+
+async def test_a_fault_of_one_session_is_its_own(
+    operator: Operator, api: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decide = module.desired
+    broken = True
+
+    def desired(one: Session, *rest: Any, **more: Any) -> Any:
+        if one.name == "bad" and broken:
+            raise RuntimeError("as the test wants it")
+        return decide(one, *rest, **more)
+
+    monkeypatch.setattr(module, "desired", desired)
+    with caplog.at_level(logging.ERROR):
+        await begun(operator, "bad", user="bob")
+        await begun(operator, "good")
+        await ready(operator, "good")
+    assert operator.value("vdi_reconcile_errors_total") >= 1
+    assert [record.__dict__["session"] for record in caplog.records if record.exc_info][:1] == ["bad"]
+    broken = False
+    await until(lambda: condition(api, "bad", "Admitted").get("status") == "True", "it is tried again")
+
+
+async def test_a_session_that_was_changed_meanwhile_is_looked_at_again(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    document = api.objects[("vdisessions", "cad-7")]
+    api.put("vdisessions", {**document, "spec": {**document["spec"], "operatingMode": "Suspended"}})
+    api.remove("pods", names_of("cad-7")["pods"])  # something to write about; nobody told of the new mode
+    await until(
+        lambda: condition(api, "cad-7", "Ready").get("reason") == "Suspended", "the conflict has told of the new mode"
+    )
+    assert api.objects[("vdisessions", "cad-7")]["status"]["observedGeneration"] == 2
+    assert ("persistentvolumeclaims", names.home_name("alice")) in api.objects, "the home stays"
+
+
+async def test_a_session_that_cannot_be_read_says_so_and_gets_nothing(operator: Operator, api: Server) -> None:
+    await begun(operator, lifetime="soon")
+    await until(lambda: condition(api, "cad-7", "Admitted").get("reason") == "SessionInvalid", "it says so")
+    assert "spec.lifetime" in condition(api, "cad-7", "Admitted")["message"]
+    assert not made(api, "cad-7")
+
+
+async def test_a_broken_template_is_named_and_its_repair_is_noticed(operator: Operator, api: Server) -> None:
+    api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i", "dialect": "vnc"}})
+    await until(lambda: (operator.caches.templates.get("cad") or {}).get("spec", {}).get("dialect") == "vnc")
+    await begun(operator)
+    await until(lambda: condition(api, "cad-7", "Admitted").get("reason") == "TemplateInvalid", "it says so")
+    api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i"}})
+    await ready(operator)
+
+
+async def test_what_is_gone_is_forgotten_and_its_name_is_free(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    first = api.objects[("secrets", names_of("cad-7")["secrets"])]["data"]["password"]
+    api.remove("vdisessions", "cad-7")
+    await operator.listed()
+    await until(lambda: operator.queue.longest_wait() == 0.0 and "cad-7" not in operator.caches.sessions)
+    assert ("persistentvolumeclaims", names.home_name("alice")) in api.objects
+    assert len(operator.caches.secrets) == 0, "nothing of it is kept"
+    await begun(operator, user="bob")
+    await until(lambda: ("pods", names_of("cad-7")["pods"]) in api.objects)
+    assert api.objects[("secrets", names_of("cad-7")["secrets"])]["data"]["password"] != first
+
+
+async def test_a_new_process_makes_nothing_twice(
+    operator: Operator, api: Server, client: Client, url: str, secret_file: Path
+) -> None:
+    await begun(operator)
+    await ready(operator)
+    await until(lambda: told(api, "Published"), "all is said")
+    await until(lambda: operator.queue.longest_wait() == 0.0)
+    settings = Settings(checker_url=url, relay_addresses=("192.0.2.10",), turn_secret_file=str(secret_file))
+    async with Operator(api, client, settings) as second:
+        seen = len(api.seen)
+        await second.listed()
+        await until(lambda: second.value("vdi_reconcile_seconds_count") >= 1)
+        await until(lambda: second.queue.longest_wait() == 0.0)
+    written = [(one.method, one.path) for one in api.seen[seen:] if one.method in ("POST", "PATCH", "DELETE")]
+    assert written == []
