@@ -16,16 +16,14 @@ import pytest
 import vdibench
 from vdibench.errors import LabError
 from vdibench.lab.cluster.archives import File
-from vdibench.lab.cluster.images import NAMES, ON_REQUEST, Image, image_config, image_names, images
+from vdibench.lab.cluster.images import NAMES, Image, image_config, image_names, images
 from vdibench.lab.cluster.libraries import missing_libraries
-from vdibench.lab.cluster.load_image import LoadSource
 from vdibench.lab.cluster.packages import node_packages, offered, with_dependencies
 from vdibench.lab.cluster.rootfs import DesktopSource, desktop_members, desktop_roots, own_source
 from vdibench.lab.cluster.wheels import install_wheels
 
 ROOT = Path(vdibench.__file__).parents[1]
 DESCRIPTION = ROOT / "manifests" / "session" / "image"
-LOAD = ROOT / "manifests" / "load"
 
 
 def _layer(image: Image) -> tarfile.TarFile:
@@ -34,9 +32,9 @@ def _layer(image: Image) -> tarfile.TarFile:
         return tarfile.open(fileobj=io.BytesIO(archive.extractfile(largest).read()))
 
 
-def _instructions(file: Path = DESCRIPTION / "Containerfile") -> dict[str, list[str]]:
-    """Keyword -> arguments of a Containerfile's last stage."""
-    text = file.read_text().replace("\\\n", " ")
+def _instructions() -> dict[str, list[str]]:
+    """Keyword -> arguments of the last stage of the desktop's Containerfile."""
+    text = (DESCRIPTION / "Containerfile").read_text().replace("\\\n", " ")
     found: dict[str, list[str]] = {}
     for line in text.rpartition("\nFROM ")[2].splitlines()[1:]:
         keyword, _, arguments = line.partition(" ")
@@ -52,12 +50,11 @@ def test_names_have_a_version() -> None:
         assert re.fullmatch(rf"vdibench\.local/{short}:\d+(\.\d+)*", full)
 
 
-@pytest.mark.parametrize(("name", "folder"), [("desktop", DESCRIPTION), ("load", LOAD)])
-def test_both_ways_start_alike(name: str, folder: Path) -> None:
-    said, config = _instructions(folder / "Containerfile"), image_config(name)
+def test_both_ways_start_alike() -> None:
+    said, config = _instructions(), image_config("desktop")
     assert said["USER"] == [config.user]
     assert said["WORKDIR"] == [config.working_directory]
-    assert said.get("EXPOSE", []) == list(config.ports)
+    assert said["EXPOSE"] == list(config.ports)
     assert said["ENTRYPOINT"] == [str(list(config.entrypoint)).replace("'", '"')]
     assert dict(word.split("=", 1) for word in shlex.split(said["ENV"][0])) == config.environment
 
@@ -78,45 +75,14 @@ def test_both_ways_take_the_same_files(tmp_path: Path) -> None:
     assert all(f"/build/{name}" in text for name in ("packages.txt", "left-out.txt", "requirements.txt"))
 
 
-@pytest.mark.parametrize(("folder", "one"), [(DESCRIPTION, "selkies==2.1.0"), (LOAD, "locust==")])
-def test_the_wheels_are_those_of_the_lock(folder: Path, one: str) -> None:
+def test_the_wheels_are_those_of_the_lock() -> None:
     lock = (ROOT / "requirements.lock").read_text()
-    pins = [line.split() for line in (folder / "requirements.txt").read_text().splitlines() if line[0] != "#"]
-    assert any(name.startswith(one) for name, _ in pins)
+    pins = [line.split() for line in (DESCRIPTION / "requirements.txt").read_text().splitlines() if line[0] != "#"]
+    assert "selkies==2.1.0" in [name for name, _ in pins]
     for name, digest in pins:
         found = re.search(rf"^{re.escape(name)}\b.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL | re.IGNORECASE)
         assert found, name
         assert digest in found[0], name
-
-
-def test_both_ways_make_the_load_of_the_same_files(tmp_path: Path) -> None:
-    text = (LOAD / "Containerfile").read_text()
-    assert all(f"/build/{name}" in text for name in ("packages.txt", "requirements.txt"))
-    # What the wheel is made of: another file of it makes another image, what is no part of it does not.
-    places = set(re.findall(r"/build/source/(\w+)$", text, re.MULTILINE))
-    assert places == {"manifests", "notebooks", "vdibench"}
-    copy = tmp_path / "checkout"
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        copy.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, copy)
-    shutil.copytree(LOAD, copy / "manifests" / "load")
-    for place in sorted(places - {"manifests"}):
-        (copy / place).mkdir()
-    before = LoadSource(copy).digest
-    (copy / "tests").mkdir()
-    (copy / "tests" / "test.py").touch()
-    (copy / "vdibench" / "__pycache__").mkdir()
-    (copy / "vdibench" / "__pycache__" / "load.pyc").touch()
-    assert LoadSource(copy).digest == before
-    for place in sorted(places):
-        (copy / place / "new").touch()
-        assert LoadSource(copy).digest != before
-        before = LoadSource(copy).digest
-
-
-def test_a_cluster_has_no_image_of_a_load_by_itself() -> None:
-    assert set(ON_REQUEST) < set(NAMES)
-    assert "load" in ON_REQUEST
 
 
 def test_what_is_left_out_would_be_there() -> None:
@@ -129,9 +95,8 @@ def test_what_is_left_out_would_be_there() -> None:
 
 
 def test_a_description_that_is_not_there_is_named(tmp_path: Path) -> None:
-    for source in (DesktopSource, LoadSource):
-        with pytest.raises(LabError, match=r"packages\.txt.*checkout"):
-            source(tmp_path)
+    with pytest.raises(LabError, match=r"packages\.txt.*checkout"):
+        DesktopSource(tmp_path)
 
 
 def test_without_apt_s_lists_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,16 @@ from vdibench import __version__
 from vdibench.errors import LabError
 from vdibench.lab.cluster.archives import File, Folder, ImageConfig, Link, Member, tree, write_archive
 from vdibench.lab.cluster.binaries import binaries
-from vdibench.lab.cluster.load_image import LoadSource, load_members, load_roots
 from vdibench.lab.cluster.packages import node_packages
-from vdibench.lab.cluster.python_image import CHECKER, OPERATOR, Project, PythonSource, python_members, python_roots
+from vdibench.lab.cluster.python_image import (
+    CHECKER,
+    LOAD,
+    OPERATOR,
+    Project,
+    PythonSource,
+    python_members,
+    python_roots,
+)
 from vdibench.lab.cluster.rootfs import USER, desktop_members, desktop_roots, extracted, own_source
 from vdibench.lab.cluster.toolchain import go_environment, go_program
 from vdibench.lab.cluster.versions import GO, GO_MODULES
@@ -175,26 +182,20 @@ def _desktop(say: Say) -> _Content:
     return _Content((debian.name, python.name, *files), partial(desktop_members, source, debian, python))
 
 
-def _load(say: Say) -> _Content:
-    source = LoadSource()
-    debian, python = load_roots(source, say)
-    return _Content((debian.name, python.name, source.digest), partial(load_members, source, debian, python))
-
-
 def _python(described: tuple[str, str, tuple[Project, ...]], say: Say) -> _Content:
     source = PythonSource(*described)
     debian, python = python_roots(source, say)
     return _Content((debian.name, python.name, source.digest), partial(python_members, source, debian, python))
 
 
-def _started(module: str) -> ImageConfig:
+def _started(module: str, *ports: str) -> ImageConfig:
     """How an image of a Python module of ours starts: its arguments are the pod's."""
     return ImageConfig(
         ("/usr/bin/tini", "--", "/usr/bin/python3", "-m", module),
         environment={**_PATH, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
         user=_NOBODY,
         working_directory="/tmp",
-        ports=("8080/tcp",),
+        ports=ports,
     )
 
 
@@ -238,18 +239,9 @@ _RECIPES: dict[str, _Recipe] = {
         ),
         _desktop,
     ),
-    "load": _Recipe(
-        __version__,
-        ImageConfig(
-            ("/usr/bin/tini", "--", "/usr/bin/python3", "-m", "vdibench.cli"),
-            environment={**_PATH, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
-            user=_NOBODY,
-            working_directory="/tmp",
-        ),
-        _load,
-    ),
-    "operator": _Recipe(__version__, _started("vdi_operator"), partial(_python, OPERATOR)),
-    "checker": _Recipe(__version__, _started("vdi_checker.main"), partial(_python, CHECKER)),
+    "load": _Recipe(__version__, _started("vdibench.cli"), partial(_python, LOAD)),
+    "operator": _Recipe(__version__, _started("vdi_operator", "8080/tcp"), partial(_python, OPERATOR)),
+    "checker": _Recipe(__version__, _started("vdi_checker.main", "8080/tcp"), partial(_python, CHECKER)),
 }
 
 NAMES = tuple(_RECIPES)

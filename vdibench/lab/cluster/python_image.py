@@ -20,7 +20,7 @@ from vdibench.lab.cluster.packages import unpacked, with_dependencies
 from vdibench.lab.cluster.rootfs import FORM, SITE, compile_library, compile_packages, listed, python_packages
 from vdibench.lab.cluster.wheels import build_wheel, install_wheels
 
-__all__ = ["CHECKER", "OPERATOR", "Project", "PythonSource", "python_members", "python_roots", "selected"]
+__all__ = ["CHECKER", "LOAD", "OPERATOR", "Project", "PythonSource", "python_members", "python_roots", "selected"]
 
 # No part of a wheel, or of no importance to it.
 _PASSED_OVER = {"__pycache__", ".ipynb_checkpoints", "native"}
@@ -58,8 +58,10 @@ _VDIBENCH = Project(".", ("pyproject.toml", "README.md", "LICENSE", "vdibench", 
 _VDI_OPERATOR = Project("operator", ("pyproject.toml", "README.md", "vdi_operator"))
 _VDI_CHECKER = Project("operator/checker", ("pyproject.toml", "vdi_checker"))
 
+LOAD = ("load", "manifests/load", (_VDIBENCH,))
+"""Short name, folder of the lists, and projects, of the image of a load's master and workers."""
 OPERATOR = ("operator", "operator", (_VDI_OPERATOR,))
-"""Short name, folder of the lists, and projects, of the operator's image."""
+"""The same of the operator's."""
 CHECKER = ("checker", "operator/checker", (_VDIBENCH, _VDI_CHECKER))
 """The same of the frame checker's."""
 

@@ -1,9 +1,11 @@
-"""Images of operator and frame checker: both ways make them of the same lists, and what is in them runs."""
+"""Images of load, operator and frame checker: both ways make them of the same lists, and what is in them runs."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -17,12 +19,20 @@ from vdibench.errors import LabError
 from vdibench.lab.cluster.archives import File
 from vdibench.lab.cluster.images import NAMES, ON_REQUEST, image_config
 from vdibench.lab.cluster.libraries import linker
-from vdibench.lab.cluster.python_image import CHECKER, OPERATOR, PythonSource, python_members, python_roots, selected
+from vdibench.lab.cluster.python_image import (
+    CHECKER,
+    LOAD,
+    OPERATOR,
+    PythonSource,
+    python_members,
+    python_roots,
+    selected,
+)
 from vdibench.lab.cluster.rootfs import SITE, listed
 
 ROOT = Path(vdibench.__file__).parents[1]
-FOLDERS = {"operator": ROOT / "operator", "checker": ROOT / "operator" / "checker"}
-DESCRIBED = {"operator": OPERATOR, "checker": CHECKER}
+DESCRIBED = {described[0]: described for described in (LOAD, OPERATOR, CHECKER)}
+FOLDERS = {name: ROOT / folder for name, folder, _ in DESCRIBED.values()}
 # Of vdibench's own requirements, those that only reports need.
 FOR_REPORTS = {"jinja2", "matplotlib", "rich", "scipy"}
 LOCK = """\
@@ -87,7 +97,8 @@ def test_the_containerfile_selects_the_same_wheels(name: str, tmp_path: Path) ->
     assert "not in the lock: absent" in done.stderr
 
 
-@pytest.mark.parametrize("name", DESCRIBED)
+# Of the load's, tests/repository/test_load_manifests.py.
+@pytest.mark.parametrize("name", ["operator", "checker"])
 def test_the_wheels_are_closed_under_what_they_need(name: str) -> None:
     there = {canonicalize_name(one) for one in listed(FOLDERS[name] / "wheels.txt")}
     needed: set[str] = set()
@@ -110,14 +121,21 @@ def test_both_ways_start_it_alike(name: str) -> None:
     said, config = instructions(name), image_config(name)
     assert said["USER"] == [config.user] == ["65532:65532"]
     assert said["WORKDIR"] == [config.working_directory]
-    assert said["EXPOSE"] == list(config.ports)
+    assert said.get("EXPOSE", []) == list(config.ports)
     assert said["ENTRYPOINT"] == [str(list(config.entrypoint)).replace("'", '"')]
     assert dict(word.split("=", 1) for word in shlex.split(said["ENV"][0])) == config.environment
 
 
-@pytest.mark.parametrize(("name", "words"), [("operator", ("vdi_operator", "run")), ("checker", ("vdi_checker.main",))])
+@pytest.mark.parametrize(
+    ("name", "words", "option"),
+    [
+        ("load", ("vdibench.cli", "load"), "--target"),
+        ("operator", ("vdi_operator", "run"), "--listen"),
+        ("checker", ("vdi_checker.main",), "--listen"),
+    ],
+)
 @pytest.mark.timeout(900)  # the first time it fetches
-def test_what_is_in_it_runs(name: str, words: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_is_in_it_runs(name: str, words: tuple[str, ...], option: str, tmp_path: Path) -> None:
     source = PythonSource(*DESCRIBED[name])
     debian, python = python_roots(source, print)
     for member in python_members(source, debian, python):
@@ -138,7 +156,29 @@ def test_what_is_in_it_runs(name: str, words: tuple[str, ...], tmp_path: Path) -
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "--listen" in done.stdout
+    assert option in done.stdout
+
+
+def test_another_file_of_the_wheel_makes_another_image(tmp_path: Path) -> None:
+    folder = FOLDERS["load"]
+    places = set(re.findall(r"/build/source/(\w+)$", (folder / "Containerfile").read_text(), re.MULTILINE))
+    assert places == {"manifests", "notebooks", "vdibench"}
+    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(folder, tmp_path / "manifests" / "load")
+    for place in sorted(places - {"manifests"}):
+        (tmp_path / place).mkdir()
+    before = PythonSource(*LOAD, root=tmp_path).digest
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test.py").touch()
+    (tmp_path / "vdibench" / "__pycache__").mkdir()
+    (tmp_path / "vdibench" / "__pycache__" / "load.pyc").touch()
+    assert PythonSource(*LOAD, root=tmp_path).digest == before
+    for place in sorted(places):
+        (tmp_path / place / "new").touch()
+        after = PythonSource(*LOAD, root=tmp_path).digest
+        assert after != before
+        before = after
 
 
 def test_a_description_that_is_not_there_is_named(tmp_path: Path) -> None:
