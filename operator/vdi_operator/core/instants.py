@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 __all__ = ["micro", "moment", "number", "second", "unix"]
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def micro(unix_seconds: float) -> int:
@@ -13,8 +15,9 @@ def micro(unix_seconds: float) -> int:
 
 
 def moment(unix_seconds: float) -> str:
-    """With microseconds, always six digits of them."""
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """With microseconds, always six digits of them: those of :func:`micro`, also once it was read."""
+    # Not fromtimestamp(unix_seconds): it rounds otherwise, and what is computed of what was read would differ.
+    return (_EPOCH + timedelta(microseconds=micro(unix_seconds))).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def second(unix_seconds: float) -> str:
