@@ -191,7 +191,7 @@ def test_rules_keep_the_devices_of_every_exporter_apart_and_name_their_node(reco
 
 def test_figures_of_gpus_come_as_often_as_preflight_wants_them() -> None:
     longest = ClusterContext().dcgm_seconds
-    (endpoint,) = only(built("overlays/k3s"), "ServiceMonitor")["spec"]["endpoints"]
+    (endpoint,) = only(built("overlays/k3s"), "ServiceMonitor", "dcgm-exporter")["spec"]["endpoints"]
     values = yaml.safe_load((MANIFESTS / "gpu" / "values.yaml").read_text())
     (interval,) = [one["value"] for one in values["dcgmExporter"]["env"] if one["name"] == "DCGM_EXPORTER_INTERVAL"]
     plain = yaml.safe_load((MANIFESTS / "observability" / "prometheus" / "prometheus.yml").read_text())
