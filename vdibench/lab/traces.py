@@ -64,11 +64,13 @@ def marked_processes(mark: str) -> list[int]:
 def has_descriptors(pid: int) -> bool:
     """Whether a process still has files and sockets open; one that has gone or is a zombie has none."""
     try:
-        # The kernel closes all of them before the process becomes a zombie.
+        # The kernel closes all of them before the process becomes a zombie; but its first thread alone may be one while
+        # the others, which share them, are still ending.
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return False
-    return state not in "ZX"
+    return state not in "ZX" or threads > 1
 
 
 def role_of(pid: int) -> str:

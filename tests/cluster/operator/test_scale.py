@@ -75,7 +75,7 @@ def test_requests_are_few(site: Site, crowd: list[str], operator: OperatorProces
 
 
 Damage = Callable[[Site, str], object]
-ONE = NAMES[7]
+ONE, NEIGHBOUR = NAMES[7], NAMES[8]
 
 
 def widened(site: Site, name: str) -> object:
@@ -85,7 +85,7 @@ def widened(site: Site, name: str) -> object:
 
 def hijacked(site: Site, name: str) -> object:
     """A Service that leads to somebody else's desktop."""
-    selector = {"app.kubernetes.io/instance": NAMES[8]}
+    selector = {"app.kubernetes.io/instance": NEIGHBOUR}
     return site.merge("Service", f"vdi-session-service-{name}", {"spec": {"selector": selector}})
 
 
@@ -96,7 +96,7 @@ def narrowed(site: Site, name: str) -> object:
 
 def renamed(site: Site, name: str) -> object:
     """A pod with its neighbour's label, by which that one's Service would choose it."""
-    return site.merge("Pod", f"vdi-session-{name}", {"metadata": {"labels": {"app.kubernetes.io/instance": NAMES[8]}}})
+    return site.merge("Pod", f"vdi-session-{name}", {"metadata": {"labels": {"app.kubernetes.io/instance": NEIGHBOUR}}})
 
 
 def disowned(site: Site, name: str) -> object:
@@ -137,14 +137,14 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(("name", "damage"), zip(NAMES[20:], DAMAGES, strict=False), ids=list(DAMAGES))
 @pytest.mark.usefixtures("crowd")
-def test_what_is_damaged_is_repaired(site: Site, settings: Settings, damage: str) -> None:
-    assert site.wrong(ONE, settings) == []
-    DAMAGES[damage](site, ONE)
-    site.until(lambda: site.wrong(ONE, settings) == [], f"the repair when {damage}", seconds=REPAIR_SECONDS)
-    assert site.wrong(NAMES[8], settings) == []
-    site.await_ready(ONE)
+def test_what_is_damaged_is_repaired(site: Site, settings: Settings, name: str, damage: str) -> None:
+    assert site.wrong(name, settings) == []
+    DAMAGES[damage](site, name)
+    site.until(lambda: site.wrong(name, settings) == [], f"the repair when {damage}", seconds=REPAIR_SECONDS)
+    assert site.wrong(NEIGHBOUR, settings) == []
+    site.await_ready(name)
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Secret"])
