@@ -72,7 +72,9 @@ class Site:
         chosen = lab_values(self.cluster)
         chosen["settings"] |= values.get("settings", {})
         chosen["image"] = _image("operator")
-        chosen["checker"] = {"image": _image("checker"), "authorityConfigMap": "vdi-authority"}
+        real = {"nodeSelector": {"vdibench.io/real": "true"}}
+        chosen["operator"] = real
+        chosen["checker"] = {**real, "image": _image("checker"), "authorityConfigMap": "vdi-authority"}
         chosen["templates"] = [{"name": "desktop", "spec": played_template(SESSIONS, **REAL)["spec"]}]
         chosen |= {key: value for key, value in values.items() if key != "settings"}
         words = ("install", RELEASE, str(chart_folder()), "--values=-", "--wait", "--timeout=120s")
