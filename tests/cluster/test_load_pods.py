@@ -8,8 +8,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from vdibench.lab.cluster.addresses import Addresses
 from vdibench.lab.cluster.furnishing import WILDCARD_AUTHORITY
 from vdibench.lab.cluster.objects import for_lab, in_order
 from vdibench.metrics import STEADY
-from vdibench.records import EXIT_CODES, Desktop, Outcome
+from vdibench.records import EXIT_CODES, Credentials, Desktop, Outcome
 from vdibench.selkies import Dialect
 from vdibench.store import Recording
 
@@ -34,6 +35,8 @@ OVERLAY = Path(__file__).resolve().parents[2] / "manifests" / "overlays" / "lab"
 NAMESPACE = "vdibench-load"
 # Whose host the overlay names; a run's own session has another one.
 HOST = "alice.vdi.test"
+SHAPE = "soak:1@20s"
+OWNER = "192.0.2.20"
 READER = "vdibench-load-results"
 MASTER = "job/vdibench-load-master"
 
@@ -50,6 +53,10 @@ def until(met: Callable[[], Any], seconds: float, what: str) -> Any:
     return found
 
 
+def addresses(cluster) -> Addresses:
+    return Addresses(int(cluster.node_address.split(".")[2]))
+
+
 @pytest.fixture(scope="module")
 def image(cluster) -> str:
     (added,) = add_images(cluster, ["load"], print)
@@ -57,19 +64,22 @@ def image(cluster) -> str:
 
 
 class Load:
-    """The pods of a load, and what a person does with them."""
+    """The pods of a load, and what a person does with them.
 
-    def __init__(self, cluster, kubectl: Callable[..., str], desktop: Desktop, shape: str) -> None:
-        self._cluster, self._kubectl, self._desktop = cluster, kubectl, desktop
-        self._number = int(cluster.node_address.split(".")[2])
-        self.objects = self._built(OVERLAY)
-        (settings,) = (one for one in self.objects if one["kind"] == "ConfigMap")
-        settings["data"]["SHAPE"] = shape
+    :param overlay: folder of the manifests.
+    :param places: what the overlay names, by what takes its place.
+    """
+
+    def __init__(self, cluster, kubectl: Callable[..., str], overlay: Path, places: Mapping[str, str]) -> None:
+        self._cluster, self._kubectl = cluster, kubectl
+        self._places = dict(places)
+        self.objects = self._built(overlay)
 
     def _built(self, folder: Path) -> list[dict[str, Any]]:
-        host = self._desktop.endpoint.url.removeprefix("https://")
-        made = self._kubectl("kustomize", str(folder)).replace(HOST, host)
-        return in_order(for_lab(yaml.safe_load_all(made), Addresses(self._number)))
+        made = self._kubectl("kustomize", str(folder))
+        for old, given in self._places.items():
+            made = made.replace(old, given)
+        return in_order(for_lab(yaml.safe_load_all(made), addresses(self._cluster)))
 
     def _apply(self, objects: list[dict[str, Any]]) -> None:
         given = yaml.safe_dump_all(objects)
@@ -80,20 +90,22 @@ class Load:
         metadata = {"namespace": NAMESPACE, "name": name}
         self._apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
-    def begin(self) -> None:
-        """The namespace, what the site brings, the rest; then the roster, from the master to its workers."""
+    def begin(self, known: Credentials | None = None) -> None:
+        """The namespace, what the site brings, the rest."""
         self._apply([one for one in self.objects if one["kind"] == "Namespace"])
         authority = self._cluster.kubeconfig.parents[1] / WILDCARD_AUTHORITY
         self.do("create", "configmap", "vdibench-load-authority", f"--from-file=ca.crt={authority}")
-        known = self._desktop.endpoint.credentials
-        assert known is not None
-        said = {"VDIBENCH_USER": known.user, "VDIBENCH_PASSWORD": known.password}
-        self._secret("vdibench-load-credentials", said)
+        if known is not None:
+            said = {"VDIBENCH_USER": known.user, "VDIBENCH_PASSWORD": known.password}
+            self._secret("vdibench-load-credentials", said)
         self._apply(self.objects)
-        roster = until(self._roster, 120, "the master writes its roster")
+
+    def hand_over(self, roster: str) -> None:
+        """Give the workers their roster, for which they wait."""
         self._secret("vdibench-load-roster", {"roster.json": roster})
 
-    def _roster(self) -> str:
+    def roster(self) -> str:
+        """What the master wrote; empty while it did not."""
         done = subprocess.run(
             ["kubectl", "-n", NAMESPACE, "exec", MASTER, "--", "cat", "/tmp/roster.json"],
             env=self._cluster.environment(),
@@ -145,6 +157,8 @@ class Load:
         """All of it; the namespace takes what a person made in it along."""
         given = yaml.safe_dump_all(self.objects)
         self._kubectl("delete", "--ignore-not-found", "--wait=true", "--timeout=150s", "-f", "-", stdin=given)
+        # The provisioner removes a volume in a pod of its own, after its claim has gone.
+        until(lambda: self.remains() == [], 60, "nothing of it is left")
 
     def remains(self) -> list[str]:
         """What is still there of it, wherever."""
@@ -159,15 +173,23 @@ def loaded(cluster, kubectl, shape: str) -> Iterator[tuple[Load, Desktop]]:
     """A load on a session of its own; nothing of either afterwards."""
     with opened(dialect=Dialect.SELKIES_2_WEBSOCKET) as target:
         (desktop,) = target.desktops
-        load = Load(cluster, kubectl, desktop, shape)
+        load = Load(cluster, kubectl, OVERLAY, {HOST: desktop.endpoint.url.removeprefix("https://"), SHAPE: shape})
         try:
-            load.begin()
+            load.begin(desktop.endpoint.credentials)
+            load.hand_over(until(load.roster, 120, "the master writes its roster"))
             yield load, desktop
         finally:
             load.remove()
-        # The provisioner removes a volume in a pod of its own, after its claim has gone.
-        until(lambda: load.remains() == [], 60, "nothing of it is left")
     assert left(kubectl) == []
+
+
+def users_of(recording: Recording) -> list[float]:
+    """How many users showed video at each of two engines while it counted, the fewest first."""
+    rows = recording.table("engine")
+    there = rows[rows["phase"] == STEADY].groupby("session")[["users", "sessions"]].median()
+    assert set(there.index) == {"engine-0", "engine-1"}
+    assert there["users"].equals(there["sessions"])
+    return sorted(there["users"])
 
 
 def verdict_reasons(run: Path) -> list[str]:
@@ -177,7 +199,7 @@ def verdict_reasons(run: Path) -> list[str]:
 
 @pytest.mark.usefixtures("image")
 def test_users_and_samples_come_from_pods(cluster, kubectl, tmp_path: Path) -> None:
-    with loaded(cluster, kubectl, "soak:1@20s") as (load, desktop):
+    with loaded(cluster, kubectl, SHAPE) as (load, desktop):
         hosts = {pod["metadata"]["name"] for pod in load.pods("worker")}
         assert len(hosts) == 2
         code = load.end(300)
@@ -197,12 +219,7 @@ def test_users_and_samples_come_from_pods(cluster, kubectl, tmp_path: Path) -> N
     assert judged["session_failure_ratio"] is Outcome.PASS
     assert {"session_ready_seconds", "frames_per_second", "freezes_per_minute"} <= set(judged)
     # Both workers' engines were heard of, and one of them had the user.
-    steady = recording.table("engine")
-    steady = steady[steady["phase"] == STEADY]
-    there = steady.groupby("session")[["users", "sessions"]].median()
-    assert set(there.index) == {"engine-0", "engine-1"}
-    assert sorted(there["users"]) == [0, 1]
-    assert sorted(there["sessions"]) == [0, 1]
+    assert users_of(recording) == [0, 1]
     frames = recording.table("frames")
     assert set(frames[frames["phase"] == STEADY]["session"]) == {"desktop-0"}
     assert {"started", "first_frame", "left"} <= set(recording.table("milestones")["event"])
@@ -231,6 +248,49 @@ def test_a_killed_worker_is_named_and_samples_stay(cluster, kubectl, tmp_path: P
     assert any("is gone with its users" in reason for reason in verdict_reasons(run))
     assert not recording.table("frames").empty
     assert {"engine-0", "engine-1"} <= set(recording.table("engine")["session"])
+
+
+@pytest.mark.usefixtures("image")
+def test_workers_in_pods_come_to_an_owner_outside(cluster, kubectl, tmp_path: Path) -> None:
+    """Two desktops, a user from each of two pods: the owner has rights on the cluster, its workers have none."""
+    here, _ = addresses(cluster).link
+    load = Load(cluster, kubectl, OVERLAY / "workers", {OWNER: here})
+    command = [sys.executable, "-m", "vdibench.cli", "load", "--target", "manifests:cluster", "--scenario", "watch"]
+    command += ["--shape", "soak:2@20s", "--mode", "meter", "--workers", "0", "--expect-workers", "2", "--json"]
+    command += ["--master-bind", here, "--master-port", "5557", "--roster", str(tmp_path / "roster.json")]
+    command += ["-p", "dialect", "selkies-2-websocket", "--results", str(tmp_path / "results")]
+    try:
+        load.begin()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as owner:
+            try:
+                load.hand_over(until(lambda: roster_for_pods(tmp_path / "roster.json", owner), 180, "a roster"))
+                out, said = owner.communicate(timeout=240)
+            finally:
+                if owner.poll() is None:
+                    owner.send_signal(signal.SIGTERM)
+    finally:
+        load.remove()
+    assert left(kubectl) == []
+    document = json.loads(out)
+    recording = Recording.open(Path(document["run"]))
+    outcome = recording.verdict.outcome
+    assert owner.returncode == document["exit_code"] == EXIT_CODES[outcome], said
+    assert outcome in {Outcome.PASS, Outcome.FAIL, Outcome.INVALID}, said
+    assert users_of(recording) == [1, 1]
+    frames = recording.table("frames")
+    assert set(frames[frames["phase"] == STEADY]["session"]) == {"desktop-0", "desktop-1"}
+    assert not (tmp_path / "roster.json").exists()
+
+
+def roster_for_pods(file: Path, owner: subprocess.Popen[str]) -> str:
+    """The owner's roster with the authority's file where the pods have it; empty while there is none."""
+    assert owner.poll() is None, owner.communicate()[1]
+    if not file.exists():
+        return ""
+    document = json.loads(file.read_text())
+    for desktop in document["desktops"]:
+        desktop["endpoint"]["ca_file"] = "/etc/vdibench-authority/ca.crt"
+    return json.dumps(document)
 
 
 def inits(uid: str) -> list[int]:

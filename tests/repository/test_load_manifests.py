@@ -17,7 +17,7 @@ from .kustomize import MANIFESTS, built, containers, only, pod_specs
 from .policies import End, allowed
 from .test_wheel import closure
 
-LAB, RESULTS = "overlays/lab/load", "overlays/lab/load/results"
+LAB, RESULTS, WORKERS = "overlays/lab/load", "overlays/lab/load/results", "overlays/lab/load/workers"
 TRAEFIK_PORT = 30443
 
 
@@ -27,7 +27,7 @@ def master_and_worker() -> tuple[dict[str, Any], dict[str, Any]]:
     return specs["vdibench-load-master"], specs["vdibench-load-worker"]
 
 
-@pytest.mark.parametrize("folder", [LAB, RESULTS])
+@pytest.mark.parametrize("folder", [LAB, RESULTS, WORKERS])
 def test_the_lab_takes_its_own_image_of_this_version(folder: str) -> None:
     for name, spec in pod_specs(built(folder)):
         for container in containers(spec):
@@ -71,6 +71,19 @@ def test_two_cores_carry_it_and_the_one_node_takes_it() -> None:
     assert sum(int(re.fullmatch(r"(\d+)m", one)[1]) for one in requests) <= 500
     assert "affinity" not in worker
     assert "affinity" in dict(pod_specs(built("load/base")))["vdibench-load-worker"]
+
+
+@pytest.mark.parametrize("folder", ["load/overlays/workers", WORKERS])
+def test_workers_alone_go_to_the_owner_that_is_named(folder: str) -> None:
+    found = built(folder)
+    assert {one["kind"] for one in found} == {"Namespace", "ServiceAccount", "Deployment", "NetworkPolicy"}
+    ((_, spec),) = pod_specs(found)
+    base = dict(pod_specs(built("load/base")))["vdibench-load-worker"]["containers"][0]["args"]
+    args = spec["containers"][0]["args"]
+    assert [new for old, new in zip(base, args, strict=True) if new != old] == ["--master-host=192.0.2.20"]
+    worker = End("vdibench-load", only(found, "Deployment")["spec"]["template"]["metadata"]["labels"])
+    assert allowed([only(found, "NetworkPolicy")], worker, End(address="192.0.2.20"), 5557)
+    assert not allowed([only(found, "NetworkPolicy")], worker, End(address="192.0.2.21"), 5557)
 
 
 def test_its_volume_goes_with_its_claim() -> None:

@@ -19,10 +19,13 @@ _FOUND = re.compile(r"^\s*(\S+) => (/\S+) \(", re.MULTILINE)
 _MISSING = re.compile(r"^\s*(\S+) => not found", re.MULTILINE)
 
 
-def linker(root: Path) -> list[str]:
-    """The start of a command that runs a program of that root with that root's libraries, outside of it."""
+def linker(root: Path, also: Iterable[Path] = ()) -> list[str]:
+    """The start of a command that runs a program of that root with that root's libraries, outside of it.
+
+    :param also: further folders of libraries.
+    """
     # PulseAudio's modules need one another, and are found by the program that loads them.
-    folders = [root / _FOLDER, root / _FOLDER / "pulseaudio", *sorted(root.glob("usr/lib/pulse-*/modules"))]
+    folders = [root / _FOLDER, root / _FOLDER / "pulseaudio", *sorted(root.glob("usr/lib/pulse-*/modules")), *also]
     return [str(root / _LINKER), "--inhibit-cache", "--library-path", ":".join(map(str, folders))]
 
 
@@ -82,7 +85,9 @@ def _needed(root: Path, program: Path, folders: Iterable[Path]) -> tuple[list[Pa
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
     # As ldd asks: --list would stop at the first that is missing, without a list.
     environment["LD_TRACE_LOADED_OBJECTS"] = "1"
-    command = [*linker(root), str(program)]
+    # What wheels bring lies in one folder each, which the module that loads it names, and not each for the others.
+    beside = (program.parent,) if program.parent.suffix == ".libs" else ()
+    command = [*linker(root, beside), str(program)]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout
     found, missing = [], set(_MISSING.findall(said))
     for name, path in _FOUND.findall(said):
