@@ -137,7 +137,7 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
-@pytest.mark.parametrize(("name", "damage"), zip(NAMES[20:], DAMAGES, strict=False), ids=list(DAMAGES))
+@pytest.mark.parametrize(("name", "damage"), list(zip(NAMES[20:], DAMAGES, strict=False)), ids=list(DAMAGES))
 @pytest.mark.usefixtures("crowd")
 def test_what_is_damaged_is_repaired(site: Site, settings: Settings, name: str, damage: str) -> None:
     assert site.wrong(name, settings) == []
