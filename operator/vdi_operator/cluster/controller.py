@@ -115,6 +115,9 @@ class Controller:
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0
+            if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
+                memory.refusal = memory.refused = ""
+                self._queue.wake(name, _SHORTEST_SECONDS)
         memory.status = decision.status
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
@@ -137,9 +140,9 @@ class Controller:
             await execute(wanted, self._client, self._caches.of_kind())
         except Refused as refused:
             _log.warning("%s", refused, extra={"session": name})
-            memory.refusal = refused.message
+            memory.refusal, memory.refused = refused.message, refused.kind
         else:
-            memory.refusal = ""
+            memory.refusal = memory.refused = ""
         memory.busy += 1
         # Something that is never as it is wanted must not keep a worker busy.
         self._queue.wake(name, _BUSY_SECONDS[min(memory.busy, len(_BUSY_SECONDS)) - 1])

@@ -26,7 +26,7 @@ class Outdated(Exception):
 
 
 class Refused(Exception):
-    """An object must not be created: a quota, Pod Security, a webhook, no right.
+    """An object must not be created or repaired: a quota, Pod Security, a webhook, no right, or it would be invalid.
 
     :param message: as the API server has it.
     """
@@ -90,8 +90,12 @@ async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]
         store.drop(name, quiet=True)
         raise Outdated(str(error)) from error
     except (Forbidden, Invalid) as error:
-        if change.verb is not Verb.CREATE:
+        if change.verb is Verb.DELETE:
             raise
+        if change.verb is Verb.APPLY:
+            await _fetch(change, client, stores)
+            if name not in store:  # an apply creates what is gone, and of a pod it has only the metadata
+                raise Outdated(str(error)) from error
         raise Refused(kind.name, error.message) from error
 
 

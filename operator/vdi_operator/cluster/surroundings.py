@@ -44,6 +44,7 @@ class Memory:
     written: float = float("-inf")
     busy: int = 0
     refusal: str = ""
+    refused: str = ""
     check: CheckResult | None = None
     told: set[tuple[str, str]] = field(default_factory=set)
     secrets: tuple[str, ...] = ()
@@ -81,7 +82,7 @@ class Surroundings:
             self._memories[session.name] = known
         elif known.mode != session.mode:
             known.mode, known.seen_unix_seconds = session.mode, self.clock()
-            known.refusal, known.check, known.busy = "", None, 0
+            known.refusal, known.refused, known.check, known.busy = "", "", None, 0
             known.told.clear()
         return known
 
@@ -129,6 +130,7 @@ class Surroundings:
             spare_password=secrets.token_urlsafe(18),
             check=memory.check,
             refusal=memory.refusal,
+            refused=memory.refused,
         )
 
     def _events(self, pod: Object | None, home: Object | None) -> tuple[Object, ...]:

@@ -172,6 +172,35 @@ async def test_what_is_changed_by_hand_is_repaired(operator: Operator, api: Serv
     await until(lambda: api.objects[place]["spec"]["selector"] == wanted, "the selector is ours again")
 
 
+async def test_a_repair_that_is_refused_is_said_and_made_when_it_is_let(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    wanted = api.objects[place]["spec"]["selector"]
+    refusal = Fault("PATCH", "/services/", 422, "Invalid", "spec.ports[0].name: Required value", times=1_000_000)
+    api.faults.append(refusal)
+    changed = {**wanted, names.INSTANCE_LABEL: "mallory"}
+    api.put("services", {**api.objects[place], "spec": {**api.objects[place]["spec"], "selector": changed}})
+    await until(lambda: "Required value" in condition(api, "cad-7", "RouteReady").get("message", ""), "it says why")
+    assert condition(api, "cad-7", "Ready")["reason"] == "Forbidden"
+    refusal.times = 0
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "it is repaired")
+    assert api.objects[place]["spec"]["selector"] == wanted
+
+
+async def test_what_is_repaired_by_hand_is_no_longer_said_to_be_refused(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    right = api.objects[place]
+    api.faults.append(Fault("PATCH", "/services/", 422, "Invalid", times=1_000_000))
+    changed = {**right["spec"]["selector"], names.INSTANCE_LABEL: "mallory"}
+    api.put("services", {**right, "spec": {**right["spec"], "selector": changed}})
+    await until(lambda: condition(api, "cad-7", "RouteReady").get("reason") == "Forbidden", "it says so")
+    api.put("services", right)
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "it is as it ought to be")
+
+
 async def test_a_quota_is_said_and_the_pod_comes_when_there_is_room(operator: Operator, api: Server) -> None:
     text = 'pods "vdi-session-cad-7" is forbidden: exceeded quota: desktops'
     api.faults.append(Fault("POST", "/pods", 403, "Forbidden", text))
