@@ -129,7 +129,8 @@ class Controller:
         if decision.look_again_seconds is not None:
             self._queue.wake(name, max(_SHORTEST_SECONDS, decision.look_again_seconds))
         await tell(self._client, session, decision.notices, memory.told, world.now)
-        if decision.check is not None and template is not None:
+        # A result that came during this pass is not in what it decided, and has a pass of its own.
+        if decision.check is not None and template is not None and memory.check is world.check:
             self._ask(session, template, world, decision.check.pod_uid)
         if unwritten is not None:
             raise unwritten

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from vdi_operator.api.session import Session
@@ -152,6 +153,41 @@ async def test_a_session_gets_its_children_a_check_and_a_url(operator: Operator,
     await until(lambda: told(api, "Published"), "an Event")
     (event,) = told(api, "Published")
     assert event["involvedObject"]["name"] == "cad-7"
+
+
+async def test_a_pass_that_a_result_has_overtaken_asks_for_no_second_check(
+    operator: Operator, api: Server, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks, done, held, overtaken = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    tell, checked = module.tell, operator.controller.checker._done
+
+    async def slow() -> web.StreamResponse:
+        await checks.wait()
+        return await standin.frame()
+
+    def heard(*of: Any) -> None:
+        checked(*of)
+        done.set()
+
+    async def holding(*of: Any) -> None:
+        if held.is_set() and not overtaken.is_set():
+            checks.set()
+            await done.wait()
+            overtaken.set()
+        await tell(*of)
+
+    standin.reply = slow
+    monkeypatch.setattr(operator.controller.checker, "_done", heard)
+    monkeypatch.setattr(module, "tell", holding)
+    await begun(operator)
+    await until(lambda: made(api, "cad-7"), "all children are made")
+    serve(api, "cad-7")
+    await until(lambda: standin.seen, "a check is under way")
+    held.set()
+    operator.queue.wake("cad-7")  # a pass for whatever else, which knows of no result yet
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "the session is ready")
+    assert overtaken.is_set()
+    assert len(standin.seen) == 1
 
 
 @pytest.mark.parametrize("plural", ["services", "ingressroutes", "networkpolicies"])
