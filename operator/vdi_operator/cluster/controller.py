@@ -44,6 +44,8 @@ _OUTDATED_SECONDS = 0.1
 # at its time and written with the next.
 _STATUS_SECONDS = 0.2
 _SHORTEST_SECONDS = 0.05
+# Between looks at what is in a child's place and in no watch.
+_STRANGER_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +130,8 @@ class Controller:
                 unwritten = error  # it is kept and written by another pass, which will not say again what follows
         if decision.look_again_seconds is not None:
             self._queue.wake(name, max(_SHORTEST_SECONDS, decision.look_again_seconds))
+        if memory.strangers:
+            self._queue.wake(name, _STRANGER_SECONDS)
         await tell(self._client, session, decision.notices, memory.told, world.now)
         # A result that came during this pass is not in what it decided, and has a pass of its own.
         if decision.check is not None and template is not None and memory.check is world.check:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from vdi_operator.api.objects import Kind
 from vdi_operator.api.session import Session
 from vdi_operator.children import names
 from vdi_operator.cluster import controller as module
@@ -235,6 +236,38 @@ async def test_what_is_repaired_by_hand_is_no_longer_said_to_be_refused(operator
     await until(lambda: condition(api, "cad-7", "RouteReady").get("reason") == "Forbidden", "it says so")
     api.put("services", right)
     await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "it is as it ought to be")
+
+
+async def test_what_no_watch_tells_of_is_found_to_be_gone(
+    operator: Operator, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = names_of("cad-7")["pods"]
+    owners = [{"kind": "VDISession", "name": "cad-7", "uid": "that-of-another"}]
+    stranger = api.put("pods", {"kind": "Pod", "metadata": {"name": name, "ownerReferences": owners}, "spec": {}})
+    delete = operator.client.delete
+
+    async def slowly(kind: Kind, one: str, uid: str) -> Object:
+        if uid != stranger["metadata"]["uid"]:
+            return await delete(kind, one, uid)
+        going = {**stranger["metadata"], "deletionTimestamp": "2026-11-29T12:00:00Z", "deletionGracePeriodSeconds": 30}
+        return api.put("pods", {**stranger, "metadata": going})
+
+    monkeypatch.setattr(operator.client, "delete", slowly)
+    await begun(operator)
+    await until(lambda: "deletionTimestamp" in (operator.caches.pods.get(name) or {}).get("metadata", {}), "it goes")
+    api.remove("pods", name)
+    await ready(operator)
+
+
+async def test_what_lost_its_label_gets_it_back(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    one = api.objects[place]
+    api.say("DELETED", "services", one)  # to a watch with a selector it is the same as a deletion
+    api.put("services", {**one, "metadata": {**one["metadata"], "labels": {}}})
+    await until(lambda: api.objects[place]["metadata"]["labels"] == one["metadata"]["labels"], "it has its label again")
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "and all is well")
 
 
 async def test_a_quota_is_said_and_the_pod_comes_when_there_is_room(operator: Operator, api: Server) -> None:

@@ -132,6 +132,25 @@ async def test_what_takes_its_time_to_go_stays_known(
     assert found["metadata"]["deletionTimestamp"]
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [{}, {"deletionTimestamp": "2026-11-29T12:00:00Z", "deletionGracePeriodSeconds": 0}],
+    ids=["as it was", "at once"],
+)
+async def test_what_is_gone_with_the_answer_is_forgotten(
+    api: Server, client: Client, stores: Stores, monkeypatch: pytest.MonkeyPatch, rest: Object
+) -> None:
+    one = api.put("pods", pod("p", "cad-7"))
+    stores["Pod"].put(one)
+
+    async def gone(*_: Any) -> Object:
+        return {**one, "metadata": {**one["metadata"], **rest, "resourceVersion": "999"}}
+
+    monkeypatch.setattr(client, "delete", gone)
+    await execute([Change(Verb.DELETE, Ref("Pod", "p"), uid=one["metadata"]["uid"])], client, stores)
+    assert "p" not in stores["Pod"]
+
+
 async def test_repairs(api: Server, client: Client, stores: Stores) -> None:
     api.put("services", {**pod("s", "cad-7", port=1, extra=2), "kind": "Service"})
     await execute(

@@ -201,3 +201,35 @@ def test_what_is_reduced_away_changes_nothing() -> None:
     entry = store.entry("a")
     assert entry is not None
     assert entry.version == 6
+
+
+def labelled(name: str, version: int) -> Object:
+    one = versioned(name, version)
+    key, value = LABELS.split("=")
+    return {**one, "metadata": {**one["metadata"], "labels": {key: value}}}
+
+
+def test_what_lost_its_label_can_be_known_again_and_what_is_deleted_cannot() -> None:
+    store = Watched(POD, facts, Told(), labels=LABELS)
+    assert not store.told(versioned("a", 1))
+    assert store.told(labelled("a", 1))
+    store.put(labelled("a", 5))
+    store.drop("a", "u1")  # so a watch tells of both
+    assert not store.put(labelled("a", 5)), "a late answer"
+    assert store.put(versioned("a", 6))
+    assert store.put(labelled("a", 7)), "it has its label again"
+    assert "a" in store
+
+
+async def test_one_that_is_fetched_is_as_the_server_has_it(api: Server, client: Client) -> None:
+    told = Told()
+    store = Watched(POD, facts, told, labels=LABELS)
+    api.put("pods", {"metadata": {"name": "a"}, "spec": {"nodeName": "n1"}})
+    await store.fetch(client, "a")
+    found = store.get("a")
+    assert found is not None
+    assert found["spec"] == {"nodeName": "n1"}
+    api.remove("pods", "a")
+    await store.fetch(client, "a")
+    assert "a" not in store
+    assert told.changes == [], "who fetches knows"
