@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from vdi_operator.api.objects import Kind, Object
 from vdi_operator.cluster.errors import ApiError, Gone, NotFound
-from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.kube import UNMARKED, Client
 
 __all__ = ["Entry", "Store", "Watched", "pruned"]
 
@@ -227,7 +227,9 @@ class Watched(Store[F]):
         return all(has.get(key) == value for key, value in self._selected.items())
 
     def silent_seconds(self) -> float:
-        """Since the API server last said something about this kind; a healthy watch has a bookmark a minute."""
+        """Since the API server last said something about this kind: a healthy watch has a bookmark, or is opened anew,
+        about once a minute.
+        """
         return time.monotonic() - self._heard
 
     async def run(self, client: Client) -> None:
@@ -241,7 +243,9 @@ class Watched(Store[F]):
                 await self._follow(client)
                 pause = random.uniform(*_ENDED_SECONDS)
             except Gone:
-                _log.info("the watch of %s is too old: it is listed again", self.title)
+                # Without bookmarks that is the ordinary end of a quiet watch.
+                level = logging.DEBUG if self.kind.name in UNMARKED else logging.INFO
+                _log.log(level, "the watch of %s is too old: it is listed again", self.title)
                 self._since, pause = "", random.uniform(*_ENDED_SECONDS)
             except ApiError as error:
                 pause = max(

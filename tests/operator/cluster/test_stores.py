@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.kube import Client
@@ -108,6 +111,22 @@ async def test_a_version_that_expires_under_way_is_listed_anew(api: Server, clie
         await until(lambda: len(api.asked("GET", "pods")) == 2)
         api.put("pods", pod("a", "one"))
         await until(lambda: "a" in store)
+
+
+@pytest.mark.parametrize("kind", ["Event", "Pod"])
+async def test_a_quiet_watch_without_bookmarks_ages_in_silence(
+    api: Server, client: Client, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    store = Watched(KINDS[kind], facts, Told())
+    with caplog.at_level(logging.INFO, logger="vdi_operator"):
+        task = asyncio.create_task(store.run(client))
+        await until(lambda: api.watching() == 1)
+        api.cut()
+        api.compact()
+        await until(lambda: len(api.asked("GET", KINDS[kind].plural)) == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert ("too old" in caplog.text) == (kind == "Pod")
 
 
 async def test_a_server_that_fails_is_asked_again(api: Server, client: Client) -> None:
