@@ -516,6 +516,6 @@ def test_a_start_that_is_late_for_a_refusal_says_so() -> None:
         at(cluster, operator, seconds)
     session, made_from, world = operator.look()
     assert reason(session.status, "StreamReady") == ("Unknown", "Checking")
-    late = replace(world, now=world.now + 3600.0, refusal="ports[0].name: Required value", refused="Service")
+    late = replace(world, now=world.now + 120.0, refusal="ports[0].name: Required value", refused="Service")
     told = desired(session, made_from, late).status
     assert reason(told, "Ready") == ("False", "Forbidden")
