@@ -44,6 +44,8 @@ _OUTDATED_SECONDS = 0.1
 # at its time and written with the next.
 _STATUS_SECONDS = 0.2
 _SHORTEST_SECONDS = 0.05
+# Between looks at what is in a child's place and in no watch.
+_STRANGER_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -115,6 +117,9 @@ class Controller:
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0
+            if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
+                memory.refusal = memory.refused = ""
+                self._queue.wake(name, _SHORTEST_SECONDS)
         memory.status = decision.status
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
@@ -125,8 +130,11 @@ class Controller:
                 unwritten = error  # it is kept and written by another pass, which will not say again what follows
         if decision.look_again_seconds is not None:
             self._queue.wake(name, max(_SHORTEST_SECONDS, decision.look_again_seconds))
+        if memory.strangers:
+            self._queue.wake(name, _STRANGER_SECONDS)
         await tell(self._client, session, decision.notices, memory.told, world.now)
-        if decision.check is not None and template is not None:
+        # A result that came during this pass is not in what it decided, and has a pass of its own.
+        if decision.check is not None and template is not None and memory.check is world.check:
             self._ask(session, template, world, decision.check.pod_uid)
         if unwritten is not None:
             raise unwritten
@@ -137,9 +145,9 @@ class Controller:
             await execute(wanted, self._client, self._caches.of_kind())
         except Refused as refused:
             _log.warning("%s", refused, extra={"session": name})
-            memory.refusal = refused.message
+            memory.refusal, memory.refused = refused.message, refused.kind
         else:
-            memory.refusal = ""
+            memory.refusal = memory.refused = ""
         memory.busy += 1
         # Something that is never as it is wanted must not keep a worker busy.
         self._queue.wake(name, _BUSY_SECONDS[min(memory.busy, len(_BUSY_SECONDS)) - 1])

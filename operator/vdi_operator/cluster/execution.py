@@ -26,7 +26,7 @@ class Outdated(Exception):
 
 
 class Refused(Exception):
-    """An object must not be created: a quota, Pod Security, a webhook, no right.
+    """An object must not be created or repaired: a quota, Pod Security, a webhook, no right, or it would be invalid.
 
     :param message: as the API server has it.
     """
@@ -70,16 +70,16 @@ async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]
             store.put(await client.merge(kind, name, change.body), quiet=True)
         else:
             left = await client.delete(kind, name, change.uid)
-            if left.get("kind") == kind.name and "metadata" in left:  # it goes in its own time
+            if left.get("kind") == kind.name and _goes(left.get("metadata") or {}):
                 store.put(left, quiet=True)
             else:
                 store.drop(name, change.uid, quiet=True)
     except AlreadyExists as error:
         # Made by an earlier try whose answer was lost, by a process before this one, or by somebody without our labels.
-        await _fetch(change, client, stores)
+        await store.fetch(client, name)
         raise Outdated(str(error)) from error
     except Conflict as error:
-        await _fetch(change, client, stores)
+        await store.fetch(client, name)
         raise Outdated(str(error)) from error
     except NotFound as error:
         if change.verb is Verb.DELETE:
@@ -90,18 +90,23 @@ async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]
         store.drop(name, quiet=True)
         raise Outdated(str(error)) from error
     except (Forbidden, Invalid) as error:
-        if change.verb is not Verb.CREATE:
+        if change.verb is Verb.DELETE:
             raise
+        if change.verb is Verb.APPLY:
+            await store.fetch(client, name)
+            if name not in store:  # an apply creates what is gone, and of a pod it has only the metadata
+                raise Outdated(str(error)) from error
         raise Refused(kind.name, error.message) from error
 
 
-async def _fetch(change: Change, client: Client, stores: Mapping[str, Store[Any]]) -> None:
-    """Have the object that stood in the way."""
-    store = stores[change.ref.kind]
-    try:
-        store.put(await client.get(KINDS[change.ref.kind], change.ref.name), quiet=True)
-    except NotFound:
-        store.drop(change.ref.name, quiet=True)
+def _goes(metadata: Object) -> bool:
+    """Whether what a deletion answers is still there and goes in its own time.
+
+    An object that goes has the time of its deletion, and either a finalizer or a grace that is not over.
+    """
+    if "deletionTimestamp" not in metadata:
+        return False
+    return bool(metadata.get("finalizers")) or metadata.get("deletionGracePeriodSeconds") != 0
 
 
 def difference(stored: Object, wanted: Object) -> Object:

@@ -19,7 +19,7 @@ from vdi_operator.api.objects import Kind, Object
 from vdi_operator.cluster import errors
 from vdi_operator.cluster.access import Access
 
-__all__ = ["FIELD_MANAGER", "REQUEST_SECONDS", "RETRY_SECONDS", "Client", "Counted"]
+__all__ = ["FIELD_MANAGER", "REQUEST_SECONDS", "RETRY_SECONDS", "UNMARKED", "Client", "Counted"]
 
 # What server-side apply knows our fields by.
 FIELD_MANAGER = "vdi-operator"
@@ -35,6 +35,10 @@ _PAGE = 250
 _WATCH_SECONDS = (300, 600)
 # Bookmarks come about once a minute: a watch that is silent for longer is dead.
 _SILENT_SECONDS = 90.0
+# The API server has no bookmarks of these: it keeps them in no watch cache. It ends their watches before their silence
+# could mean anything; that it answers the next one shows that it is there.
+UNMARKED = frozenset({"Event"})
+_UNMARKED_WATCH_SECONDS = (45, 75)
 
 # Told of each request: verb, kind, HTTP status (0: no answer).
 Counted = Callable[[str, str, int], None]
@@ -147,7 +151,9 @@ class Client:
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": since,
-            "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),
+            "timeoutSeconds": str(
+                random.randint(*(_UNMARKED_WATCH_SECONDS if kind.name in UNMARKED else _WATCH_SECONDS))
+            ),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENT_SECONDS)
         try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 
 from vdi_operator.api.objects import Object
 from vdi_operator.children import names
@@ -23,6 +24,10 @@ __all__ = ["SESSIONS_PER_SECOND", "Secrets"]
 SESSIONS_PER_SECOND = 25.0
 # A round takes at least this long: a few sessions are not looked at all the time.
 _ROUND_SECONDS = 4.0
+# Sessions at the same time: what keeps the pace where an answer takes longer than the pause to the next session.
+_AT_ONCE = 8
+# Of a delay so much is caught up by haste; what the API server was slower for longer is not its debt.
+_LATE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +36,21 @@ class Secrets(Store[str]):
     """The Secrets of sessions, by name.
 
     :param wake: has a pass of a session whose Secret is different now.
+    :param clock: monotonic seconds.
+    :param sleep: until the next session's turn; a test's does not wait.
     """
 
-    def __init__(self, wake: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         super().__init__(KINDS["Secret"], _session, self._tell)
         self._wake = wake
+        self._clock = clock
+        self._sleep = sleep
         # Asked for, and there was none: whoever makes one hears of it if that was wrong.
         self._absent: set[str] = set()
 
@@ -73,21 +88,48 @@ class Secrets(Store[str]):
             self._absent.discard(name)
 
     async def turns(self, client: Client) -> None:
-        """Look at all that are known, over and over."""
-        while True:
-            by_session: dict[str, list[str]] = {}
-            for name, session in self.facts():
-                by_session.setdefault(session, []).append(name)
-            # The pace is the point of this loop: it bounds what looking costs the API server.
-            pause = max(1.0 / SESSIONS_PER_SECOND, _ROUND_SECONDS / max(1, len(by_session)))
-            for wanted in by_session.values():
-                await self._turn(client, [name for name in wanted if name in self])
-                await asyncio.sleep(pause)
-            if not by_session:
-                await asyncio.sleep(pause)
+        """Look at all that are known, over and over.
+
+        Each session has its turn at a time that the requests of those before it do not put off.
+        """
+        room, turning, due = asyncio.Semaphore(_AT_ONCE), set[str](), self._clock()
+
+        async def turn(session: str, wanted: Iterable[str]) -> None:
+            try:
+                await self._turn(client, wanted)
+            finally:
+                turning.discard(session)
+                room.release()
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                by_session: dict[str, list[str]] = {}
+                for name, session in self.facts():
+                    by_session.setdefault(session, []).append(name)
+                # The pace is the point of this loop: it bounds what looking costs the API server.
+                pause = max(1.0 / SESSIONS_PER_SECOND, _ROUND_SECONDS / max(1, len(by_session)))
+                for session, wanted in by_session.items():
+                    if session not in turning:  # one that gets no answer keeps no other waiting
+                        await room.acquire()
+                        turning.add(session)
+                        group.create_task(turn(session, wanted))
+                    due = await self._next(due + pause)
+                if not by_session:
+                    due = await self._next(due + pause)
+
+    async def _next(self, due: float) -> float:
+        """Wait until then.
+
+        :returns: since when the next turn counts.
+        """
+        now = self._clock()
+        await self._sleep(max(0.0, due - now))  # of nothing, too: it lets the turn begin
+        return max(due, now - _LATE_SECONDS)
 
     async def _turn(self, client: Client, wanted: Iterable[str]) -> None:
         for name in wanted:
+            if name not in self:
+                continue
             try:
                 await self.look(client, name)
             except ApiError as error:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from vdi_operator.api.objects import Kind, Object
-from vdi_operator.cluster.errors import ApiError, Gone
-from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.errors import ApiError, Gone, NotFound
+from vdi_operator.cluster.kube import UNMARKED, Client
 
 __all__ = ["Entry", "Store", "Watched", "pruned"]
 
@@ -108,8 +108,12 @@ class Store(Generic[F]):
         """
         metadata = one["metadata"]
         name, uid, version = str(metadata["name"]), str(metadata.get("uid", "")), _number(metadata)
-        if uid in self._gone:
-            return False
+        if self.told(one):
+            if uid in self._gone:
+                return False
+        else:
+            # It is asked for again and again, so it may come back: gone from a watch is also what lost its label.
+            self._gone.pop(uid, None)
         old = self._entries.get(name)
         if old is not None and version <= old.version:
             return False
@@ -121,6 +125,22 @@ class Store(Generic[F]):
         self._entries[name] = Entry(raw, version, uid, facts)
         self._note(name, old.facts if old is not None else None, facts, quiet)
         return True
+
+    def told(self, one: Object) -> bool:
+        """Whether somebody would tell if this document's object were deleted."""
+        return True
+
+    async def fetch(self, client: Client, name: str) -> None:
+        """Have one as the API server has it now; nobody is woken.
+
+        :raises ApiError: it cannot be read.
+        """
+        known = self.entry(name)
+        try:
+            self.put(await client.get(self.kind, name), quiet=True)
+        except NotFound:
+            if self.entry(name) is known:  # no own request made it meanwhile
+                self.drop(name, quiet=True)
 
     def drop(self, name: str, uid: str = "", *, quiet: bool = False) -> bool:
         """Forget an object that is gone.
@@ -190,6 +210,7 @@ class Watched(Store[F]):
         super().__init__(kind, facts, changed, reduce=reduce)
         self.filled = asyncio.Event()
         self._labels = labels
+        self._selected = dict(pair.split("=", 1) for pair in labels.split(",") if pair)
         self._fields = fields
         self._since = ""
         self._failures = 0
@@ -200,8 +221,15 @@ class Watched(Store[F]):
         """For people."""
         return self.kind.plural + (f" ({self._fields})" if self._fields else "")
 
+    def told(self, one: Object) -> bool:
+        """A watch is silent about what its selector does not choose, such as what stood in the way of a creation."""
+        has = one["metadata"].get("labels") or {}
+        return all(has.get(key) == value for key, value in self._selected.items())
+
     def silent_seconds(self) -> float:
-        """Since the API server last said something about this kind; a healthy watch has a bookmark a minute."""
+        """Since the API server last said something about this kind: a healthy watch has a bookmark, or is opened anew,
+        about once a minute.
+        """
         return time.monotonic() - self._heard
 
     async def run(self, client: Client) -> None:
@@ -215,7 +243,9 @@ class Watched(Store[F]):
                 await self._follow(client)
                 pause = random.uniform(*_ENDED_SECONDS)
             except Gone:
-                _log.info("the watch of %s is too old: it is listed again", self.title)
+                # Without bookmarks that is the ordinary end of a quiet watch.
+                level = logging.DEBUG if self.kind.name in UNMARKED else logging.INFO
+                _log.log(level, "the watch of %s is too old: it is listed again", self.title)
                 self._since, pause = "", random.uniform(*_ENDED_SECONDS)
             except ApiError as error:
                 pause = max(

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vdi_operator.api.objects import Object
 from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches, last_seen
 from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.stores import Watched
 from vdi_operator.core.world import CheckResult, NodeFact, World
 from vdi_operator.settings import Settings
 
@@ -35,6 +37,7 @@ class Memory:
     :param busy: passes in a row that had something to change.
     :param told: Events of the present start, by reason and message.
     :param secrets: names of its Secrets.
+    :param strangers: something in its children's places is in no watch, so the next pass is not left to one.
     """
 
     uid: str
@@ -44,9 +47,11 @@ class Memory:
     written: float = float("-inf")
     busy: int = 0
     refusal: str = ""
+    refused: str = ""
     check: CheckResult | None = None
     told: set[tuple[str, str]] = field(default_factory=set)
     secrets: tuple[str, ...] = ()
+    strangers: bool = False
 
 
 class Surroundings:
@@ -81,7 +86,7 @@ class Surroundings:
             self._memories[session.name] = known
         elif known.mode != session.mode:
             known.mode, known.seen_unix_seconds = session.mode, self.clock()
-            known.refusal, known.check, known.busy = "", None, 0
+            known.refusal, known.refused, known.check, known.busy = "", "", None, 0
             known.told.clear()
         return known
 
@@ -100,11 +105,15 @@ class Surroundings:
     async def look(self, session: Session, memory: Memory) -> World:
         """The world of a pass.
 
-        :raises ApiError: its Secrets cannot be read.
+        :raises ApiError: its Secrets, or what no watch tells of, cannot be read.
         """
         caches, settings = self._caches, self._settings
-        pod, home = caches.pods.get(names.pod_name(session)), caches.homes.get(names.home_name(session.user))
-        service = caches.services.get(names.service_name(session))
+        memory.strangers = False
+        pod = await self._child(caches.pods, names.pod_name(session), memory)
+        home = await self._child(caches.homes, names.home_name(session.user), memory)
+        service = await self._child(caches.services, names.service_name(session), memory)
+        route = await self._child(caches.routes, names.route_name(session), memory)
+        policy = await self._child(caches.policies, names.policy_name(session), memory)
         if not session.status and pod is None and service is None:
             # Nobody has had a pass of it: two requests less in a start. Where that is wrong, creating them says so.
             caches.secrets.suppose_absent(memory.secrets)
@@ -115,8 +124,8 @@ class Surroundings:
             seen_unix_seconds=memory.seen_unix_seconds,
             pod=pod,
             service=service,
-            route=caches.routes.get(names.route_name(session)),
-            policy=caches.policies.get(names.policy_name(session)),
+            route=route,
+            policy=policy,
             auth=auth,
             rtc=rtc,
             home=home,
@@ -129,7 +138,17 @@ class Surroundings:
             spare_password=secrets.token_urlsafe(18),
             check=memory.check,
             refusal=memory.refusal,
+            refused=memory.refused,
         )
+
+    async def _child(self, store: Watched[Any], name: str, memory: Memory) -> Object | None:
+        """What is in a child's place, from the API server itself where no watch would tell that it is gone."""
+        found = store.get(name)
+        if found is not None and not store.told(found):
+            await store.fetch(self._client, name)
+            found = store.get(name)
+            memory.strangers = memory.strangers or found is not None
+        return found
 
     def _events(self, pod: Object | None, home: Object | None) -> tuple[Object, ...]:
         found = [

@@ -45,7 +45,7 @@ REMEDIES: Mapping[Reason, str] = MappingProxyType(
         Reason.CONTAINER_CONFIG: "see the pod's events: a Secret is missing, or the image does not fit the template",
         Reason.CRASH_LOOP: "read the pod's log: the desktop ends by itself; suspend and resume to try again",
         Reason.QUOTA_EXCEEDED: "raise the namespace's ResourceQuota, or delete sessions",
-        Reason.FORBIDDEN: "give the operator the right that the message names, or allow such pods (Pod Security)",
+        Reason.FORBIDDEN: "grant the right that the message names, or change what refuses (Pod Security, a webhook)",
         Reason.NODE_LOST: "see what happened to the node; suspend and resume to start elsewhere, if the home can move",
         Reason.OUT_OF_MEMORY: "raise resources.limits.memory in the template; /dev/shm and /tmp count too",
         Reason.EVICTED: "see the node's pressure (disk, memory); suspend and resume to start again",

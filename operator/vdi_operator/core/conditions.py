@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from vdi_operator.api.objects import Object
@@ -37,6 +37,13 @@ _WHERE: Mapping[Reason, ConditionType] = {
     Reason.FORBIDDEN: ConditionType.SCHEDULED,
     Reason.WAITING_FOR_VOLUME: ConditionType.HOME_BOUND,
     Reason.STREAM_FAILED: ConditionType.STREAM_READY,
+}
+# What cannot be repaired shows at the condition that it is about; all else, such as a Secret, at PodReady.
+_REPAIRED: Mapping[str, ConditionType] = {
+    "Service": ConditionType.ROUTE_READY,
+    "IngressRoute": ConditionType.ROUTE_READY,
+    "NetworkPolicy": ConditionType.ROUTE_READY,
+    "PersistentVolumeClaim": ConditionType.HOME_BOUND,
 }
 # From the home on, everything that a desktop needs before it is ready.
 _NEEDED = (
@@ -92,6 +99,9 @@ def of_children(world: World, pod: Object | None, problem: Finding | None) -> di
     :param pod: of this session, None: none, or none that counts.
     """
     found = {one.type: one for one in (_home(world, pod), _scheduled(pod), _pod_ready(pod), _route(world))}
+    if world.refusal and pod is not None:  # without a pod it is what keeps the desktop away
+        refused = _refused(world, found)
+        found[refused.type] = refused
     if problem is not None:
         kind = _place(problem, found[ConditionType.HOME_BOUND])
         if kind in found:
@@ -132,6 +142,15 @@ def _place(problem: Finding, home: Condition) -> ConditionType:
     if problem.reason is Reason.VOLUME_FAILED:
         return ConditionType.POD_READY if home.holds else ConditionType.HOME_BOUND
     return _WHERE.get(problem.reason, ConditionType.POD_READY)
+
+
+def _refused(world: World, found: Mapping[ConditionType, Condition]) -> Condition:
+    """What the API server does not let repair: a way that is not as it must be is none, the rest is only told."""
+    kind = _REPAIRED.get(world.refused, ConditionType.POD_READY)
+    said = f"the API server refuses the repair of its {world.refused}: {pods.sentence(world.refusal)}"
+    if kind is ConditionType.ROUTE_READY:
+        return Condition(kind, NO, Reason.FORBIDDEN, said)
+    return replace(found[kind], message=said)
 
 
 def _home(world: World, pod: Object | None) -> Condition:

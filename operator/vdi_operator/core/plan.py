@@ -25,6 +25,8 @@ _EXACT: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "Service": (("spec", "selector"), ("spec", "ports")),
     "IngressRoute": (("spec",),),
 }
+# Path of a value somewhere in those parts, where only values count.
+_INSIDE = ("spec",)
 # What the API server writes into those parts itself where it is absent.
 _DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
 # Of these only metadata can still be changed, or none of ours to change: a pod is what it was made as, and a claim has
@@ -105,12 +107,13 @@ def _outworn(wanted: Object, actual: Object, world: World) -> bool:
 
 
 def _repairs(wanted: Object, actual: Object) -> Iterable[Change]:
-    kept = _compared(wanted)
-    if not _covers(actual, kept):
-        yield Change(Verb.APPLY, ref(wanted), kept)
+    # What others added goes first: beside it what is wanted may be invalid, as a port is beside one without a name.
     patch = _excess(wanted, actual)
     if patch:
         yield Change(Verb.MERGE, ref(wanted), patch)
+    kept = _compared(wanted)
+    if not _covers(actual, kept):
+        yield Change(Verb.APPLY, ref(wanted), kept)
 
 
 def _compared(wanted: Object) -> Object:
@@ -164,7 +167,11 @@ def _excess(wanted: Object, actual: Object) -> Object:
 
 
 def _too_much(wanted: Any, actual: Any) -> Any:
-    """Patch of one value: a dictionary with null for what goes, a list whole; None: nothing is too much."""
+    """Patch of one value: a dictionary with null for what goes, a list whole; None: nothing is too much.
+
+    A dictionary of which something goes gets what it lacks by the same patch: with less than either has, a selector
+    would choose every pod until the next request.
+    """
     if isinstance(wanted, dict) and isinstance(actual, dict):
         patch: Object = {}
         for key, value in actual.items():
@@ -174,12 +181,20 @@ def _too_much(wanted: Any, actual: Any) -> Any:
                     patch[key] = part
             elif _DEFAULTS.get(key) != value and value not in ({}, []):
                 patch[key] = None
+        if patch:
+            lacks = {key: value for key, value in wanted.items() if not _covers(actual.get(key), value, _INSIDE)}
+            patch = lacks | patch
         return patch or None
     if isinstance(wanted, list) and isinstance(actual, list):
-        same = len(actual) <= len(wanted)
+        # An element with other values is somebody else's, which server-side apply would keep beside ours.
+        same = len(actual) == len(wanted)
         pairs = zip(wanted, actual, strict=False)
-        return None if same and all(_too_much(one, other) is None for one, other in pairs) else wanted
+        return None if same and all(_same(one, other) for one, other in pairs) else wanted
     return None
+
+
+def _same(wanted: Any, actual: Any) -> bool:
+    return _too_much(wanted, actual) is None and _covers(actual, wanted, _INSIDE)
 
 
 def _at(one: Object, path: Sequence[str]) -> Any:

@@ -207,7 +207,9 @@ def _on_its_way(this: _Pass, record: Record, finding: Finding | None) -> Progres
     if outlook.stream is None and not queues:
         left = _base(this, record) + this.template.start_deadline_seconds - this.now
         if left <= 0:
-            return _late(this, record, failing or finding)
+            # With a pod: what its desktop needs beside it is not as it must be.
+            refused = of_refusal(world.refusal) if world.refusal else None
+            return _late(this, record, finding or refused or failing)
         waits.append(left)
     return Progress(
         record,

@@ -62,7 +62,8 @@ class World:
     :param turn_secret: what it shares, empty: unknown.
     :param spare_password: random; used where a password has to be made.
     :param check: the last check of this session.
-    :param refusal: what the API server said when the pod was asked for last (403 of a quota or of Pod Security …).
+    :param refusal: what the API server said when it refused the last change (403 of a quota or of Pod Security, 422 …).
+    :param refused: the kind of what that change was to make or to repair.
     """
 
     now: float
@@ -84,3 +85,4 @@ class World:
     spare_password: str = field(default="", repr=False)
     check: CheckResult | None = None
     refusal: str = ""
+    refused: str = ""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from vdi_operator.api.objects import Kind
 from vdi_operator.api.session import Session
 from vdi_operator.children import names
 from vdi_operator.cluster import controller as module
@@ -154,6 +156,41 @@ async def test_a_session_gets_its_children_a_check_and_a_url(operator: Operator,
     assert event["involvedObject"]["name"] == "cad-7"
 
 
+async def test_a_pass_that_a_result_has_overtaken_asks_for_no_second_check(
+    operator: Operator, api: Server, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks, done, held, overtaken = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    tell, checked = module.tell, operator.controller.checker._done
+
+    async def slow() -> web.StreamResponse:
+        await checks.wait()
+        return await standin.frame()
+
+    def heard(*of: Any) -> None:
+        checked(*of)
+        done.set()
+
+    async def holding(*of: Any) -> None:
+        if held.is_set() and not overtaken.is_set():
+            checks.set()
+            await done.wait()
+            overtaken.set()
+        await tell(*of)
+
+    standin.reply = slow
+    monkeypatch.setattr(operator.controller.checker, "_done", heard)
+    monkeypatch.setattr(module, "tell", holding)
+    await begun(operator)
+    await until(lambda: made(api, "cad-7"), "all children are made")
+    serve(api, "cad-7")
+    await until(lambda: standin.seen, "a check is under way")
+    held.set()
+    operator.queue.wake("cad-7")  # a pass for whatever else, which knows of no result yet
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "the session is ready")
+    assert overtaken.is_set()
+    assert len(standin.seen) == 1
+
+
 @pytest.mark.parametrize("plural", ["services", "ingressroutes", "networkpolicies"])
 async def test_what_vanishes_is_made_again(operator: Operator, api: Server, plural: str) -> None:
     await begun(operator)
@@ -170,6 +207,67 @@ async def test_what_is_changed_by_hand_is_repaired(operator: Operator, api: Serv
     wanted = api.objects[place]["spec"]["selector"]
     api.put("services", {**api.objects[place], "spec": {**api.objects[place]["spec"], "selector": {"app": "mine"}}})
     await until(lambda: api.objects[place]["spec"]["selector"] == wanted, "the selector is ours again")
+
+
+async def test_a_repair_that_is_refused_is_said_and_made_when_it_is_let(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    wanted = api.objects[place]["spec"]["selector"]
+    refusal = Fault("PATCH", "/services/", 422, "Invalid", "spec.ports[0].name: Required value", times=1_000_000)
+    api.faults.append(refusal)
+    changed = {**wanted, names.INSTANCE_LABEL: "mallory"}
+    api.put("services", {**api.objects[place], "spec": {**api.objects[place]["spec"], "selector": changed}})
+    await until(lambda: "Required value" in condition(api, "cad-7", "RouteReady").get("message", ""), "it says why")
+    assert condition(api, "cad-7", "Ready")["reason"] == "Forbidden"
+    refusal.times = 0
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "it is repaired")
+    assert api.objects[place]["spec"]["selector"] == wanted
+
+
+async def test_what_is_repaired_by_hand_is_no_longer_said_to_be_refused(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    right = api.objects[place]
+    api.faults.append(Fault("PATCH", "/services/", 422, "Invalid", times=1_000_000))
+    changed = {**right["spec"]["selector"], names.INSTANCE_LABEL: "mallory"}
+    api.put("services", {**right, "spec": {**right["spec"], "selector": changed}})
+    await until(lambda: condition(api, "cad-7", "RouteReady").get("reason") == "Forbidden", "it says so")
+    api.put("services", right)
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "it is as it ought to be")
+
+
+async def test_what_no_watch_tells_of_is_found_to_be_gone(
+    operator: Operator, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = names_of("cad-7")["pods"]
+    owners = [{"kind": "VDISession", "name": "cad-7", "uid": "that-of-another"}]
+    stranger = api.put("pods", {"kind": "Pod", "metadata": {"name": name, "ownerReferences": owners}, "spec": {}})
+    delete = operator.client.delete
+
+    async def slowly(kind: Kind, one: str, uid: str) -> Object:
+        if uid != stranger["metadata"]["uid"]:
+            return await delete(kind, one, uid)
+        going = {**stranger["metadata"], "deletionTimestamp": "2026-11-29T12:00:00Z", "deletionGracePeriodSeconds": 30}
+        return api.put("pods", {**stranger, "metadata": going})
+
+    monkeypatch.setattr(operator.client, "delete", slowly)
+    await begun(operator)
+    await until(lambda: "deletionTimestamp" in (operator.caches.pods.get(name) or {}).get("metadata", {}), "it goes")
+    api.remove("pods", name)
+    await ready(operator)
+
+
+async def test_what_lost_its_label_gets_it_back(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    place = ("services", names_of("cad-7")["services"])
+    one = api.objects[place]
+    api.say("DELETED", "services", one)  # to a watch with a selector it is the same as a deletion
+    api.put("services", {**one, "metadata": {**one["metadata"], "labels": {}}})
+    await until(lambda: api.objects[place]["metadata"]["labels"] == one["metadata"]["labels"], "it has its label again")
+    await until(lambda: condition(api, "cad-7", "Ready").get("status") == "True", "and all is well")
 
 
 async def test_a_quota_is_said_and_the_pod_comes_when_there_is_room(operator: Operator, api: Server) -> None:

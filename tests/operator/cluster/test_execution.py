@@ -82,6 +82,26 @@ async def test_a_refusal_is_handed_on_in_its_own_words(
     assert (caught.value.kind, caught.value.message) == ("Pod", message)
 
 
+@pytest.mark.parametrize("verb", [Verb.APPLY, Verb.MERGE])
+async def test_a_repair_that_is_refused_is_handed_on_too(
+    api: Server, client: Client, stores: Stores, verb: Verb
+) -> None:
+    api.put("services", {**pod("s", "cad-7"), "kind": "Service"})
+    api.faults.append(Fault("PATCH", "/services/s", 422, "Invalid", "spec.ports[0].name: Required value"))
+    with pytest.raises(Refused) as caught:
+        await execute([Change(verb, Ref("Service", "s"), {"spec": {}})], client, stores)
+    assert (caught.value.kind, caught.value.message) == ("Service", "spec.ports[0].name: Required value")
+
+
+async def test_a_repair_of_a_pod_that_is_gone_is_no_refusal(api: Server, client: Client, stores: Stores) -> None:
+    stores["Pod"].put(api.put("pods", pod("p", "cad-7")))
+    api.remove("pods", "p")
+    api.faults.append(Fault("PATCH", "/pods/p", 422, "Invalid", "spec.containers: Required value"))
+    with pytest.raises(Outdated):
+        await execute([Change(Verb.APPLY, Ref("Pod", "p"), {"metadata": {"labels": {}}})], client, stores)
+    assert "p" not in stores["Pod"]
+
+
 async def test_deletion_is_of_that_object_only(api: Server, client: Client, stores: Stores) -> None:
     old = api.put("pods", pod("p", "cad-7"))
     stores["Pod"].put(old)
@@ -110,6 +130,25 @@ async def test_what_takes_its_time_to_go_stays_known(
     found = stores["Pod"].get("p")
     assert found is not None
     assert found["metadata"]["deletionTimestamp"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [{}, {"deletionTimestamp": "2026-11-29T12:00:00Z", "deletionGracePeriodSeconds": 0}],
+    ids=["as it was", "at once"],
+)
+async def test_what_is_gone_with_the_answer_is_forgotten(
+    api: Server, client: Client, stores: Stores, monkeypatch: pytest.MonkeyPatch, rest: Object
+) -> None:
+    one = api.put("pods", pod("p", "cad-7"))
+    stores["Pod"].put(one)
+
+    async def gone(*_: Any) -> Object:
+        return {**one, "metadata": {**one["metadata"], **rest, "resourceVersion": "999"}}
+
+    monkeypatch.setattr(client, "delete", gone)
+    await execute([Change(Verb.DELETE, Ref("Pod", "p"), uid=one["metadata"]["uid"])], client, stores)
+    assert "p" not in stores["Pod"]
 
 
 async def test_repairs(api: Server, client: Client, stores: Stores) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vdi_operator.children.kinds import KINDS
+from vdi_operator.cluster import kube as module
 from vdi_operator.cluster.access import Access, Token
 from vdi_operator.cluster.errors import (
     AlreadyExists,
@@ -24,7 +26,7 @@ from vdi_operator.cluster.errors import (
 )
 from vdi_operator.cluster.kube import RETRY_SECONDS, Client
 
-from .api_server import NAMESPACE, Fault, Server, pod, session
+from .api_server import NAMESPACE, Fault, Server, pod, session, until
 from .conftest import Paused
 
 POD, SESSION = KINDS["Pod"], KINDS["VDISession"]
@@ -196,6 +198,22 @@ async def test_a_watch_tells_what_happens_and_bookmarks(api: Server, client: Cli
     (seen,) = api.asked("GET", "pods", watch=True)
     assert seen.query["allowWatchBookmarks"] == "true"
     assert seen.query["resourceVersion"] == since
+
+
+@pytest.mark.parametrize("kind", ["Event", "Pod"])
+async def test_a_watch_that_may_be_quiet_ends_before_its_silence_means_that_it_is_dead(
+    api: Server, client: Client, kind: str
+) -> None:
+    for _ in range(20):  # each is drawn
+        watch = client.watch(KINDS[kind], "0")
+        first = asyncio.ensure_future(anext(watch))
+        await until(lambda: api.watching() == 1)
+        api.cut()
+        with pytest.raises(StopAsyncIteration):
+            await first
+    drawn = [int(one.query["timeoutSeconds"]) for one in api.seen]
+    assert len(drawn) == 20
+    assert all((seconds < module._SILENT_SECONDS) == (kind in module.UNMARKED) for seconds in drawn)
 
 
 async def test_a_watch_from_too_long_ago_is_gone(api: Server, client: Client) -> None:

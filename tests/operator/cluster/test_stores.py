@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.kube import Client
@@ -110,6 +113,22 @@ async def test_a_version_that_expires_under_way_is_listed_anew(api: Server, clie
         await until(lambda: "a" in store)
 
 
+@pytest.mark.parametrize("kind", ["Event", "Pod"])
+async def test_a_quiet_watch_without_bookmarks_ages_in_silence(
+    api: Server, client: Client, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    store = Watched(KINDS[kind], facts, Told())
+    with caplog.at_level(logging.INFO, logger="vdi_operator"):
+        task = asyncio.create_task(store.run(client))
+        await until(lambda: api.watching() == 1)
+        api.cut()
+        api.compact()
+        await until(lambda: len(api.asked("GET", KINDS[kind].plural)) == 2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert ("too old" in caplog.text) == (kind == "Pod")
+
+
 async def test_a_server_that_fails_is_asked_again(api: Server, client: Client) -> None:
     api.put("pods", pod("a", "one"))
     api.faults.append(Fault("GET", "/pods", 403, "Forbidden", times=2))
@@ -201,3 +220,35 @@ def test_what_is_reduced_away_changes_nothing() -> None:
     entry = store.entry("a")
     assert entry is not None
     assert entry.version == 6
+
+
+def labelled(name: str, version: int) -> Object:
+    one = versioned(name, version)
+    key, value = LABELS.split("=")
+    return {**one, "metadata": {**one["metadata"], "labels": {key: value}}}
+
+
+def test_what_lost_its_label_can_be_known_again_and_what_is_deleted_cannot() -> None:
+    store = Watched(POD, facts, Told(), labels=LABELS)
+    assert not store.told(versioned("a", 1))
+    assert store.told(labelled("a", 1))
+    store.put(labelled("a", 5))
+    store.drop("a", "u1")  # so a watch tells of both
+    assert not store.put(labelled("a", 5)), "a late answer"
+    assert store.put(versioned("a", 6))
+    assert store.put(labelled("a", 7)), "it has its label again"
+    assert "a" in store
+
+
+async def test_one_that_is_fetched_is_as_the_server_has_it(api: Server, client: Client) -> None:
+    told = Told()
+    store = Watched(POD, facts, told, labels=LABELS)
+    api.put("pods", {"metadata": {"name": "a"}, "spec": {"nodeName": "n1"}})
+    await store.fetch(client, "a")
+    found = store.get("a")
+    assert found is not None
+    assert found["spec"] == {"nodeName": "n1"}
+    api.remove("pods", "a")
+    await store.fetch(client, "a")
+    assert "a" not in store
+    assert told.changes == [], "who fetches knows"

@@ -489,3 +489,33 @@ def test_a_check_of_a_former_pod_says_nothing() -> None:
     assert decision is not None
     assert reason(decision.status, "StreamReady") == ("Unknown", "Checking")
     assert decision.check is not None
+
+
+REFUSALS: dict[str, tuple[str, str, tuple[str, str], tuple[str, str]]] = {
+    "the way": ("Service", "RouteReady", ("False", "Forbidden"), ("False", "Forbidden")),
+    "the home": ("PersistentVolumeClaim", "HomeBound", ("True", "Bound"), ("True", "Published")),
+    "a Secret": ("Secret", "PodReady", ("True", "Serving"), ("True", "Published")),
+}
+
+
+@pytest.mark.parametrize(("kind", "where", "there", "whole"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_repair_that_is_refused_is_told_beside_the_desktop(
+    kind: str, where: str, there: tuple[str, str], whole: tuple[str, str]
+) -> None:
+    _, operator = running()
+    session, made_from, world = operator.look()
+    told = desired(session, made_from, replace(world, refusal="ports[0].name: Required value.", refused=kind)).status
+    (message,) = (one["message"] for one in told["conditions"] if one["type"] == where)
+    assert message == f"the API server refuses the repair of its {kind}: ports[0].name: Required value"
+    assert (reason(told, where), ready(told)) == (there, whole)
+
+
+def test_a_start_that_is_late_for_a_refusal_says_so() -> None:
+    cluster, operator = begun()
+    for seconds in range(4):
+        at(cluster, operator, seconds)
+    session, made_from, world = operator.look()
+    assert reason(session.status, "StreamReady") == ("Unknown", "Checking")
+    late = replace(world, now=world.now + 120.0, refusal="ports[0].name: Required value", refused="Service")
+    told = desired(session, made_from, late).status
+    assert reason(told, "Ready") == ("False", "Forbidden")

@@ -95,6 +95,19 @@ def with_extra_port(one: Object) -> None:
     one["spec"]["ports"].append({"name": "x", "port": 22, "targetPort": 22, "protocol": "TCP"})
 
 
+def with_another_port(one: Object) -> None:
+    one["spec"]["ports"] = [{"port": 22, "targetPort": 22, "protocol": "TCP"}]
+
+
+def with_another_port_and_label(one: Object) -> None:
+    label(one)
+    with_extra_port(one)
+
+
+def with_another_selector(one: Object) -> None:
+    one["spec"]["selector"] = {"app": "mine"}
+
+
 def with_wide_selector(one: Object) -> None:
     del one["spec"]["selector"]["app.kubernetes.io/instance"]
 
@@ -138,14 +151,17 @@ DRIFTS: dict[str, tuple[Ref, Callable[[Object], object], list[Verb]]] = {
     "a reserved label more": (POD, added_label, [MERGE]),
     "no owner": (ROUTE, disowned, [APPLY]),
     "a port more": (SERVICE, with_extra_port, [MERGE]),
+    "another port, without a name": (SERVICE, with_another_port, [MERGE, APPLY]),
+    "a port more and a label": (SERVICE, with_another_port_and_label, [MERGE, APPLY]),
     "a wide selector": (SERVICE, with_wide_selector, [APPLY]),
+    "another selector": (SERVICE, with_another_selector, [MERGE, APPLY]),
     "a rule more": (ROUTE, with_another_rule, [MERGE]),
     "a resolver": (ROUTE, with_resolver, [MERGE]),
     "no TLS": (ROUTE, without_tls, [APPLY]),
-    "no middlewares": (ROUTE, without_middlewares, [APPLY]),
+    "no middlewares": (ROUTE, without_middlewares, [MERGE, APPLY]),
     "open ingress": (POLICY, with_open_ingress, [MERGE]),
     "more ports": (POLICY, with_more_ports, [MERGE]),
-    "other pods": (POLICY, with_other_pods, [APPLY, MERGE]),
+    "other pods": (POLICY, with_other_pods, [MERGE, APPLY]),
     "another credential": (RTC, with_another_credential, [APPLY]),
 }
 
@@ -159,7 +175,25 @@ def test_a_drift_is_repaired(place: Ref, edit: Callable[[Object], object], expec
     mended = getattr(drifted, NAMES[place])
     for change in made:
         mended = (applied if change.verb is Verb.APPLY else merged)(mended, change.body)
+        assert valid(mended)
+        if change.verb is Verb.MERGE:
+            assert safe(mended), "half repaired it would choose more than it ought to"
     assert changes(decision, replace(drifted, **{NAMES[place]: mended})) == ()
+
+
+def valid(one: Object) -> bool:
+    """Whether an API server would not answer 422 to a Service."""
+    ports = one["spec"].get("ports", ()) if one["kind"] == "Service" else ()
+    return len(ports) < 2 or all("name" in port for port in ports)
+
+
+def safe(one: Object) -> bool:
+    """Whether it chooses pods of one session only."""
+    if one["kind"] == "Service":
+        return "app.kubernetes.io/instance" in one["spec"]["selector"]
+    if one["kind"] == "NetworkPolicy":
+        return "app.kubernetes.io/instance" in one["spec"]["podSelector"]["matchLabels"]
+    return True
 
 
 HARMLESS: dict[str, tuple[Ref, Callable[[Object], object]]] = {
