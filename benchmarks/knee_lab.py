@@ -2,8 +2,8 @@
 
 ``python benchmarks/knee_lab.py`` brings one lab up, finds how many of its desktops this machine carries: by the search
 and by a sweep of every level until one is bad, each in a run of its own, and writes
-``docs/results/knee-lab.md`` and ``knee-lab.json``. Loopback only; a quarter of an hour on two cores. Exits 98 when a run
-found no knee: then nothing was compared.
+``docs/results/knee-lab.md`` and ``knee-lab.json``. Loopback only; a quarter of an hour on two cores. Exits 98
+when a run found no knee: then nothing was compared.
 """
 
 from __future__ import annotations
@@ -204,8 +204,8 @@ def main() -> None:
     line.add_argument("--searches", type=int, default=1, help="one before the sweep, the rest after it")
     line.add_argument("--sweep-trials", type=int, default=2)
     line.add_argument("--warmup", type=float, default=1.5)
-    # A desktop stalls for a third of a second in about three minutes, loaded or not. In five seconds, of which the worst
-    # is what p5 of five frame rates comes to, each such stall is a bad session; in twenty it is one second of twenty.
+    # A desktop stalls for a third of a second about every three minutes, loaded or not. Of five seconds p5 of the frame
+    # rate is the worst one, so that each such stall is a bad session; of twenty it is not.
     line.add_argument("--steady", type=float, default=20.0)
     line.add_argument("--results", type=Path, help="keep the runs here")
     line.add_argument("--output", type=Path, default=RESULTS)
