@@ -204,8 +204,8 @@ def main() -> None:
     line.add_argument("--searches", type=int, default=1, help="one before the sweep, the rest after it")
     line.add_argument("--sweep-trials", type=int, default=2)
     line.add_argument("--warmup", type=float, default=1.5)
-    # A desktop stalls for a third of a second about every three minutes, loaded or not. Of five seconds p5 of the frame
-    # rate is the worst one, so that each such stall is a bad session; of twenty it is not.
+    # Beside six others a desktop stalls for a third of a second about every two minutes. Of five seconds p5 of the
+    # frame rate is the worst one, so that each such stall is a bad session; of twenty it is not.
     line.add_argument("--steady", type=float, default=20.0)
     line.add_argument("--results", type=Path, help="keep the runs here")
     line.add_argument("--output", type=Path, default=RESULTS)
