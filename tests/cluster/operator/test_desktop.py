@@ -19,7 +19,7 @@ from vdibench.telemetry.prometheus import Prometheus
 
 from .site import DOMAIN, OPERATOR, PORT, SESSIONS, Site
 
-pytestmark = pytest.mark.timeout(900)  # the first test builds a cluster and two images
+pytestmark = pytest.mark.timeout(1800)  # the first test builds a cluster and two images
 
 CONDITIONS = ("Admitted", "HomeBound", "Scheduled", "PodReady", "RouteReady", "StreamReady", "Ready")
 # Selkies answers these to anybody: a probe has no password. They say that it runs and in which mode.

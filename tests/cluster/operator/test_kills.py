@@ -19,7 +19,7 @@ KILLS = 20
 SEED = 8
 POOL = [f"churn-{number:02}" for number in range(24)]
 
-pytestmark = pytest.mark.timeout(1200)  # twenty starts of the operator; alone it builds a cluster
+pytestmark = pytest.mark.timeout(1800)  # twenty starts of the operator; alone it builds a cluster
 
 
 class Churn:

@@ -15,7 +15,7 @@ from vdibench.lab.cluster.operating import OperatorProcess
 
 from .site import DOMAIN, SESSIONS, Site
 
-pytestmark = pytest.mark.timeout(900)  # alone it builds a cluster
+pytestmark = pytest.mark.timeout(1800)  # alone it builds a cluster
 
 # The operator's own words for requests -> verbs of RBAC.
 VERBS = {"apply": "patch"}

@@ -18,7 +18,7 @@ from vdibench.lab.cluster.played_desktops import PlayedChecker
 
 from .site import DOMAIN, SESSIONS, Site
 
-pytestmark = pytest.mark.timeout(900)  # the first test of the folder builds a cluster
+pytestmark = pytest.mark.timeout(1800)  # the first test of the folder builds a cluster
 
 COUNT = 100
 REPAIR_SECONDS = 5.0

@@ -9,7 +9,7 @@ from vdi_operator.children.names import home_name
 
 from .site import DOMAIN, OPERATOR, Site
 
-pytestmark = pytest.mark.timeout(900)  # alone it builds a cluster and two images
+pytestmark = pytest.mark.timeout(1800)  # alone it builds a cluster and two images
 
 
 def test_an_uninstall_keeps_what_is_the_users(site: Site, release: str) -> None:
