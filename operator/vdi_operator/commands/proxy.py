@@ -154,7 +154,7 @@ class Proxy:
         try:
             await self._runner.setup()
             await web.TCPSite(self._runner, _HERE, 0).start()
-        except BaseException:
+        except BaseException:  # a cancellation too closes what was opened
             await self.close()
             raise
         self._port = int(self._runner.addresses[0][1])

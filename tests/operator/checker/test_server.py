@@ -103,7 +103,7 @@ async def test_so_many_at_once_and_no_more(checker, monkeypatch: pytest.MonkeyPa
     first = [asyncio.create_task(ask(**wanted(URL))) for _ in range(2)]
     async with asyncio.timeout(10):
         while running < 2:  # noqa: ASYNC110  # two requests are on their way; nothing tells when both have arrived
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the next look
     answer = await ask(**wanted(URL))
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "1"

@@ -144,7 +144,7 @@ class Loaded(Client):
         else:
             end = self.now + self._seconds
             while self.now < end:  # noqa: ASYNC110 - the clock is the sleeper's, who sets no event
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # a turn of the loop
         self._open_requests -= 1
         return versioned(name)
 
@@ -153,8 +153,8 @@ class Loaded(Client):
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + 0.005)
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop for who waits
+        await asyncio.sleep(0)  # and one for what that began
 
 
 def versioned(name: str) -> Object:

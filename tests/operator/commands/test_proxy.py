@@ -161,7 +161,7 @@ async def test_who_leaves_is_missed(proxy: Proxy, desktop: Desktop, browser) -> 
         await socket.close(code=1000)
     async with asyncio.timeout(10):
         while not desktop.closed:  # noqa: ASYNC110  # it happens in another thread
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the next look
     assert desktop.closed == [1000]
 
 

@@ -82,8 +82,8 @@ class Operator:
         :param conflict_at: this change meets a conflict.
         :returns: None where it did not come to its end.
         """
-        decision, todo = self.decide(known)
-        for number, change in enumerate(todo):
+        decision, due = self.decide(known)
+        for number, change in enumerate(due):
             if number == killed_at:
                 return None
             try:

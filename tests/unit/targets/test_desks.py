@@ -16,7 +16,7 @@ import os, pathlib, sys, time
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 pathlib.Path(words["--note"]).write_text(f"{os.getpid()} {words['--display']}")
 os.write(int(words["--ready-fd"]), b"ready llvmpipe (LLVM 15)\\n")
-time.sleep(600)
+time.sleep(600)  # until it is ended
 """
 
 
