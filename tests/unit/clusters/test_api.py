@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +16,8 @@ from vdibench.clusters.api import KINDS, Api, path_of
 from vdibench.clusters.connection import Cluster
 from vdibench.clusters.ownership import RUN_LABEL, Owner, apply, marked, sweep
 from vdibench.errors import AuthenticationError, TargetUnavailable, UsageError
+
+from .answering import Answering, carries, connected, serving
 
 PODS = path_of("Pod", "vdi-sessions")
 
@@ -34,12 +35,8 @@ class Server(ThreadingHTTPServer):
         self.lines: list[bytes] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def _answer(self) -> None:
         address = urlsplit(self.path)
@@ -64,12 +61,8 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_PATCH = do_DELETE = _answer  # noqa: N815  # http.server's names
 
     def _collection(self, query: dict[str, list[str]]) -> None:
-        key, _, value = query.get("labelSelector", [""])[0].partition("=")
-        chosen = {
-            path: one
-            for path, one in self.server.objects.items()
-            if not key or (key in one["metadata"]["labels"] and value in ("", one["metadata"]["labels"][key]))
-        }
+        selector = query.get("labelSelector", [""])[0]
+        chosen = {path: one for path, one in self.server.objects.items() if carries(one, selector)}
         if self.command == "DELETE":
             for path in chosen:
                 del self.server.objects[path]
@@ -82,32 +75,18 @@ class Handler(BaseHTTPRequestHandler):
         for part in (*self.server.lines, b""):
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
 
-    def _say(self, status: int, document: dict[str, Any]) -> None:
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    found = Server()
+    with serving(found):
+        yield found
 
 
 @pytest.fixture
-def api(server: Server) -> Iterator[Api]:
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_address[1]}"
-    kept = client.ApiClient(configuration)
-    yield Api(Cluster("test", kept, "v1.34.4", Path("none")))
-    kept.close()
+def api(server: Server, tmp_path: Path) -> Iterator[Api]:
+    with connected(server, tmp_path / "kubeconfig") as found:
+        yield found
 
 
 def pod(name: str, run: str = "", owner: Owner | None = None) -> dict[str, Any]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from kubernetes import client
 
 from vdibench.clusters.api import VOLUMES, Api, path_of
-from vdibench.clusters.connection import Cluster
 from vdibench.clusters.ownership import RUN_LABEL, Owner, apply, counts, remove, sweep
 from vdibench.clusters.vdisessions import vdisession
+
+from .answering import Answering, carries, connected, serving
 
 RUN, USER = "0a1b2c3d", "vdibench-0a1b2c3d-0"
 SESSIONS, CLAIMS = path_of("VDISession", "vdi-sessions"), path_of("PersistentVolumeClaim", "vdi-sessions")
@@ -51,12 +50,8 @@ class Server(ThreadingHTTPServer):
         }
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def _answer(self) -> None:
         address = urlsplit(self.path)
@@ -71,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
             found = objects.pop(path, None) if self.command == "DELETE" else objects.get(path)
             self._say(200 if found else 404, found or {"message": "not found"})
         else:
-            chosen = [one for one in objects if one.rpartition("/")[0] == path and self._wanted(objects[one], selector)]
+            chosen = [one for one in objects if one.rpartition("/")[0] == path and carries(objects[one], selector)]
             items = [objects[one] for one in chosen]
             if self.command == "DELETE":
                 for one in chosen:
@@ -108,37 +103,18 @@ class Handler(BaseHTTPRequestHandler):
         if there.get("spec", {}).get("persistentVolumeReclaimPolicy") == "Delete":
             del self.server.objects[f"{VOLUMES}/{volume}"]
 
-    def _wanted(self, one: dict[str, Any], selector: str) -> bool:
-        key, _, value = selector.partition("=")
-        labels = one["metadata"].get("labels", {})
-        return not key or (key in labels and value in ("", labels[key]))
-
-    def _say(self, status: int, document: dict[str, Any]) -> None:
-        raw = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    found = Server()
+    with serving(found):
         yield found
-        found.shutdown()
-        thread.join()
 
 
 @pytest.fixture
 def api(server: Server, tmp_path: Path) -> Iterator[Api]:
-    configuration = client.Configuration()
-    configuration.host = f"http://127.0.0.1:{server.server_port}"
-    found = Cluster("test", client.ApiClient(configuration), "v1.34.4", tmp_path / "kubeconfig")
-    yield Api(found)
-    found.close()
+    with connected(server, tmp_path / "kubeconfig") as found:
+        yield found
 
 
 def left(server: Server) -> set[str]:
