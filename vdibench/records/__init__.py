@@ -8,6 +8,7 @@ from vdibench.records.check import Check
 from vdibench.records.outcome import EXIT_CODES, Outcome, worst
 from vdibench.records.run import RUN_SCHEMA, Phase, Run, RunState
 from vdibench.records.selftest import SELFTEST_SCHEMA, Accuracy, Cost, SelfTest
+from vdibench.records.subjects import SUBJECTS_FILE, SUBJECTS_SCHEMA, Image, Node, Subjects
 from vdibench.records.tables import TABLES, Column, Table
 from vdibench.records.target import Credentials, Desktop, Display, Endpoint, Workload
 from vdibench.records.verdict import VERDICT_SCHEMA, ObjectiveResult, SuiteVerdict, Verdict
@@ -16,6 +17,8 @@ __all__ = [
     "EXIT_CODES",
     "RUN_SCHEMA",
     "SELFTEST_SCHEMA",
+    "SUBJECTS_FILE",
+    "SUBJECTS_SCHEMA",
     "TABLES",
     "VERDICT_SCHEMA",
     "Accuracy",
@@ -26,12 +29,15 @@ __all__ = [
     "Desktop",
     "Display",
     "Endpoint",
+    "Image",
+    "Node",
     "ObjectiveResult",
     "Outcome",
     "Phase",
     "Run",
     "RunState",
     "SelfTest",
+    "Subjects",
     "SuiteVerdict",
     "Table",
     "Verdict",
