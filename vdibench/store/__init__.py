@@ -10,7 +10,7 @@ from vdibench.store.junit import junit_xml
 from vdibench.store.parts import frame
 from vdibench.store.recording import Recording, Tables
 from vdibench.store.redaction import REDACTED, Redactor
-from vdibench.store.seal import SEAL_FILE, broken, seal, seal_digest
+from vdibench.store.seal import SEAL_FILE, broken, seal_digest
 from vdibench.store.selftests import SELFTEST_FILE, load_selftest, selftest_document, selftest_from
 from vdibench.store.subjects import dump_subjects, load_subjects, unmeasured
 
@@ -34,7 +34,6 @@ __all__ = [
     "prune",
     "resolve",
     "runs",
-    "seal",
     "seal_digest",
     "selftest_document",
     "selftest_from",
