@@ -114,7 +114,7 @@ def images_of(session: Sequence[Mapping[str, Any]], pods: Iterable[Mapping[str, 
 
 
 def digest_of(image_id: str) -> str:
-    """``sha256:…`` of an image as a node names it: by itself, after a name, after ``docker-pullable://``; else empty."""
+    """``sha256:…`` of an image as a node names it: alone or after a name, with or without a scheme; else empty."""
     found = _DIGEST.search(image_id)
     return found[0] if found else ""
 

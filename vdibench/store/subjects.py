@@ -1,4 +1,4 @@
-"""``subjects.json`` as text and back, and what several suites of a run add to it. Pure but for :func:`load_subjects`."""
+"""``subjects.json`` as text and back, and what suites of one run add to it. Pure but for :func:`load_subjects`."""
 
 from __future__ import annotations
 
