@@ -18,11 +18,12 @@ from vdibench.client import DesktopSession, SessionOptions
 from vdibench.clusters.api import Api
 from vdibench.clusters.ownership import RUN_LABEL, counts
 from vdibench.clusters.phases import STEPS
+from vdibench.clusters.subjects import measured_variables
 from vdibench.errors import TargetUnavailable
 from vdibench.recorder import Place, Recorder
 from vdibench.records import Display, Outcome, Workload
 from vdibench.selkies import Dialect, Role
-from vdibench.store import Recording
+from vdibench.store import Recording, broken, resolve
 from vdibench.suites import stream_validation
 from vdibench.suites.measurement import create_run
 from vdibench.suites.parameters import DesktopParameters
@@ -124,6 +125,34 @@ def test_a_start_is_in_the_run_with_its_steps(cluster, tmp_path: Path) -> None:
     assert {"started", "admitted", "scheduled", "ready", "routed", "first_frame"} <= set(steps["event"])
 
 
+def test_a_target_says_what_it_is_of(cluster, kubectl) -> None:
+    with opened(dialect=Dialect.SELKIES_2_WEBSOCKET) as target:
+        found = target.subjects
+        assert found is not None
+        assert (found.lab, found.overlay, found.platform) == (True, "lab/session", "lab")
+        assert (found.domain, found.relay) == ("vdi.test", cluster.node_address)
+        assert found.applied == (), "the cluster is what its manifests say"
+        (image,) = found.images
+        assert image.name == "vdibench.local/desktop:2.1.0"
+        assert image.digest.startswith("sha256:")
+        (node,) = found.nodes
+        assert (node.kubelet, node.gpu, node.gpus, node.slices) == (found.kubernetes, "", 0, 8)
+        variables = measured_variables(found.session)
+        assert variables["SELKIES_FRAMERATE"] == "15"
+        assert "VDIBENCH_DESK" not in str(found.session)
+        assert all(secret not in str(found) for secret in target.secrets)
+    policy = ("-n", "vdi-sessions", "patch", "networkpolicy", "default-deny", "--type=merge", "-p")
+    kubectl(*policy, '{"spec": {"ingress": [{}]}}')
+    try:
+        with opened(dialect=Dialect.SELKIES_2_WEBSOCKET) as target:
+            assert target.subjects is not None
+            assert target.subjects.applied == (
+                "NetworkPolicy vdi-sessions/default-deny: spec.ingress is [{}], the manifest does not say it",
+            )
+    finally:
+        kubectl(*policy, '{"spec": {"ingress": null}}')
+
+
 @contextmanager
 def taken(kubectl, slices: int) -> Iterator[None]:
     """So many slices of the node are somebody else's."""
@@ -218,4 +247,8 @@ def test_notebook_02_walks_a_pod(cluster, kubectl, tmp_path: Path) -> None:
     for name in ("reachable", "signalling", "ice_pair", "relay_udp", "relay_tcp", "first_frame", "latency", "input"):
         assert checks[f"check:{name}"].outcome is Outcome.PASS, checks[f"check:{name}"].reason
     assert checks["check:clean_leave"].outcome is Outcome.NOT_APPLICABLE
+    recording = Recording.open(resolve(tmp_path, "latest"))
+    assert broken(recording.folder) == ()
+    assert recording.subjects is not None
+    assert recording.run.context["image_digest"] == recording.subjects.images[0].digest
     assert left(kubectl) == []

@@ -10,7 +10,7 @@ import copy
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,23 @@ from vdibench.lab.cluster.prepared import manifests_folder
 from vdibench.records import Display, Workload
 from vdibench.selkies import Dialect
 
-__all__ = ["Template", "Wishes", "for_session", "kubectl", "render"]
+__all__ = [
+    "PLACEHOLDER",
+    "Template",
+    "Wishes",
+    "for_session",
+    "kubectl",
+    "platform_objects",
+    "render",
+    "with_variables",
+]
 
 # A DNS label that occurs in no manifest: replaced wherever it stands.
 PLACEHOLDER = "nobody-yet"
 
 _SETTINGS = "vdi-session-settings"
+# Of objects that only an overlay itself reads.
+_LOCAL = "config.kubernetes.io/local-config"
 _EXAMPLE = ("example.com", "example.org", "example.net")
 _NO_DIGEST = "sha256:" + "0" * 64
 _MODES = {Dialect.SELKIES_2_WEBRTC: "webrtc", Dialect.SELKIES_2_WEBSOCKET: "websockets"}
@@ -149,12 +160,22 @@ def render(program: str, overlay: str, *, turn_address: str = "", manifests: Pat
             "turnAddress": address,
         }
         (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-        done = subprocess.run([program, "kustomize", str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UsageError(f"cannot build the overlay {overlay}: {done.stderr.strip()}", "mend it: kubectl kustomize")
-    objects = [one for one in yaml.safe_load_all(done.stdout) if one and one["metadata"]["name"] != _SETTINGS]
+        built = _built(program, folder, overlay)
+    objects = [one for one in built if one["metadata"]["name"] != _SETTINGS]
     _refuse_examples(overlay, domain, objects)
     return Template(tuple(objects), domain, address)
+
+
+def platform_objects(program: str, overlay: str, *, manifests: Path | None = None) -> tuple[Object, ...]:
+    """What an overlay gives a whole cluster, as kustomize builds it, without what is only the overlay's own.
+
+    :param program: kubectl.
+    :param overlay: below ``overlays`` of the manifests, such as ``k3s``.
+    :param manifests: the folder; None for the one that belongs to this package.
+    :raises UsageError: it cannot be built.
+    """
+    objects = _built(program, (manifests or manifests_folder()) / "overlays" / overlay, overlay)
+    return tuple(one for one in objects if one["metadata"].get("annotations", {}).get(_LOCAL) != "true")
 
 
 def for_session(template: Template, user: str, wishes: Wishes) -> list[Object]:
@@ -162,14 +183,25 @@ def for_session(template: Template, user: str, wishes: Wishes) -> list[Object]:
 
     :param user: whose it is, a DNS label.
     """
-    made = [_renamed(copy.deepcopy(one), user) for one in template.objects]
+    return with_variables([_renamed(one, user) for one in template.objects], wishes.environment())
+
+
+def with_variables(objects: Sequence[Object], variables: Mapping[str, str]) -> list[Object]:
+    """A session's objects with these variables in its desktop's container, its pod last. Pure."""
+    made = copy.deepcopy(list(objects))
     container = _desktop(_pod(made))
-    wanted = wishes.environment()
     container["env"] = [
-        *(one for one in container["env"] if one["name"] not in wanted),
-        *({"name": name, "value": value} for name, value in wanted.items()),
+        *(one for one in container["env"] if one["name"] not in variables),
+        *({"name": name, "value": value} for name, value in variables.items()),
     ]
     return sorted(made, key=lambda one: one["kind"] == "Pod")
+
+
+def _built(program: str, folder: Path, overlay: str) -> list[Object]:
+    done = subprocess.run([program, "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(f"cannot build the overlay {overlay}: {done.stderr.strip()}", "mend it: kubectl kustomize")
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
 def _refuse_examples(overlay: str, domain: str, objects: Sequence[Object]) -> None:

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["SUBJECTS_FILE", "SUBJECTS_SCHEMA", "Image", "Node", "Subjects"]
+__all__ = ["MEASURED_VARIABLES", "SUBJECTS_FILE", "SUBJECTS_SCHEMA", "Image", "Node", "Subjects"]
 
 SUBJECTS_FILE = "subjects.json"
 # History of the schema of subjects.json:
 # 1  first
 SUBJECTS_SCHEMA = 1
+
+# Variables of the desktop that each suite sets by its parameters: picture, rates and mode.
+MEASURED_VARIABLES = ("SCREEN", "SELKIES_FRAMERATE", "SELKIES_VIDEO_BITRATE", "SELKIES_MODE")
 
 
 @dataclass(frozen=True, slots=True)

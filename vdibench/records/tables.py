@@ -4,7 +4,7 @@ Every table starts with the same five columns, which say where in the run a row 
 
 ``suite``    suite name (``stream_validation``)
 ``level``    sessions that were running together; 1 where a suite has no levels
-``trial``    repetition of that level, from 0
+``trial``    repetition of that level, from 0; -1: how pods started, before any repetition
 ``phase``    ``warmup``, ``steady`` or ``probe`` (a check beside the measurement, through the relay for example);
              statistics use ``steady`` only, the others stay readable
 ``session``  desktop id, ``client`` for the measuring side, ``engine-N``, ``host`` or ``gpu-N``
@@ -54,7 +54,7 @@ class Table:
 _PLACE = (
     Column("suite", "string", "suite that took the sample"),
     Column("level", "int64", "sessions running together"),
-    Column("trial", "int64", "repetition of the level, from 0"),
+    Column("trial", "int64", "repetition of the level, from 0; -1: how pods started, before any"),
     Column("phase", "string", "warmup, steady or probe"),
     Column("session", "string", "desktop id, client, engine-N, host or gpu-N"),
 )

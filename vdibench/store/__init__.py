@@ -10,24 +10,32 @@ from vdibench.store.junit import junit_xml
 from vdibench.store.parts import frame
 from vdibench.store.recording import Recording, Tables
 from vdibench.store.redaction import REDACTED, Redactor
+from vdibench.store.seal import SEAL_FILE, broken, seal_digest
 from vdibench.store.selftests import SELFTEST_FILE, load_selftest, selftest_document, selftest_from
+from vdibench.store.subjects import dump_subjects, load_subjects, unmeasured
 
 __all__ = [
     "LATEST",
     "REDACTED",
     "REFERENCE",
+    "SEAL_FILE",
     "SELFTEST_FILE",
     "Entry",
     "Recording",
     "Redactor",
     "RunFolder",
     "Tables",
+    "broken",
+    "dump_subjects",
     "frame",
     "junit_xml",
     "load_selftest",
+    "load_subjects",
     "prune",
     "resolve",
     "runs",
+    "seal_digest",
     "selftest_document",
     "selftest_from",
+    "unmeasured",
 ]

@@ -1,4 +1,4 @@
-"""``run.json`` and ``verdict.json`` as text and back. Pure but for :func:`load_run` and :func:`load_verdict`."""
+"""``run.json`` and ``verdict.json`` as text and back. Pure but for what loads and reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vdibench.records import (
 )
 from vdibench.store.redaction import Redactor
 
-__all__ = ["dump", "jsonable", "load_run", "load_verdict"]
+__all__ = ["dump", "jsonable", "load_run", "load_verdict", "read_document"]
 
 
 def dump(record: Run | Verdict, redactor: Redactor) -> bytes:
@@ -57,7 +57,7 @@ def load_run(folder: Path) -> Run:
     :raises StoreError: not a run folder, damaged, or of a newer vdibench.
     """
     path = folder / "run.json"
-    raw = _read(path, RUN_SCHEMA)
+    raw = read_document(path, RUN_SCHEMA)
     try:
         known = {field.name: raw[field.name] for field in dataclasses.fields(Run) if field.name in raw}
         known["state"] = RunState(known.get("state", RunState.RUNNING))
@@ -77,7 +77,7 @@ def load_verdict(folder: Path) -> Verdict | None:
     path = folder / "verdict.json"
     if not path.exists():
         return None
-    raw = _read(path, VERDICT_SCHEMA)
+    raw = read_document(path, VERDICT_SCHEMA)
     try:
         suites = tuple(_suite(suite) for suite in raw.get("suites", ()))
         return Verdict(raw["run"], Outcome(raw["outcome"]), suites, raw["schema"])
@@ -92,7 +92,11 @@ def _suite(raw: Mapping[str, Any]) -> SuiteVerdict:
     return SuiteVerdict(raw["suite"], Outcome(raw["outcome"]), results, tuple(raw["reasons"]))
 
 
-def _read(path: Path, schema: int) -> dict[str, Any]:
+def read_document(path: Path, schema: int) -> dict[str, Any]:
+    """A JSON document of a run folder that has a schema version.
+
+    :raises StoreError: not there, damaged, or of a newer schema than ``schema``.
+    """
     try:
         raw = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vdibench.errors import StoreError
-from vdibench.records import Run, RunState, SuiteVerdict, Verdict
+from vdibench.records import SUBJECTS_FILE, Run, RunState, Subjects, SuiteVerdict, Verdict
 from vdibench.store.batches import Rows
 from vdibench.store.compaction import compact
 from vdibench.store.documents import dump, load_run, load_verdict
@@ -27,7 +27,9 @@ from vdibench.store.journal import Journal
 from vdibench.store.junit import junit_xml
 from vdibench.store.processes import identity
 from vdibench.store.redaction import Redactor
+from vdibench.store.seal import broken, covers, seal
 from vdibench.store.standing import in_force, merged
+from vdibench.store.subjects import as_written, dump_subjects, load_subjects, merged_subjects
 
 __all__ = ["CREATING_PREFIX", "RunFolder"]
 
@@ -164,20 +166,38 @@ class RunFolder:
             self._write_verdict(verdict)
         return verdict
 
+    def write_subjects(self, subjects: Subjects) -> Subjects:
+        """Put what the run is of into ``subjects.json``; a later suite adds its images and nodes.
+
+        :returns: what stands there now.
+        :raises StoreError: it is of something else than an earlier suite's, holds a Secret, or the run ended.
+        """
+        subjects = as_written(subjects, self._redactor)
+        with exclusive(self._lock):
+            self._refuse_ended(load_run(self._path))
+            whole = merged_subjects(load_subjects(self._path), subjects)
+            replace(self._path / SUBJECTS_FILE, dump_subjects(whole, self._redactor))
+        return whole
+
     def write_text(self, relative: str, text: str) -> Path:
-        """Write a text file into the folder, whole or not at all, without this run's secrets."""
+        """Write a text file into the folder, whole or not at all, without this run's secrets.
+
+        :raises StoreError: the run ended, and its seal speaks of that file.
+        """
         path = self.file(relative)
+        self._refuse_sealed(path)
         replace(path, self._redactor.text(text).encode())
         return path
 
     def write_bytes(self, relative: str, data: bytes) -> Path:
         """Write a file into the folder, whole or not at all.
 
-        :raises StoreError: a secret of this run stands in it.
+        :raises StoreError: a secret of this run stands in it, or the run ended and its seal speaks of that file.
         """
         if self._redactor.bytes_leak(data):
             raise StoreError(f"{relative} holds a password or token and was not written", "leave it out of the file")
         path = self.file(relative)
+        self._refuse_sealed(path)
         replace(path, data)
         return path
 
@@ -186,12 +206,15 @@ class RunFolder:
         self._journal.close()
 
     def finish(self, state: RunState, *, error: str = "") -> Verdict:
-        """End the run: samples written and compacted, state and verdict final. A worse state may follow, no better.
+        """End the run: samples written and compacted, state and verdict final, all of it sealed.
+
+        A worse state may follow, no better. What was changed since an earlier end is not sealed as if it had been so.
 
         :param error: why it did not finish, added to the run's errors.
         :returns: the verdict in force.
         """
         self._journal.close()
+        intact = load_run(self._path).state is RunState.RUNNING or not broken(self._path)
         compact(self._path / "samples", self._lock)
 
         def change(run: Run) -> Run:
@@ -205,6 +228,9 @@ class RunFolder:
             self._replace_run(change(load_run(self._path)))
             verdict = in_force(self._run, load_verdict(self._path))
             self._write_verdict(verdict)
+            # Last: until then there is no seal, or one that does not fit any more.
+            if intact and self._run.state is not RunState.RUNNING:
+                seal(self._path)
         return verdict
 
     def __enter__(self) -> Self:
@@ -239,6 +265,10 @@ class RunFolder:
     def _refuse_ended(self, run: Run) -> None:
         if run.state is not RunState.RUNNING:
             raise StoreError(f"{self._path} is {run.state}", "start a new run")
+
+    def _refuse_sealed(self, path: Path) -> None:
+        if covers(self._path, path) and (state := load_run(self._path).state) is not RunState.RUNNING:
+            raise StoreError(f"{path} is sealed, the run is {state}", "start a new run")
 
 
 def _claim(staging: Path, root: Path, base: str, run: Run, redactor: Redactor) -> Path:

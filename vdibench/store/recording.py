@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -10,12 +11,13 @@ import pandas as pd
 import pyarrow as pa
 
 from vdibench.errors import StoreError
-from vdibench.records import TABLES, Run, Verdict
+from vdibench.records import TABLES, Run, Subjects, Verdict
 from vdibench.store.batches import table_named
 from vdibench.store.documents import load_run, load_verdict
 from vdibench.store.parts import arrow_schema, decode, list_parts
 from vdibench.store.processes import is_alive
 from vdibench.store.standing import in_force, state_in_force
+from vdibench.store.subjects import load_subjects
 
 __all__ = ["Recording", "Tables"]
 
@@ -58,6 +60,14 @@ class Recording:
     def verdict(self) -> Verdict:
         """The verdict in force: no pass unless the run finished, alone on its machine."""
         return self._verdict
+
+    @cached_property
+    def subjects(self) -> Subjects | None:
+        """What the run was of; None where it does not say, as one that was on no cluster.
+
+        :raises StoreError: it is damaged, or of a newer vdibench.
+        """
+        return load_subjects(self._path)
 
     @property
     def tables(self) -> Tables:

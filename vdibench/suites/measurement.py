@@ -38,6 +38,7 @@ from vdibench.suites.profiles import load_objectives, results_folder
 from vdibench.suites.progress import Progress
 from vdibench.suites.provenance import git_commit
 from vdibench.suites.resources import PlacingRecorder, open_gpu_metrics, sampled
+from vdibench.suites.subjects import keep_subjects
 from vdibench.suites.time_limit import TimeLimit
 from vdibench.targets import UNKNOWN_CLOCK_SECONDS, OpenTarget, open_target, parse_target, peer_is_here
 from vdibench.telemetry import MeasuringClaim, host_facts, versions
@@ -138,6 +139,7 @@ class Measurement:
                 # From here on there are secrets to keep out of files.
                 self.folder.close()
                 self.folder = RunFolder.open(self.folder.path, secrets=self.target.secrets)
+                keep_subjects(self.folder, self.target.subjects)
             self.recorder = PlacingRecorder(self.folder, Place(suite))
             self._stack.callback(self.folder.close)
             if self.target is not None:

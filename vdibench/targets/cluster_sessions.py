@@ -23,7 +23,7 @@ from vdibench.clusters.phases import Observation, Outlook, Phases, session_phase
 from vdibench.clusters.watching import Watcher
 from vdibench.errors import TargetUnavailable, UsageError, VdibenchError
 from vdibench.recorder import Recorder
-from vdibench.records import Desktop
+from vdibench.records import Desktop, Subjects
 from vdibench.targets.first_look import FirstLook, LoopThread, page, picture
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class PodSessions:
     """The pods of an open target.
 
     :param run: whose objects they are on the cluster.
+    :ivar subjects: what their measurement is of, where this package's manifests made them.
     """
 
     def __init__(self, api: Api, run: str, sessions: Sequence[PodSession]) -> None:
@@ -96,6 +97,7 @@ class PodSessions:
         self.sessions = tuple(sessions)
         self.observations: list[Observation] = []
         self.pods: dict[str, Mapping[str, Any]] = {}
+        self.subjects: Subjects | None = None
         self._api = api
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vdibench.errors import UsageError
 from vdibench.lab import DesktopSpec, Lab, LabSpec
 from vdibench.recorder import Recorder
-from vdibench.records import Credentials, Desktop, Display, Endpoint, Workload
+from vdibench.records import Credentials, Desktop, Display, Endpoint, Subjects, Workload
 from vdibench.replay.process import DIALECTS, SPACING_SECONDS, ReplayServer
 from vdibench.replay.trace import load_trace
 from vdibench.replay.traces import LabTrace, cached_trace
@@ -77,6 +77,11 @@ class OpenTarget:
     lab: Lab | None = None
     replay: ReplayServer | None = None
     pods: PodSessions | None = None
+
+    @property
+    def subjects(self) -> Subjects | None:
+        """What a measurement of them is of; None where no manifests of this package made them."""
+        return self.pods.subjects if self.pods is not None else None
 
     def tell(self, recorder: Recorder) -> None:
         """Record what became known of the desktops while they came up."""

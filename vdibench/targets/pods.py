@@ -19,7 +19,8 @@ from vdibench.clusters.api import Api
 from vdibench.clusters.connection import Cluster, connect
 from vdibench.clusters.ownership import Owner, announcement, apply, counts, new_run
 from vdibench.clusters.phases import Outlook, complaint, outlook
-from vdibench.clusters.rendering import Wishes, for_session, kubectl, render
+from vdibench.clusters.rendering import Template, Wishes, for_session, kubectl, render
+from vdibench.clusters.subjects import capture
 from vdibench.clusters.turn import session_secrets, shared_secret, turn_access
 from vdibench.clusters.watching import Watcher
 from vdibench.records import Credentials, Desktop, Endpoint
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["announce", "open_pods"]
 
-_LAB_OVERLAY, _USER_OVERLAY = "lab/session", "k3s/session"
+# Overlay of what every cluster gets; that of a session is below it.
+_LAB_PLATFORM, _USER_PLATFORM = "lab", "k3s"
 _REMEDY = "free what it waits for, or look at its events (kubectl describe pod)"
 
 
@@ -54,7 +56,8 @@ def announce(address: TargetAddress, wanted: Wanted) -> tuple[str, ...]:
     cluster = connect(context=wanted.context, lab=address.name)
     with closing(cluster):
         api = Api(cluster)
-        planned = [one for session in _planned(cluster, api, wanted, new_run()) for one in session.objects]
+        sessions = _planned(cluster, api, _template(cluster), wanted, new_run())
+        planned = [one for session in sessions for one in session.objects]
         return announcement(cluster, counts(api, ""), planned)
 
 
@@ -74,7 +77,8 @@ def open_pods(address: TargetAddress, wanted: Wanted, say: Callable[[str], None]
         api = Api(cluster)
         swept(api, say)
         run, owner = new_run(), Owner.current()
-        sessions = _planned(cluster, api, wanted, run)
+        template = _template(cluster)
+        sessions = _planned(cluster, api, template, wanted, run)
         if not cluster.ours:
             planned = [one for session in sessions for one in session.objects]
             for line in announcement(cluster, counts(api, ""), planned, run):
@@ -92,20 +96,38 @@ def open_pods(address: TargetAddress, wanted: Wanted, say: Callable[[str], None]
         opened.observations = watcher.observations
         opened.pods = {session.pod: watcher.pod(session.pod) for session in sessions}
         refuse_none(sessions, _REMEDY)
+        measured = Wishes(0, wanted.display, wanted.workload(0), wanted.bitrate_bps, template.speaking(wanted.dialect))
+        opened.subjects = capture(
+            cluster,
+            api,
+            template,
+            measured.environment(),
+            opened.pods.values(),
+            overlay=_overlay(cluster),
+            platform=_platform(cluster),
+        )
         if cluster.ours:
             for session in sessions:
                 find_processes(session, opened.pods[session.pod])
         yield opened
 
 
-def _planned(cluster: Cluster, api: Api, wanted: Wanted, run: str) -> list[PodSession]:
+def _platform(cluster: Cluster) -> str:
+    return _LAB_PLATFORM if cluster.ours else _USER_PLATFORM
+
+
+def _overlay(cluster: Cluster) -> str:
+    return f"{_platform(cluster)}/session"
+
+
+def _template(cluster: Cluster) -> Template:
+    own = cluster.lab.cluster if cluster.lab is not None else None
+    return render(kubectl(cluster), _overlay(cluster), turn_address="" if own is None else own.node_address)
+
+
+def _planned(cluster: Cluster, api: Api, template: Template, wanted: Wanted, run: str) -> list[PodSession]:
     """The sessions that would be made, with all their objects."""
     own = cluster.lab.cluster if cluster.lab is not None else None
-    template = render(
-        kubectl(cluster),
-        _USER_OVERLAY if own is None else _LAB_OVERLAY,
-        turn_address="" if own is None else own.node_address,
-    )
     dialect = template.speaking(wanted.dialect)
     relay, login = shared_secret(api), template.variable("SELKIES_BASIC_AUTH_USER") or "user"
     ca_file, resolve = wanted.ca_file, ""

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from vdibench.records import EXIT_CODES, Outcome, RunState
-from vdibench.store import Recording, RunFolder, prune, runs
+from vdibench.store import SEAL_FILE, Recording, RunFolder, broken, prune, runs
 
 KILLS = 40
 
@@ -58,13 +58,20 @@ def _check(root: Path, last: dict[str, str], said: list[tuple[str, str]]) -> boo
         on_disk = _outcome_on_disk(entry.path)
         if recording.run.state is RunState.FINISHED:
             assert ("finishing", "") in said
+            if (entry.path / SEAL_FILE).exists():
+                assert broken(entry.path) == ()
+                assert on_disk == "pass"
         else:
             assert recording.run.state is RunState.INTERRUPTED
             assert recording.verdict.outcome is Outcome.NO_DATA
             assert EXIT_CODES[recording.verdict.outcome] == 98
             assert on_disk in (None, "no data")
+            assert not (entry.path / SEAL_FILE).exists()
             assert any("interrupted" in reason for suite in recording.verdict.suites for reason in suite.reasons)
-    return ("finished", "") in said
+    finished = ("finished", "") in said
+    if finished:
+        assert (Path(last["created"]) / SEAL_FILE).exists()
+    return finished
 
 
 def _outcome_on_disk(folder: Path) -> str | None:
