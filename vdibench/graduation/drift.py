@@ -126,20 +126,25 @@ def image_findings(images: Sequence[Image], current: Mapping[str, str], *, lab: 
     :param current: digest by name as manifests name them now; empty where it is not known. Nothing at all: not asked.
     :param lab: images of a lab are built on its host and have no digest of a registry.
     """
-    known = {image.name: image.digest for image in images}
+    known: dict[str, list[str]] = {}
+    for image in images:
+        known.setdefault(image.name, []).extend([image.digest] if image.digest else [])
     if not known and not lab:
         yield Finding("image", "the run does not say which images its sessions had", "measure again")
-    for name, digest in known.items():
-        if not digest and not lab:
+    for name, digests in known.items():
+        if not digests and not lab:
             yield Finding(
                 "image",
                 f"image {name} of the run has no digest: a tag can be moved",
                 "name it by digest or let the nodes pull it from a registry, and measure again",
             )
+        if len(digests) > 1:
+            cause = f"image {name} was not one image during the run: {', '.join(map(_short, digests))}"
+            yield Finding("image", cause, "name it by digest, and measure again")
         if current and name not in current:
             yield Finding("image", f"image {name} was run, and manifests name it no more", _AGAIN)
-        elif digest and current.get(name) and current[name] != digest:
-            cause = f"image {name} was {_short(digest)} in the run, and is {_short(current[name])} now"
+        elif digests and current.get(name) and current[name] not in digests:
+            cause = f"image {name} was {_short(digests[0])} in the run, and is {_short(current[name])} now"
             yield Finding("image", cause, _AGAIN)
     for name in current:
         if name not in known:

@@ -50,6 +50,7 @@ from vdibench.records import EXIT_CODES, TABLES, Outcome, Run, RunState, Subject
 from vdibench.store import Recording
 from vdibench.store.documents import load_verdict
 from vdibench.store.seal import broken
+from vdibench.store.subjects import unmeasured
 
 __all__ = ["DAY_SECONDS", "Current", "Options", "exit_code", "expires", "verify"]
 
@@ -66,7 +67,8 @@ _RANK = (97, 99, 98)
 class Current:
     """What manifests, and where it was asked the cluster, have now.
 
-    :param session: objects of one session, of the same user as those of the run.
+    :param session: objects of one session, of the same user as those of the run; what suites set by their parameters
+        (:data:`vdibench.records.subjects.MEASURED_VARIABLES`) counts on neither side.
     :param objects: those of the platform's overlay.
     :param images: digest by name, empty where it is not known; nothing at all where nobody asked.
     :param kubernetes: version of the API server; empty: not asked.
@@ -197,7 +199,8 @@ def _conditions(recording: Recording) -> Iterator[Finding]:
 
 
 def _of_subjects(run: Run, subjects: Subjects, current: Current, options: Options) -> Iterator[Finding]:
-    yield from manifest_findings(subjects.session, current.session, of="a session")
+    # Picture, rates and mode are those of the run: manifests have their own, and a template gets what was measured.
+    yield from manifest_findings(unmeasured(subjects.session), unmeasured(current.session), of="a session")
     yield from manifest_findings(subjects.objects, current.objects, of="the platform")
     yield from image_findings(subjects.images, current.images, lab=subjects.lab)
     yield from applied_findings(subjects.applied)
