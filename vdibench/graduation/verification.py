@@ -47,10 +47,8 @@ from vdibench.graduation.hardware import lab_evidence
 from vdibench.graduation.recomputation import CONDITION_PREFIX, recomputed, verdict_differences
 from vdibench.graduation.requirements import requirement_findings
 from vdibench.records import EXIT_CODES, TABLES, Outcome, Run, RunState, Subjects, Verdict
-from vdibench.store import Recording
+from vdibench.store import Recording, broken, unmeasured
 from vdibench.store.documents import load_verdict
-from vdibench.store.seal import broken
-from vdibench.store.subjects import unmeasured
 
 __all__ = ["DAY_SECONDS", "Current", "Options", "exit_code", "expires", "verify"]
 

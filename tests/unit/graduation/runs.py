@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vdibench.analysis import criteria, knee, rule_of
+from vdibench.graduation.verification import Current
 from vdibench.records import Check, Image, Node, Outcome, Run, RunState, Subjects
 from vdibench.slo import evaluate, load
 from vdibench.store import Recording, RunFolder
@@ -360,3 +361,15 @@ def drop_suite(folder: Path, suite: str) -> None:
         document["suites"] = [one for one in document["suites"] if one["suite"] != suite]
 
     rewrite(folder / "verdict.json", without)
+
+
+def unchanged(of: Subjects | None = None) -> Current:
+    """Manifests and cluster as they were when the run was made."""
+    known = of or subjects()
+    return Current(
+        session=known.session,
+        objects=known.objects,
+        images={image.name: image.digest for image in known.images},
+        kubernetes=known.kubernetes,
+        driver=next((node.driver for node in known.nodes), ""),
+    )
