@@ -346,10 +346,10 @@ def rewrite(path: Path, change: Callable[[Any], object]) -> None:
 
 
 def resample(folder: Path, table: str, suite: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
-    """Change the rows of a suite in a table on the disk: each of its files, which after a finish is one."""
+    """Change the rows of a suite in a table on the disk, in each of its files; after a finish there is one."""
     for path in sorted((folder / "samples").glob(f"{table}-{suite}-*.parquet")):
         read = pq.read_table(path)
-        changed = change(read.to_pandas())
+        changed = change(read.to_pandas().copy())  # what comes from arrow may be read-only
         pq.write_table(pa.Table.from_pandas(changed, schema=read.schema, preserve_index=False), path)
     return path
 
