@@ -181,9 +181,7 @@ def _generator(run: Run, tables: Tables, suite: str, objectives: Objectives, con
     return found
 
 
-def _of_load(
-    run: Run, tables: Tables, objectives: Objectives, context: Mapping[str, Any], workers: int
-) -> list[str]:
+def _of_load(run: Run, tables: Tables, objectives: Objectives, context: Mapping[str, Any], workers: int) -> list[str]:
     parameters = recorded_parameters(run, _LOAD)
     every, one_way = latency_bounds(objectives, _LOAD, context)
     cores = int(_number(run.host.get("cpu_cores")) or 1)

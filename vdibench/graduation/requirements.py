@@ -92,7 +92,7 @@ def _lacking(required: Required, suites: Mapping[str, SuiteVerdict], tables: Tab
     elif suite.outcome is not Outcome.PASS:
         cause = f"{required} did not pass: {suite.outcome}"
         yield Finding("suite", cause, f"mend it and measure again, {waive}", suite.outcome)
-    elif required in _MEASURING and chosen(tables["frames"], suite=required).empty:
+    elif required in _MEASURING and chosen(tables["frames"], suite=str(required)).empty:
         cause = f"{required} has no session that was measured"
         yield Finding("suite", cause, f"measure again, {waive}", Outcome.NO_DATA)
 
