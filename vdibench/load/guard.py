@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vdibench.metrics import STEADY, Tables
+from vdibench.slo import Objectives
 
 __all__ = [
     "CLOCK_SHARE",
@@ -24,6 +26,7 @@ __all__ = [
     "MISSING_FACT",
     "WORKER_CPU_RATIO",
     "GuardLimits",
+    "latency_bounds",
     "limits_for",
     "reasons",
 ]
@@ -76,6 +79,19 @@ def limits_for(latency_bounds: Sequence[float] = (), *, decoding_cores: int = 1)
         loop_lag_seconds=max(LOOP_LAG_SECONDS, _LAG_SHARE * tightest),
         engine_cpu_ratio=ENGINE_CPU_RATIO * max(1, decoding_cores),
     )
+
+
+def latency_bounds(objectives: Objectives, suite: str, context: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """What latencies are held against in a suite, in seconds: all of them, and the one-way ones."""
+    applicable = [item.objective for item in objectives.applicable(suite, context) if item.applies]
+    latencies = [
+        objective
+        for objective in applicable
+        if objective.definition.unit == "seconds" and objective.definition.table in {"frames", "inputs"}
+    ]
+    every = [float(objective.expectation.bound) for objective in latencies]
+    one_way = [float(objective.expectation.bound) for objective in latencies if objective.definition.one_way]
+    return every, one_way
 
 
 def reasons(

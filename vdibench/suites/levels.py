@@ -16,8 +16,8 @@ from vdibench.client import DesktopSession, InputKind, Mode
 from vdibench.errors import VdibenchError
 from vdibench.load.driver import LoadDriver, LoadOptions
 from vdibench.load.guard import limits_for
+from vdibench.load.host_guard import generator_reasons
 from vdibench.records import Desktop
-from vdibench.suites.load_guard import generator_reasons
 from vdibench.suites.measurement import Measurement
 from vdibench.telemetry.cgroups import usable_cores
 

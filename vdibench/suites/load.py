@@ -20,13 +20,13 @@ from vdibench.load.outputs import load_document
 from vdibench.load.roster import Roster, write_roster
 from vdibench.load.scenarios import SCENARIOS, scenario
 from vdibench.load.shapes import Shape, Stage, parse_shape
-from vdibench.records import Run, SuiteVerdict
+from vdibench.records import SuiteVerdict
 from vdibench.selkies import Dialect
 from vdibench.store import Recording
 from vdibench.suites.measurement import Measurement
 from vdibench.suites.parameters import DesktopParameters, parameter
 
-__all__ = ["DOCUMENT_FILE", "SUITE", "Load", "Parameters", "Surroundings", "bounds_of", "planned_seconds", "run"]
+__all__ = ["DOCUMENT_FILE", "SUITE", "Load", "Parameters", "Surroundings", "planned_seconds", "run"]
 
 SUITE = "load"
 DOCUMENT_FILE = "load.json"
@@ -150,23 +150,6 @@ def planned_seconds(parameters: Parameters) -> float:
     if shape is None:
         return 0.0
     return 6.0 + 1.2 * parameters.count + shape.seconds + len(shape.stages) * parameters.warmup_seconds
-
-
-def bounds_of(measurement: Measurement, run_: Run) -> tuple[list[float], list[float]]:
-    """What latencies are held against in this suite, in seconds: all of them, and the one-way ones."""
-    applicable = [
-        item.objective
-        for item in measurement.objectives.applicable(measurement.suite, measurement.context(run_))
-        if item.applies
-    ]
-    latencies = [
-        objective
-        for objective in applicable
-        if objective.definition.unit == "seconds" and objective.definition.table in {"frames", "inputs"}
-    ]
-    every = [float(objective.expectation.bound) for objective in latencies]
-    one_way = [float(objective.expectation.bound) for objective in latencies if objective.definition.one_way]
-    return every, one_way
 
 
 class Load:
@@ -351,7 +334,7 @@ class Load:
     def _refuse_overloaded(self) -> None:
         measurement, parameters = self.measurement, self.parameters
         recording = measurement.tables()
-        every, one_way = bounds_of(measurement, recording.run)
+        every, one_way = guard.latency_bounds(measurement.objectives, SUITE, measurement.context(recording.run))
         decoding = os.cpu_count() or 1 if Mode(parameters.mode).decodes else 1
         for reason in guard.reasons(
             recording.tables,

@@ -22,10 +22,9 @@ from vdibench.analysis import Knee
 from vdibench.analysis.metadata import CONDITIONS
 from vdibench.client import DesktopSession, SessionOptions, open_http
 from vdibench.errors import UsageError, VdibenchError
-from vdibench.metrics import Statistic, values
+from vdibench.load.client_guard import client_reasons
 from vdibench.recorder import Place
 from vdibench.records import Check, Desktop, ObjectiveResult, Outcome, Phase, Run, RunState, SuiteVerdict
-from vdibench.report import formats
 from vdibench.selkies import Dialect, Role
 from vdibench.selkies.control import stream_info
 from vdibench.slo import Objectives, evaluate
@@ -49,9 +48,6 @@ T = TypeVar("T")
 
 LOG_LINES = 200
 
-# The client's own delay: the event loop's worst of each second and the time from a frame's last packet to its
-# picture, in 95 of 100 cases. Beyond it, latencies say more of this host than of the desktop.
-MAX_LATE_SECONDS = 0.05
 # Measurements of this process that own their run: a new one of the same suite replaces the one before.
 _OPEN: dict[str, Measurement] = {}
 
@@ -243,7 +239,8 @@ class Measurement:
             self.folder.update(contention=others)
             self.invalid(f"{', '.join(others)} measured on this machine at the same time")
         recording = Recording.open(self.folder.path)
-        self._refuse_late_client(recording)
+        for reason in client_reasons(recording.tables, self.suite):
+            self.invalid(reason)
         self._state_conditions(recording)
         self.verdict = evaluate(
             self.objectives,
@@ -261,19 +258,6 @@ class Measurement:
         self._closed = True
         atexit.unregister(self.close)
         return self.verdict
-
-    def _refuse_late_client(self, recording: Recording) -> None:
-        # At one desktop nothing excuses it; at more, the levels themselves show when this host is full.
-        for metric, what in (("event_loop_lag_seconds", "event loop"), ("decode_seconds", "decoder")):
-            found = values(metric, recording.tables, suite=self.suite, level=1)
-            late = Statistic.parse("p(95)").of(found)
-            if late is not None and late > MAX_LATE_SECONDS:
-                self.invalid(
-                    f"the client's {what} was late by {formats.seconds(late)} (p95): this machine is overloaded"
-                )
-        drawn = values("glass_to_glass_seconds", recording.tables, suite=self.suite)
-        if (drawn < 0).any():
-            self.invalid("frames were decoded before they were drawn: the clocks of desktop and client differ")
 
     def _state_conditions(self, recording: Recording) -> None:
         own = conditions(self.parameters, _of_suite(recording.table("facts"), self.suite))

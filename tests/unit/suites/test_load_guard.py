@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from vdibench.load.guard import GuardLimits
+from vdibench.load.host_guard import generator_reasons
 from vdibench.records import TABLES
-from vdibench.suites.load_guard import generator_reasons
 
 SUITE, LEVEL, TRIAL, CORES = "gpu_density", 4, 1, 2.0
 PLACE = {"suite": SUITE, "level": LEVEL, "trial": TRIAL}
