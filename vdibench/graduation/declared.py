@@ -54,8 +54,9 @@ def _as_text(theirs: Any, ours: Any, made: Object) -> bool:
 def _default_pull(theirs: Any, ours: Any, made: Object) -> bool:
     """Whether it is what an API server takes where nothing is said."""
     (image,) = (str(one["image"]) for one in made["spec"]["containers"] if one["name"] == "desktop")
-    tag = image.rpartition("/")[2].partition(":")[2]
-    always = "@" not in image and tag in ("", "latest")
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    always = tag == "latest" or not (tag or digest)
     return theirs is ABSENT and ours == ("Always" if always else "IfNotPresent")
 
 

@@ -62,9 +62,10 @@ def _fields(schema: Object, value: Mapping[str, Any], path: str) -> Iterator[str
 
 
 def _text(schema: Object, value: str, path: str) -> Iterator[str]:
-    yield from _between(schema, "minLength", "maxLength", len(value), f"{path} has {len(value)} characters")
+    length = tuple(_between(schema, "minLength", "maxLength", len(value), f"{path} has {len(value)} characters"))
+    yield from length
     # To the API server "$" is the very end; Python's is also in front of a last line break.
-    if "pattern" in schema and not re.search(re.sub(r"\$$", r"\\Z", schema["pattern"]), value):
+    if not length and "pattern" in schema and not re.search(re.sub(r"\$$", r"\\Z", schema["pattern"]), value):
         yield f"{path} is {value!r}, it must match {schema['pattern']}"
 
 

@@ -114,12 +114,13 @@ def _template(text: str, file: str, name: str) -> Template:
 
     :raises ValueError: there is none, or it is not what the schema allows.
     """
+    place = "the standard input" if file == "-" else file
     there = list(_templates(text))
     known = [str(_metadata(one).get("name", "")) for one in there]
     if not there:
-        raise ValueError(f"{file} has no VDITemplate: give a file with one")
+        raise ValueError(f"{place} has no VDITemplate: give one")
     if name and name not in known:
-        raise ValueError(f"{file} has no VDITemplate {name}, it has {', '.join(known)}")
+        raise ValueError(f"{place} has no VDITemplate {name}, it has {', '.join(known)}")
     one = there[known.index(name) if name else 0]
     what = f"VDITemplate {_metadata(one).get('name', '')}".rstrip()
     if one.get("apiVersion") != _API:
