@@ -94,7 +94,11 @@ class Declared:
 
 
 DECLARED: tuple[Declared, ...] = (
-    Declared(ANY_KIND, ("metadata.labels[app.kubernetes.io/managed-by]",), "who made it; nothing is chosen by it"),
+    Declared(
+        ANY_KIND,
+        ("metadata.labels[app.kubernetes.io/managed-by]",),
+        "who made it; the operator finds its own by it, no Service and no policy chooses by it",
+    ),
     Declared(
         ANY_KIND,
         ("metadata.ownerReferences",),
