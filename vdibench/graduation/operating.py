@@ -54,7 +54,7 @@ def made(
         file.write_text(yaml.safe_dump({**settings, "domain": domain}, allow_unicode=True))
         words = ["render", "--template=-", f"--user={user}", f"--session={user}", f"--settings={file}", "--json"]
         text = _run(
-            [programs.operator, *words, *([f"--relay={relay}"] if relay else [])],
+            [str(programs.operator), *words, *([f"--relay={relay}"] if relay else [])],
             given=yaml.safe_dump(dict(template), allow_unicode=True),
         )
     return list(json.loads(text)["items"])
@@ -66,7 +66,7 @@ def chart_role(programs: Programs, chart: Path) -> Object:
     :raises UsageError: it brings none, or helm cannot make it.
     :raises VdibenchError: there is no helm.
     """
-    command = [programs.helm, "template", RELEASE, str(chart), f"--namespace={NAMESPACE}"]
+    command = [str(programs.helm), "template", RELEASE, str(chart), f"--namespace={NAMESPACE}"]
     # It asks no cluster, and as it is built for the lab it knows no version of its own.
     text = _run([*command, f"--kube-version={KUBERNETES}"], refusal=1)
     objects = [one for one in yaml.safe_load_all(text) if one]

@@ -1,4 +1,4 @@
-"""``vdi-operator render``: what the operator would make of a template, without a cluster. I/O; what it makes is pure."""
+"""``vdi-operator render``: what the operator makes of a template, without a cluster. I/O; what it makes is pure."""
 
 from __future__ import annotations
 
