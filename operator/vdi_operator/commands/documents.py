@@ -29,4 +29,5 @@ _Dumper.add_representer(str, _text)
 
 def text(document: Mapping[str, Any]) -> str:
     """One document, its fields in their order."""
-    return yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    made: str = yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return made
