@@ -15,6 +15,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "run": "run",
     "crds": "crds",
+    "render": "render",
     "open": "open",
     "explain": "explain",
     "purge-home": "purge_home",

@@ -10,6 +10,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any
 
+from vdibench.graduation.reach import selects
+
 
 @dataclass(frozen=True)
 class End:
@@ -55,13 +57,6 @@ def _side(policies: list[dict[str, Any]], own: End, peer: End, port: int, protoc
         for spec in choosing
         for rule in spec.get(way.lower(), ())
     )
-
-
-def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a label selector matches; an empty one matches everything."""
-    unknown = set(selector) - {"matchLabels"}
-    assert not unknown, f"this evaluator does not know {unknown}"
-    return dict(selector.get("matchLabels", {})).items() <= labels.items()
 
 
 def _peers(peers: list[dict[str, Any]] | None, own: End, peer: End) -> bool:

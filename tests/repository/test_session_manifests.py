@@ -105,6 +105,7 @@ def test_each_generation_is_told_in_its_own_words(older: list[Object]) -> None:
         assert found["SELKIES_TURN_HOST"] == found["SELKIES_STUN_HOST"] == "192.0.2.10"
         assert found["SELKIES_ENABLE_BASIC_AUTH"] == "true"
         assert found["SELKIES_RTC_CONFIG_JSON"] == "/run/user/rtc.json"
+        assert found["SCREEN"] == "1920x1080"
         assert "video" in str(found["NVIDIA_DRIVER_CAPABILITIES"]).split(",")
         assert "NVIDIA_VISIBLE_DEVICES" not in found, "it would show every GPU of the node"
         # 2.x takes an empty value for its default.

@@ -23,8 +23,6 @@ CONTAINER = "desktop"
 _USER = 1000
 # Selkies says goodbye to its clients before the X server goes.
 _GRACE_SECONDS = 10
-# The image's own size, which the validated manifests leave unsaid.
-_IMAGES_SCREEN = (1920, 1080)
 # What GPU nodes are tainted with, whatever their slices are called.
 _TAINT = "nvidia.com/gpu"
 
@@ -81,8 +79,8 @@ def _container(
 ) -> Object:
     limits = dict(template.limits)
     variables = dialects.environment(template, settings, relay_addresses, names.auth_name(session))
-    if (template.display.width, template.display.height) != _IMAGES_SCREEN:
-        variables.append({"name": "SCREEN", "value": f"{template.display.width}x{template.display.height}"})
+    # Of the image's entrypoint. Always said: what was measured must not depend on an image's own size.
+    variables.append({"name": "SCREEN", "value": f"{template.display.width}x{template.display.height}"})
     if template.gpu is not None:
         # As text: so the API server keeps it.
         limits[template.gpu.resource] = "1"

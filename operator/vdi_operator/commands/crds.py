@@ -5,18 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import yaml
 
 from vdi_operator.api.objects import GROUP
 from vdi_operator.api.schema import definitions
+from vdi_operator.commands import documents
 
 __all__ = ["command", "files"]
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:
-        """Always: what is the same twice is written twice, readers of CRDs do not expect anchors."""
-        return True
 
 
 @click.command("crds")
@@ -43,6 +37,6 @@ def files() -> dict[str, str]:
     """Name of each file of the chart's folder ``crds``, with its text."""
     return {
         f"{GROUP}_{one['spec']['names']['plural']}.yaml": "# Written by `vdi-operator crds --directory`.\n"
-        + yaml.dump(one, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+        + documents.text(one)
         for one in definitions()
     }

@@ -27,6 +27,7 @@ LISTENING = [
     {"name": "SELKIES_VIDEO_BITRATE", "value": "8000"},
     {"name": "SELKIES_ENABLE_METRICS_HTTP", "value": "true"},
 ]
+SCREEN = {"name": "SCREEN", "value": "1920x1080"}
 RELAYED = [
     {"name": "SELKIES_TURN_HOST", "value": "192.0.2.10"},
     {"name": "SELKIES_TURN_PORT", "value": "3478"},
@@ -42,6 +43,7 @@ ENVIRONMENTS: dict[Dialect, list[Object]] = {
         {"name": "SELKIES_METRICS_HTTP_PORT", "value": "8000"},
         *LISTENING,
         *RELAYED,
+        SCREEN,
     ],
     Dialect.SELKIES_2_WEBRTC: [
         NVIDIA,
@@ -50,6 +52,7 @@ ENVIRONMENTS: dict[Dialect, list[Object]] = {
         {"name": "SELKIES_RTC_CONFIG_JSON", "value": "/run/user/rtc.json"},
         *LISTENING,
         *RELAYED,
+        SCREEN,
     ],
     Dialect.SELKIES_2_WEBSOCKET: [
         NVIDIA,
@@ -57,6 +60,7 @@ ENVIRONMENTS: dict[Dialect, list[Object]] = {
         {"name": "SELKIES_ENCODER", "value": "h264enc"},
         {"name": "SELKIES_RTC_CONFIG_JSON", "value": "/run/user/rtc.json"},
         *LISTENING,
+        SCREEN,
     ],
 }
 HEALTH = {"httpGet": {"path": "/api/health", "port": "http"}}
@@ -182,7 +186,7 @@ def test_a_template_says_what_is_seen() -> None:
     assert found["SELKIES_FRAMERATE"] == "30"
     assert found["SELKIES_VIDEO_BITRATE"] == "12500"
     assert found["SCREEN"] == "2560x1440"
-    assert "SCREEN" not in variables()
+    assert variables()["SCREEN"] == "1920x1080", "said, be it an image's own size"
 
 
 def test_a_template_says_what_is_used() -> None:
