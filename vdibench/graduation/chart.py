@@ -65,7 +65,7 @@ def write_chart(source: Path, target: Path, graduated: Mapping[str, bytes]) -> N
     if not (source / _CHART).is_file():
         raise UsageError(f"there is no chart at {source}", f"name a folder that has a {_CHART}")
     for name in graduated:
-        if PurePosixPath(name).name != name:
+        if name in ("", "..") or PurePosixPath(name).name != name:
             raise ValueError(f"{name!r} is no name of a file")
     target = target.absolute()
     _refuse(source, target)
