@@ -48,7 +48,7 @@ def yaml_list(objects: Sequence[Mapping[str, Any]], *, run: str) -> bytes:
     :param run: name of the run that they come from.
     """
     head = f"# Written by `vdibench graduate` from the run {run}. Not to be edited: the evidence has its digest.\n"
-    body = yaml.dump(list(objects), Dumper=_Dumper, sort_keys=True, width=_WIDEST, allow_unicode=True)
+    body: str = yaml.dump(list(objects), Dumper=_Dumper, sort_keys=True, width=_WIDEST, allow_unicode=True)
     return (head + body).encode()
 
 
@@ -96,7 +96,7 @@ def chart_files(chart: Path) -> dict[str, bytes]:
     try:
         return {
             str(name): file.read_bytes()
-            for name, file in sorted(_files(chart, ()))
+            for name, file in sorted(_files(chart, (), PurePosixPath()), key=lambda found: str(found[0]))
             if not (name.parent == PurePosixPath(GRADUATED) and fnmatch.fnmatchcase(name.name, EVIDENCE))
         }
     except OSError as error:
@@ -112,8 +112,9 @@ def packaged(chart: Path, folder: Path, helm: Path) -> Path:
     :param helm: the program.
     :raises UsageError: helm finds fault with the chart.
     """
-    command = [helm, "package", chart, "--destination", folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [helm, "package", chart, "--destination", folder], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         said = done.stderr.strip().replace("\n", " / ") or f"exit {done.returncode}"
         raise UsageError(f"helm cannot pack {chart}: {said}", "try helm lint on it")
@@ -138,14 +139,15 @@ def _refuse(source: Path, target: Path) -> None:
 
 def _fill(source: Path, made: Path, graduated: Mapping[str, bytes]) -> None:
     ignored = source / _IGNORE
-    patterns = ignored.read_text().splitlines() if ignored.is_file() else []
-    for name, file in _files(source, ("__pycache__/", *(line.strip() for line in patterns))):
+    lines = ignored.read_text().splitlines() if ignored.is_file() else []
+    patterns = ("__pycache__/", *(line.strip() for line in lines))
+    for name, file in _files(source, patterns, PurePosixPath()):
         if name.parts[0] == GRADUATED:
             continue  # of an earlier run
         data = file.read_bytes()
         _put(made / name, _as_helm_packs(data) if str(name) == _CHART else data)
-    for name_, data in graduated.items():
-        _put(made / GRADUATED / name_, data)
+    for file_name, data in graduated.items():
+        _put(made / GRADUATED / file_name, data)
 
 
 def _put(file: Path, data: bytes) -> None:
@@ -155,7 +157,8 @@ def _put(file: Path, data: bytes) -> None:
 
 def _as_helm_packs(data: bytes) -> bytes:
     """``helm package`` writes this one file anew. Written so from the start, a chart unpacks to the same bytes."""
-    return yaml.safe_dump(yaml.safe_load(data), sort_keys=True, width=80, allow_unicode=True).encode()
+    text: str = yaml.safe_dump(yaml.safe_load(data), sort_keys=True, width=80, allow_unicode=True)
+    return text.encode()
 
 
 def _exchange(target: Path, made: Path, before: Path) -> None:
@@ -167,9 +170,7 @@ def _exchange(target: Path, made: Path, before: Path) -> None:
         raise
 
 
-def _files(
-    folder: Path, patterns: Sequence[str], inside: PurePosixPath = PurePosixPath()
-) -> Iterator[tuple[PurePosixPath, Path]]:
+def _files(folder: Path, patterns: Sequence[str], inside: PurePosixPath) -> Iterator[tuple[PurePosixPath, Path]]:
     """Path within the chart and file, of all that no pattern names."""
     for entry in folder.iterdir():
         name = inside / entry.name
