@@ -73,3 +73,29 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
+
+{{/*
+An object of graduated/ as a release's own: its namespace and account are those of the settings, its labels say which
+release it is of, and nothing else is touched. Call with (dict "root" $ "object" $one "component" "platform" "keep" true).
+*/}}
+{{- define "vdi-operator.graduated" -}}
+{{- $one := deepCopy .object -}}
+{{- $metadata := $one.metadata -}}
+{{- $settings := .root.Values.settings -}}
+{{- $labels := include "vdi-operator.labels" (dict "root" .root "name" "vdi-operator" "component" .component) | fromYaml -}}
+{{- $release := pick $labels "app.kubernetes.io/managed-by" "app.kubernetes.io/instance" "app.kubernetes.io/version" "helm.sh/chart" -}}
+{{- $_ := set $metadata "labels" (merge $release (get $metadata "labels" | default dict) $labels) -}}
+{{- if eq (get $metadata "namespace") "vdi-sessions" -}}
+{{- $_ := set $metadata "namespace" $settings.namespace -}}
+{{- end -}}
+{{- if and (eq $one.kind "Namespace") (eq $metadata.name "vdi-sessions") -}}
+{{- $_ := set $metadata "name" $settings.namespace -}}
+{{- end -}}
+{{- if and (eq $one.kind "ServiceAccount") (eq $metadata.name "vdi-session") -}}
+{{- $_ := set $metadata "name" $settings.serviceAccount -}}
+{{- end -}}
+{{- if .keep -}}
+{{- $_ := set $metadata "annotations" (merge (dict "helm.sh/resource-policy" "keep") (get $metadata "annotations" | default dict)) -}}
+{{- end -}}
+{{- toYaml $one -}}
+{{- end -}}
