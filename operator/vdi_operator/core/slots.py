@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
@@ -105,12 +105,15 @@ class Book:
     def look(self, claim: Claim, gpus: int) -> SlotFact:
         """How a session stands, whether or not it is in line. Nothing is written down."""
         if self.holds(claim.name):
-            return self._fact(claim, gpus, 0)
+            return self._fact(claim, gpus)
         place = bisect.bisect_left(self._line, claim)
         # What stands there by its name is a former session's.
         before = (self._part(one) for one in islice(self._line, place) if one.name != claim.name)
-        fits = claim.name in admit(self.held(), chain(before, [self._part(claim)]), gpus)
-        return self._fact(claim, gpus, 0 if fits else place + 1)
+        entering = list(admit(self.held(), chain(before, [self._part(claim)]), gpus))
+        if claim.name in entering:
+            return self._fact(claim, gpus)
+        # Those before it who fit are as good as in: their passes are on their way.
+        return self._fact(claim, gpus, entering, place + 1 - len(entering))
 
     def hold(self, claim: Claim) -> bool:
         """A session has a place from now on.
@@ -150,16 +153,17 @@ class Book:
     def _part(self, claim: Claim) -> tuple[str, Fraction]:
         return claim.name, self._share(claim.template)
 
-    def _fact(self, claim: Claim, gpus: int, position: int) -> SlotFact:
-        share = self._share(claim.template)
-        line = len(self._line) + (1 if position and claim.name not in self._claims else 0)
+    def _fact(self, claim: Claim, gpus: int, entering: Sequence[str] = (), position: int = 0) -> SlotFact:
+        share, soon = self._share(claim.template), [self._claims[name] for name in entering]
+        held = sum((self._share(one.template) for one in soon), self.held())
+        new = 1 if position and claim.name not in self._claims else 0
         return SlotFact(
             admitted=position == 0,
             gpus=gpus,
-            taken=math.ceil(self.held() / share) if share else 0,
+            taken=math.ceil(held / share) if share else 0,
             places=math.floor(gpus / share) if share else 0,
             position=position,
-            waiting=line,
+            waiting=len(self._line) + new - len(soon),
         )
 
     def _release(self, name: str) -> bool:

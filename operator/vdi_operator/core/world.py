@@ -51,9 +51,10 @@ class SlotFact:
 
     :param admitted: it has one, or may have one now.
     :param gpus: all that are known, None: nobody knows how many there are, so everybody is let in.
-    :param taken, places: of places as large as this session's, how many are held, and how many there are.
-    :param position: in line, from 1; 0: it does not have to wait.
-    :param waiting: how many stand in line, this one included where it does.
+    :param taken, places: of places as large as this session's, how many are held or for those who stand before it and
+        may come in now, and how many there are.
+    :param position: among those who have to wait, from 1; 0: it does not have to.
+    :param waiting: how many have to wait, this one included where it does.
     """
 
     admitted: bool

@@ -56,7 +56,7 @@ def asking(made: Object) -> tuple[Cluster, Operator]:
     return cluster, operator
 
 
-def blocked(made: Object, now: float = BEGAN, **settings: bool) -> Blocked | None:
+def blocked(made: Object, now: float = BEGAN, **settings: Any) -> Blocked | None:
     return refusal(Template.of(made), replace(ASKS, **settings), now)
 
 
