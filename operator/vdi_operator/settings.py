@@ -40,6 +40,9 @@ class Settings:
     :param warn_seconds: before a session's end, when the warning event comes.
     :param start_attempts: of a desktop that ends by itself, in one start.
     :param workers: passes at the same time.
+    :param require_evidence: whether templates without valid evidence of a run start nothing more.
+    :param allow_lab_evidence: whether evidence of a lab is as good.
+    :param gpus: for counting places, 0: as the labels of nodes say, where the operator may read them.
     """
 
     namespace: str = "vdi-sessions"
@@ -62,6 +65,9 @@ class Settings:
     warn_seconds: float = 600.0
     start_attempts: int = 3
     workers: int = 16
+    require_evidence: bool = False
+    allow_lab_evidence: bool = False
+    gpus: int = 0
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Settings:
@@ -98,6 +104,8 @@ class Settings:
             except ValueError:
                 said = f"settings: relayAddresses has {address!r}, which is no IP address"
                 raise ValueError(f"{said}: policies and desktops need 192.0.2.10, not a name") from None
+        if self.gpus < 0:
+            raise ValueError(f"settings: gpus is {self.gpus}, it must be 0 or more")
         if not self.turn_lifetime_seconds >= SHORTEST_TURN_SECONDS:  # nan is no time either
             said = f"settings: turnLifetimeSeconds is {self.turn_lifetime_seconds:g}, {SHORTEST_TURN_SECONDS:g}"
             raise ValueError(f"{said} are the least: half of it has to last for a desktop to connect")

@@ -140,7 +140,8 @@ def test_defaults_are_those_of_the_values() -> None:
     stored = filled(schema("VDITemplate"), given)
     assert Template.of(stored) == Template.of(given) == Template("desktop", "", 0, "registry.example.com/desktop:1")
     # Whatever is not optional without a default is there.
-    assert set(schema("VDITemplate")["properties"]["spec"]["properties"]) - set(stored["spec"]) == {"lifetime"}
+    optional = set(schema("VDITemplate")["properties"]["spec"]["properties"]) - set(stored["spec"])
+    assert optional == {"capacity", "lifetime"}
     assert stored["spec"]["gpu"]["count"] == 1
     assert stored["spec"]["startDeadline"] == "60s"
     wish = session()
@@ -194,6 +195,9 @@ GOOD_TEMPLATES: list[dict[str, Any]] = [
     {"gpu": {"resource": "nvidia.com/mig-1g.10gb.shared", "runtimeClassName": "", "nodeSelector": {}}},
     {"resources": {"requests": {"cpu": "0.5", "memory": "512Mi"}, "limits": {"memory": "1.5G"}}},
     {"resources": {"requests": {"cpu": "16"}}},
+    {"capacity": {"sessionsPerGPU": 1}},
+    {"capacity": {"sessionsPerGPU": 64}, "gpu": {"count": 0}, "hardwareEncoding": False},
+    {"capacity": {}},
     {"lifetime": "1h30m", "startDeadline": "2500ms"},
     {"home": {"size": "1Ti", "storageClassName": "fast.example.com"}, "sharedMemory": "268435456"},
 ]
@@ -222,6 +226,10 @@ def test_good_templates(spec: dict[str, Any]) -> None:
         ({"display": {"bitrate": "8M"}}, "display.bitrate"),
         ({"gpu": {"count": 2}}, "gpu.count"),
         ({"gpu": {"count": -1}}, "gpu.count"),
+        ({"capacity": {"sessionsPerGPU": 0}}, "capacity.sessionsPerGPU"),
+        ({"capacity": {"sessionsPerGPU": 65}}, "capacity.sessionsPerGPU"),
+        ({"capacity": {"sessionsPerGPU": "8"}}, "capacity.sessionsPerGPU"),
+        ({"capacity": {"sessionsPerNode": 8}}, "capacity"),
         ({"gpu": {"resource": "gpu"}}, "gpu.resource"),
         ({"gpu": {"runtimeClassName": "NVIDIA"}}, "gpu.runtimeClassName"),
         ({"gpu": {"nodeSelector": {"a": "b" * 64}}}, "gpu.nodeSelector.a"),

@@ -29,6 +29,10 @@ class Part:
         value = self._value.get(name)
         return Part({} if value is None else value, self._where(name))
 
+    def has(self, name: str) -> bool:
+        """Whether a field is there."""
+        return self._value.get(name) is not None
+
     def text(self, name: str, default: str | None = None) -> str:
         """Text.
 

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     # On the way, or at rest.
     PENDING = "Pending"
     WAITING_FOR_VOLUME = "WaitingForVolume"
+    CAPACITY_REACHED = "CapacityReached"
     NO_FREE_SLICE = "NoFreeSlice"
     PULLING_IMAGE = "PullingImage"
     STARTING = "Starting"
@@ -51,6 +52,10 @@ class Reason(StrEnum):
     # A person has to do something.
     TEMPLATE_NOT_FOUND = "TemplateNotFound"
     TEMPLATE_INVALID = "TemplateInvalid"
+    EVIDENCE_MISSING = "EvidenceMissing"
+    EVIDENCE_EXPIRED = "EvidenceExpired"
+    EVIDENCE_MISMATCH = "EvidenceMismatch"
+    EVIDENCE_OF_LAB = "EvidenceOfLab"
     SESSION_INVALID = "SessionInvalid"
     HOST_TAKEN = "HostTaken"
     HOME_IN_USE = "HomeInUse"

@@ -25,7 +25,7 @@ from vdi_operator.api.shapes import (
     text,
     whole,
 )
-from vdi_operator.api.template import Dialect, Egress, Gpu, Template
+from vdi_operator.api.template import MOST_SESSIONS_PER_GPU, Dialect, Egress, Gpu, Template
 
 __all__ = ["LONGEST_MESSAGE", "LONGEST_NAME", "MILESTONES", "RESERVED_HOSTS", "definitions"]
 
@@ -145,6 +145,16 @@ def _template_spec() -> Object:
                     default={},
                 ),
                 "gpu": _gpu(),
+                "capacity": record(
+                    "What a GPU carries, as a run of vdibench found it.",
+                    {
+                        "sessionsPerGPU": whole(
+                            "Sessions of this template that one GPU carries. Absent: nobody counts.",
+                            1,
+                            MOST_SESSIONS_PER_GPU,
+                        )
+                    },
+                ),
                 "sharedMemory": text(
                     "Size of /dev/shm, which counts as the container's memory.", 24, _BYTES, _TEMPLATE.shared_memory
                 ),

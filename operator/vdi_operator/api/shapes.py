@@ -137,9 +137,10 @@ def flag(description: str, default: bool | None = None) -> Object:
     return made if default is None else made | {"default": default}
 
 
-def whole(description: str, least: int, most: int, default: int) -> Object:
+def whole(description: str, least: int, most: int, default: int | None = None) -> Object:
     """A whole number of a spec."""
-    return integer(description) | {"minimum": least, "maximum": most, "default": default}
+    made = integer(description) | {"minimum": least, "maximum": most}
+    return made if default is None else made | {"default": default}
 
 
 def integer(description: str) -> Object:

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from vdi_operator.api.evidence import Evidence, digest
 from vdi_operator.api.reading import Part
 
-__all__ = ["Dialect", "Display", "Egress", "Gpu", "Home", "Template"]
+__all__ = ["MOST_SESSIONS_PER_GPU", "Dialect", "Display", "Egress", "Gpu", "Home", "Template"]
+
+# As the schema has it.
+MOST_SESSIONS_PER_GPU = 64
 
 
 class Dialect(StrEnum):
@@ -70,7 +74,10 @@ class Template:
     :param requests: ``cpu`` and ``memory``.
     :param limits: ``memory``.
     :param lifetime_seconds: longest life of a session, None: no end.
-    :param start_deadline_seconds: of a start, waiting for a free slice not counted.
+    :param start_deadline_seconds: of a start, waiting for a free slice or a place not counted.
+    :param sessions_per_gpu: that one GPU carries, None: nobody counts.
+    :param evidence: of the run that it was graduated from, None: of none.
+    :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks.
     """
 
     name: str
@@ -90,12 +97,16 @@ class Template:
     egress: Egress = Egress.NONE
     lifetime_seconds: float | None = None
     start_deadline_seconds: float = 60.0
+    sessions_per_gpu: int | None = None
+    evidence: Evidence | None = None
+    spec_digest: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, one: Mapping[str, Any]) -> Template:
         """From a document.
 
-        :raises ValueError: a field is not what the schema allows; the message names it.
+        :raises ValueError: a field is not what the schema allows, or evidence in its annotations not what it must be;
+            the message names it.
         """
         document = Part(one)
         metadata, spec = document.part("metadata"), document.part("spec")
@@ -131,6 +142,9 @@ class Template:
             egress=spec.choice("egress", plain.egress),
             lifetime_seconds=spec.duration("lifetime"),
             start_deadline_seconds=plain.start_deadline_seconds if deadline is None else deadline,
+            sessions_per_gpu=_per_gpu(spec.part("capacity")),
+            evidence=Evidence.of(metadata.texts("annotations", {})),
+            spec_digest=digest(one.get("spec")),
         )
 
 
@@ -146,3 +160,12 @@ def _gpu(part: Part) -> Gpu | None:
         part.text("runtimeClassName", default.runtime_class),
         part.texts("nodeSelector", default.node_selector),
     )
+
+
+def _per_gpu(part: Part) -> int | None:
+    if not part.has("sessionsPerGPU"):
+        return None
+    found = part.whole("sessionsPerGPU", 0)
+    if not 1 <= found <= MOST_SESSIONS_PER_GPU:
+        raise ValueError(f"spec.capacity.sessionsPerGPU is {found}, it must be 1 to {MOST_SESSIONS_PER_GPU}")
+    return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vdi_operator.api.objects import Object
+from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.kube import Client
@@ -16,13 +17,16 @@ from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.secrets import Secrets
 from vdi_operator.cluster.sessions import Sessions
 from vdi_operator.cluster.stores import Store, Watched
+from vdi_operator.core import pods
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-__all__ = ["RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "last_seen"]
+__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "last_seen"]
 
 # What an administrator marks coturn's nodes with.
 RELAY_LABEL = "vdibench.io/turn"
+# What NVIDIA's feature discovery marks nodes with: GPUs, not slices of them.
+GPU_LABEL = "nvidia.com/gpu.count"
 _MANAGED = f"app.kubernetes.io/managed-by={names.MANAGER}"
 # Homes also: those that an administrator made by hand are as good.
 _PLATFORM = "app.kubernetes.io/part-of=vdi-platform"
@@ -36,18 +40,28 @@ _ALL_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """Whose pod it is, and where."""
+    """Whose pod it is, and where.
+
+    :param template: uid of the one that it was made from.
+    :param ended: for good, so that it holds nothing any more.
+    """
 
     session: str
     node: str
+    template: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """A node, and at which addresses a TURN server is there."""
+    """A node, at which addresses a TURN server is there, and its GPUs as far as pods can get them.
+
+    :param gpus: None: nothing says that it has any.
+    """
 
     fact: NodeFact
     relays: tuple[str, ...]
+    gpus: int | None = None
 
 
 class Caches:
@@ -58,14 +72,17 @@ class Caches:
 
     def __init__(self, settings: Settings, queue: WorkQueue) -> None:
         self._queue = queue
-        self.sessions = Sessions(lambda name, urgent: queue.wake(name, urgent=urgent))
+        # Told of each change that may let somebody in, and of each session that has changed; whoever counts sets them.
+        self.gpus_changed: Callable[[], None] = _nobody
+        self.session_changed: Callable[[str], None] = _nobody_of
+        self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake)
         self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
         self.services = self._children("Service")
         self.routes = self._children("IngressRoute")
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
-        self.templates = Watched(KINDS["VDITemplate"], _nothing, self._template_changed)
+        self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -124,12 +141,26 @@ class Caches:
         """Addresses of the nodes that are marked as coturn's, in order."""
         return tuple(sorted({address for _, facts in self.nodes.facts() for address in facts.relays}))
 
+    def gpus(self) -> int | None:
+        """GPUs of all nodes that take pods, None: no node says that it has any."""
+        known = [facts.gpus for _, facts in self.nodes.facts() if facts.gpus is not None]
+        return sum(known) if known else None
+
+    def per_gpu(self, template: str) -> int | None:
+        """Sessions of a template on one GPU, 0: nobody counts; None: there is no such template, or none to be read."""
+        entry = self.templates.entry(template)
+        return entry.facts if entry is not None else None
+
     def _children(self, kind: str) -> Watched[str]:
         return Watched(KINDS[kind], _session, self._child_changed, labels=_MANAGED)
 
     def _wake(self, session: str, after: float = 0.0) -> None:
         if session:
             self._queue.wake(session, after)
+
+    def _session_changed(self, name: str, urgent: bool) -> None:
+        self.session_changed(name)
+        self._queue.wake(name, urgent=urgent)
 
     def _child_changed(self, name: str, before: str | None, after: str | None) -> None:
         for session in {before or "", after or ""}:
@@ -149,9 +180,11 @@ class Caches:
         for session in self.sessions.of_home(name):
             self._wake(session)
 
-    def _template_changed(self, name: str, before: str | None, after: str | None) -> None:
+    def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
         for session in self.sessions.of_template(name):
             self._wake(session)
+        if before != after:
+            self.gpus_changed()
 
     def _event_changed(
         self, name: str, before: tuple[str, str, str] | None, after: tuple[str, str, str] | None
@@ -180,6 +213,16 @@ class Caches:
         if (before.relays if before is not None else ()) != (after.relays if after is not None else ()):
             for session, _ in self.sessions.facts():
                 self._wake(session, random.uniform(0.0, _ALL_SECONDS))
+        if (before.gpus if before is not None else None) != (after.gpus if after is not None else None):
+            self.gpus_changed()
+
+
+def _nobody() -> None:
+    """Nobody listens."""
+
+
+def _nobody_of(session: str) -> None:
+    """Nobody listens."""
 
 
 def _nothing(one: Object) -> str:
@@ -191,7 +234,17 @@ def _session(one: Object) -> str:
 
 
 def _pod(one: Object) -> PodFacts:
-    return PodFacts(_session(one), str((one.get("spec") or {}).get("nodeName", "")))
+    made_from = str((one["metadata"].get("annotations") or {}).get(names.TEMPLATE_ANNOTATION, ""))
+    node = str((one.get("spec") or {}).get("nodeName", ""))
+    return PodFacts(_session(one), node, made_from.partition("/")[0], pods.ended(one))
+
+
+def _per_gpu(one: Object) -> int | None:
+    try:
+        template = Template.of(one)
+    except ValueError:
+        return None  # its sessions say what is wrong with it
+    return (template.sessions_per_gpu or 0) if template.gpu is not None else 0
 
 
 def _event(one: Object) -> tuple[str, str, str]:
@@ -225,6 +278,7 @@ def _slim_node(one: Object) -> Object:
         "ready": fact.ready,
         "schedulable": fact.schedulable,
         "relays": list(facts.relays),
+        "gpus": facts.gpus,
     }
 
 
@@ -239,4 +293,13 @@ def _node(one: Object) -> NodeFacts:
     if (metadata.get("labels") or {}).get(RELAY_LABEL) == "true":
         found = (item for item in status.get("addresses") or () if item.get("type") == "InternalIP")
         relays = tuple(str(item["address"]) for item in found)
-    return NodeFacts(NodeFact(str(metadata["name"]), ready, schedulable), relays)
+    return NodeFacts(
+        NodeFact(str(metadata["name"]), ready, schedulable), relays, _gpus(metadata, takes=ready and schedulable)
+    )
+
+
+def _gpus(metadata: Object, *, takes: bool) -> int | None:
+    text = str((metadata.get("labels") or {}).get(GPU_LABEL, ""))
+    if not text.isdecimal():
+        return None
+    return int(text) if takes else 0

@@ -25,6 +25,7 @@ from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.notices import tell
 from vdi_operator.cluster.queue import WorkQueue
+from vdi_operator.cluster.slots import Slots
 from vdi_operator.cluster.surroundings import Memory, Surroundings
 from vdi_operator.core.decision import Change, Decision
 from vdi_operator.core.desired import desired
@@ -46,6 +47,8 @@ _STATUS_SECONDS = 0.2
 _SHORTEST_SECONDS = 0.05
 # Between looks at what is in a child's place and in no watch.
 _STRANGER_SECONDS = 2.0
+# Passes of a session that may fail in a row before those behind it need not wait for it any more.
+_PATIENCE = 3
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ class Controller:
         self._queue = queue
         self._metrics = metrics
         self._failures: dict[str, int] = {}
+        self.slots = Slots(settings, caches, queue)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
         self.succeeded = time.monotonic()
 
@@ -110,8 +114,11 @@ class Controller:
             session = replace(session, status=memory.status)
         world = await self._surroundings.look(session, memory)
         template, fault = self._template(session.template)
+        # Nothing is awaited from here until it is settled: of two passes each would give away the last place.
+        world = replace(world, slot=self.slots.ask(session, template))
         # With a template at hand a fault is the session's own.
         decision = desired(session, template, world, fault=fault if template is None else invalid)
+        self.slots.settle(session, decision.place)
         wanted = changes(decision, world)
         if wanted:
             await self._change(name, memory, wanted)
@@ -223,12 +230,15 @@ class Controller:
     def _forget(self, name: str) -> None:
         self._surroundings.forget(name)
         self.checker.forget(name)
+        self.slots.forget(name)
         self._queue.forget(name)
         self._failures.pop(name, None)
 
     def _failed(self, name: str, began: float, retry_after_seconds: float) -> None:
         failures = self._failures.get(name, 0)
         self._failures[name] = failures + 1
+        if failures + 1 >= _PATIENCE:
+            self.slots.give_way(name)
         self._metrics.erred(time.perf_counter() - began)
         pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
         self._queue.wake(name, max(pause, retry_after_seconds))

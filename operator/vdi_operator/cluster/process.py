@@ -57,6 +57,11 @@ async def operate(
         metrics.gauge(
             "vdi_queue_longest_wait_seconds", "How long the oldest one waits, or is being passed.", queue.longest_wait
         )
+        metrics.gauge(
+            "vdi_gpus", "GPUs that sessions share; NaN: nobody knows how many there are.", controller.slots.known
+        )
+        metrics.gauge("vdi_gpus_held", "Parts of GPUs that sessions hold, by sessionsPerGPU.", controller.slots.held)
+        metrics.gauge("vdi_sessions_waiting", "Sessions that wait for a place on a GPU.", controller.slots.waiting)
         listed = asyncio.Event()
         checks = health.Health(
             heartbeat,

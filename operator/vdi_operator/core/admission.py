@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from vdi_operator.api.objects import Object
@@ -14,22 +14,12 @@ from vdi_operator.children import names
 from vdi_operator.children.dialects import needs_relay
 from vdi_operator.children.policy import NoAddress
 from vdi_operator.core import pods
+from vdi_operator.core.decision import Blocked
+from vdi_operator.core.evidence import refusal
 from vdi_operator.core.failures import SHARED_HOME
 from vdi_operator.core.world import World
 
 __all__ = ["Blocked", "admitted", "foreign", "own"]
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Why nothing is made.
-
-    :param ends: what runs has to end, too; else it goes on.
-    """
-
-    reason: Reason
-    message: str
-    ends: bool = False
 
 
 def admitted(
@@ -39,7 +29,7 @@ def admitted(
 
     :param world: with nothing in it that is another session's.
     :param fault: why its template, or with a template the session itself, is not what it must be.
-    :returns: where only the relay is missing both: what is kept in order meanwhile, without the pod.
+    :returns: where only the relay, or evidence, is missing both: what is kept in order meanwhile, without a new pod.
     """
     if template is None and fault:
         return (), Blocked(Reason.TEMPLATE_INVALID, f"template {session.template}: {pods.sentence(fault)}")
@@ -69,7 +59,7 @@ def admitted(
         lacks = "TURN secret" if world.relay_addresses else "address of a TURN relay"
         said = f"no {lacks} is known, and without a relay of its own a desktop would go to a public one"
         return objects, Blocked(Reason.NO_RELAY, said)
-    return objects, None
+    return objects, refusal(template, world.settings, world.now)
 
 
 def foreign(owner_uid: str, one: Object) -> bool:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.reasons import Reason
 
-__all__ = ["Change", "CheckWanted", "Decision", "Notice", "Verb"]
+__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Notice", "Place", "Verb"]
 
 
 class Verb(StrEnum):
@@ -18,6 +18,26 @@ class Verb(StrEnum):
     APPLY = "apply"  # server-side apply, forced, field manager "vdi-operator"
     MERGE = "merge"  # merge patch that takes away what others added
     DELETE = "delete"  # with the uid as precondition
+
+
+class Place(StrEnum):
+    """What a session has of the GPUs, where somebody counts."""
+
+    NONE = "none"  # it wants none, or cannot have a desktop anyway
+    WAITING = "waiting"
+    HELD = "held"  # from when it was let in, before there is a pod, and between two pods of a start
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why nothing is made.
+
+    :param ends: what runs has to end, too; else it goes on.
+    """
+
+    reason: Reason
+    message: str
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class Decision:
     :param status: the whole status.
     :param look_again_seconds: until time alone changes something, None: never.
     :param failure: counted once when it comes.
+    :param place: to be kept before anybody else is decided on.
     """
 
     objects: tuple[Object, ...] = ()
@@ -69,3 +90,4 @@ class Decision:
     check: CheckWanted | None = None
     notices: tuple[Notice, ...] = ()
     failure: Reason | None = None
+    place: Place = Place.NONE

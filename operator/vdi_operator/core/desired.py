@@ -23,16 +23,25 @@ from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.secrets import auth_secret, next_mint, rtc_secret
-from vdi_operator.core import conditions, phases, pods
+from vdi_operator.core import conditions, evidence, phases, pods, slots
 from vdi_operator.core.admission import Blocked, admitted, own
 from vdi_operator.core.checking import Outlook, look
 from vdi_operator.core.conditions import Condition, State
-from vdi_operator.core.decision import CheckWanted, Decision, Notice
+from vdi_operator.core.decision import CheckWanted, Decision, Notice, Place
 from vdi_operator.core.failures import Finding, of_pod
 from vdi_operator.core.instants import second
 from vdi_operator.core.notices import failure, notices
 from vdi_operator.core.record import Record
-from vdi_operator.core.start import GONE_SECONDS, Progress, outdated, progress, routed
+from vdi_operator.core.start import (
+    GONE_SECONDS,
+    QUEUE_SECONDS,
+    Progress,
+    begun,
+    given_up,
+    outdated,
+    progress,
+    routed,
+)
 from vdi_operator.core.status import document
 from vdi_operator.core.world import World
 
@@ -61,6 +70,7 @@ class _Verdict:
     check: CheckWanted | None = None
     progress: Progress | None = None
     living: bool = True
+    place: Place = Place.NONE
 
 
 def desired(session: Session, template: Template | None, world: World, *, fault: str = "") -> Decision:
@@ -83,7 +93,12 @@ def desired(session: Session, template: Template | None, world: World, *, fault:
         why = blocked or Blocked(Reason.TEMPLATE_NOT_FOUND, "there is no template")
         verdict = _blocked(session, template, world, past, objects, why)
     else:
-        verdict = _running(session, template, world, past, objects)
+        wait = slots.refusal(template, world.slot)
+        if wait is not None and not given_up(session, template, past):
+            begin = begun(session, template, world, past)
+            verdict = _blocked(session, template, world, begin, objects, wait)
+        else:
+            verdict = _running(session, template, world, past, objects)
     return _decided(session, world, past, end, verdict)
 
 
@@ -121,7 +136,12 @@ def _blocked(
     objects: tuple[Object, ...],
     blocked: Blocked,
 ) -> _Verdict:
-    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session."""
+    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session.
+
+    Who waits for a place is woken when there is one, so nobody looks often.
+    """
+    queues = blocked.reason is Reason.CAPACITY_REACHED
+    again, place = (QUEUE_SECONDS, Place.WAITING) if queues else (_BLOCKED_SECONDS, Place.NONE)
     pod = world.pod
     counted = past.restart is not None and past.restart.pod_uid == pods.uid(pod)
     if pod is None or blocked.ends or counted or pods.going(pod) or pods.ended(pod):
@@ -131,20 +151,21 @@ def _blocked(
             _waiting(world, past),
             found,
             absent=_gone(session) if blocked.ends else (),
-            again_seconds=(_BLOCKED_SECONDS,),
+            again_seconds=(again,),
             living=False,
+            place=place,
         )
     told = replace(blocked, message=f"{blocked.message}; the desktop that runs goes on")
     # Without a name that Traefik could have there is nothing to look at and nothing to publish.
     named = blocked.reason is not Reason.SESSION_INVALID
     outlook = look(session, template, world, past.stream, named and pods.ready(pod) and routed(world))
     found = _found(session, world, pod, of_pod(pod, template, world, world.now), outlook, _admitted(told))
-    begun = past if past.started is not None else past.anew(min(world.seen_unix_seconds, world.now))
+    begin = past if past.started is not None else past.anew(min(world.seen_unix_seconds, world.now))
     record = replace(
-        begun,
+        begin,
         pod_uid=pods.uid(pod),
         stream=outlook.stream,
-        milestones=phases.passed(begun.milestones, found, pod, world.now),
+        milestones=phases.passed(begin.milestones, found, pod, world.now),
     )
     if blocked.reason is Reason.NO_RELAY:
         # Without the relays' addresses it would cut the streams that go through them.
@@ -157,15 +178,16 @@ def _blocked(
         record,
         found,
         objects=_for_this_pod(objects, template, world),
-        again_seconds=(_BLOCKED_SECONDS, *_known(outlook.again_seconds)),
+        again_seconds=(again, *_known(outlook.again_seconds)),
         check=outlook.wanted,
+        place=place,
     )
 
 
 def _running(session: Session, template: Template, world: World, past: Record, objects: tuple[Object, ...]) -> _Verdict:
     """There is a desktop, or there shall be one."""
     now = progress(session, template, world, past)
-    admitted = _admitted(None, now.pod is not None and outdated(now.pod, template))
+    admitted = _admitted(None, _beside(template, world, now.pod))
     found = _found(session, world, now.pod, now.problem, now.outlook, admitted)
     record = replace(now.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
     wanted = objects if now.wanted else tuple(one for one in objects if one["kind"] != "Pod")
@@ -174,9 +196,11 @@ def _running(session: Session, template: Template, world: World, past: Record, o
         found,
         objects=_for_this_pod(wanted, template, world),
         absent=() if now.wanted else (Ref("Pod", names.pod_name(session)),),
-        again_seconds=now.again_seconds,
+        again_seconds=(*now.again_seconds, *_known(evidence.remaining_seconds(template, world.settings, world.now))),
         check=now.outlook.wanted,
         progress=now,
+        # What was given up holds nothing, so that others may have it as soon as its pod is gone.
+        place=Place.HELD if world.slot is not None and record.failure is None else Place.NONE,
     )
 
 
@@ -205,11 +229,21 @@ def _found(
     return found
 
 
-def _admitted(blocked: Blocked | None, outdated: bool = False) -> Condition:
+def _admitted(blocked: Blocked | None, message: str = "") -> Condition:
     if blocked is not None:
         return Condition(ConditionType.ADMITTED, State.NO, blocked.reason, blocked.message)
-    said = "the template has changed: the desktop takes it at its next start" if outdated else ""
-    return Condition(ConditionType.ADMITTED, State.YES, Reason.ACCEPTED, said)
+    return Condition(ConditionType.ADMITTED, State.YES, Reason.ACCEPTED, message)
+
+
+def _beside(template: Template, world: World, pod: Object | None) -> str:
+    """What is said of a session that is let in, empty: nothing."""
+    changed = pod is not None and outdated(pod, template)
+    said = (
+        "the template has changed: the desktop takes it at its next start" if changed else "",
+        evidence.told(template, world.settings),
+        slots.UNCOUNTED if world.slot is not None and world.slot.gpus is None else "",
+    )
+    return "; ".join(filter(None, said))
 
 
 def _waiting(world: World, past: Record) -> Record:
@@ -266,6 +300,7 @@ def _decided(session: Session, world: World, past: Record, end: float | None, ve
         check=verdict.check,
         notices=tuple(told),
         failure=failure(past, verdict.found, verdict.progress),
+        place=verdict.place,
     )
 
 

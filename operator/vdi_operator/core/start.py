@@ -19,7 +19,18 @@ from vdi_operator.core.phases import ACCEPTED
 from vdi_operator.core.record import Failure, Record, Restart
 from vdi_operator.core.world import World
 
-__all__ = ["GONE_SECONDS", "PAUSES", "QUEUE_SECONDS", "STABLE_SECONDS", "Progress", "outdated", "progress", "routed"]
+__all__ = [
+    "GONE_SECONDS",
+    "PAUSES",
+    "QUEUE_SECONDS",
+    "STABLE_SECONDS",
+    "Progress",
+    "begun",
+    "given_up",
+    "outdated",
+    "progress",
+    "routed",
+]
 
 # Before the first, second … restart; the last one counts for all further ones.
 PAUSES = (1.0, 2.0, 4.0)
@@ -73,7 +84,7 @@ def progress(session: Session, template: Template, world: World, past: Record) -
     :param world: with nothing in it that is another session's.
     """
     this = _Pass(session, template, world)
-    record = _begun(this, past)
+    record = begun(session, template, world, past)
     if record.failure is not None:
         return _failed(this, record, record.failure)
     uid, served = pods.uid(world.pod), _served(record, world.pod)
@@ -101,18 +112,20 @@ def outdated(pod: Object | None, template: Template) -> bool:
     return annotations.get(names.TEMPLATE_ANNOTATION, made_from(template)) != made_from(template)
 
 
-def _begun(this: _Pass, past: Record) -> Record:
-    """The record of the present start: that of another wish is none."""
+def given_up(session: Session, template: Template, past: Record) -> bool:
+    """Whether the start was given up, of session and template as they still are."""
     failure = past.failure
-    if failure is not None and (failure.generation, failure.template) != (
-        this.session.generation,
-        made_from(this.template),
-    ):
-        return past.anew(this.now)
+    return failure is not None and (failure.generation, failure.template) == (session.generation, made_from(template))
+
+
+def begun(session: Session, template: Template, world: World, past: Record) -> Record:
+    """The record of the present start: that of another wish is none."""
+    if past.failure is not None and not given_up(session, template, past):
+        return past.anew(world.now)
     if past.started is None:
         # An expired session that was prolonged has had its wish for long.
         prolonged = past.reason(ConditionType.READY) == Reason.EXPIRED
-        return past.anew(this.now if prolonged else min(this.world.seen_unix_seconds, this.now))
+        return past.anew(world.now if prolonged else min(world.seen_unix_seconds, world.now))
     return past
 
 

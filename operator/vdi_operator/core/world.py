@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vdi_operator.api.objects import Object
 from vdi_operator.settings import Settings
 
-__all__ = ["CheckResult", "NodeFact", "World"]
+__all__ = ["CheckResult", "NodeFact", "SlotFact", "World"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,26 @@ class NodeFact:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotFact:
+    """How a session stands for a place on a GPU.
+
+    :param admitted: it has one, or may have one now.
+    :param gpus: all that are known, None: nobody knows how many there are, so everybody is let in.
+    :param taken, places: of places as large as this session's, how many are held or for those who stand before it and
+        may come in now, and how many there are.
+    :param position: among those who have to wait, from 1; 0: it does not have to.
+    :param waiting: how many have to wait, this one included where it does.
+    """
+
+    admitted: bool
+    gpus: int | None = None
+    taken: int = 0
+    places: int = 0
+    position: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """A session's children as they are, and everything else that a decision needs.
 
@@ -64,6 +84,7 @@ class World:
     :param check: the last check of this session.
     :param refusal: what the API server said when it refused the last change (403 of a quota or of Pod Security, 422 …).
     :param refused: the kind of what that change was to make or to repair.
+    :param slot: None: its template has no capacity, so nobody counts.
     """
 
     now: float
@@ -86,3 +107,4 @@ class World:
     check: CheckResult | None = None
     refusal: str = ""
     refused: str = ""
+    slot: SlotFact | None = None

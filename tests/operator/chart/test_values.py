@@ -33,6 +33,10 @@ WHERE = "values don't meet the specifications of the schema"
         ({"settings": {"checkerAddress": "traefik"}}, "checkerAddress"),
         ({"settings": {"turnLifetimeSeconds": 5}}, "turnLifetimeSeconds"),
         ({"settings": {"workers": 0}}, "workers"),
+        ({"settings": {"requireEvidence": "yes"}}, "requireEvidence"),
+        ({"settings": {"allowLabEvidence": 1}}, "allowLabEvidence"),
+        ({"settings": {"gpus": -1}}, "gpus"),
+        ({"settings": {"gpus": 0.5}}, "gpus"),
         # What the chart knows by itself.
         ({"settings": {"readNodes": True}}, "readNodes"),
         ({"settings": {"checkerUrl": "http://elsewhere"}}, "checkerUrl"),

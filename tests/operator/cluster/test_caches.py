@@ -160,6 +160,46 @@ async def test_heartbeats_of_a_node_wake_nobody_and_its_state_does(api: Server, 
         assert caches.relays() == ("192.0.2.2",)
 
 
+async def test_gpus_are_counted_where_they_are_labelled_and_pods_may_go(api: Server, client: Client) -> None:
+    def node(name: str, count: str | None, ready: str = "True") -> Object:
+        labels = {} if count is None else {"nvidia.com/gpu.count": count}
+        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        return {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": status}
+
+    changes: list[None] = []
+    async with following(client, read_nodes=True) as (caches, _):
+        caches.gpus_changed = lambda: changes.append(None)
+        assert caches.gpus() is None
+        for name, count in (("none", None), ("words", "two"), ("negative", "-1")):
+            api.put("nodes", node(name, count))
+        await until(lambda: len(caches.nodes) == 3)
+        assert (caches.gpus(), changes) == (None, [])
+        api.put("nodes", node("one", "1"))
+        api.put("nodes", node("four", "4"))
+        await until(lambda: caches.gpus() == 5)
+        api.put("nodes", node("four", "4", ready="Unknown"))
+        await until(lambda: caches.gpus() == 1)
+        api.put("nodes", node("one", "1", ready="False"))
+        await until(lambda: caches.gpus() == 0, "none is free, which is another thing than nobody knows")
+        assert len(changes) == 4
+
+
+async def test_a_template_says_how_many_a_gpu_carries_as_far_as_it_can_be_read(api: Server, client: Client) -> None:
+    def put(**spec: Any) -> None:
+        api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i", **spec}})
+
+    async with following(client) as (caches, _):
+        assert caches.per_gpu("cad") is None
+        put(capacity={"sessionsPerGPU": 8})
+        await until(lambda: caches.per_gpu("cad") == 8)
+        put(capacity={"sessionsPerGPU": 8}, gpu={"count": 0})
+        await until(lambda: caches.per_gpu("cad") == 0)
+        put(capacity={"sessionsPerGPU": "many"})
+        await until(lambda: caches.per_gpu("cad") is None)
+        put()
+        await until(lambda: caches.per_gpu("cad") == 0)
+
+
 def sessions() -> tuple[Sessions, list[tuple[str, bool]]]:
     woken: list[tuple[str, bool]] = []
     return Sessions(lambda name, urgent: woken.append((name, urgent))), woken

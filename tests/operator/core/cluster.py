@@ -54,6 +54,8 @@ class Faults:
     no_frame: bool = False
     no_relay: bool = False
     quota: bool = False
+    # All places are taken, where the template has a capacity.
+    full: bool = False
 
 
 class Cluster:

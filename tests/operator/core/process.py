@@ -10,10 +10,11 @@ from typing import Any
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
-from vdi_operator.core.decision import Change, CheckWanted, Decision, Notice
+from vdi_operator.core import pods
+from vdi_operator.core.decision import Change, CheckWanted, Decision, Notice, Place
 from vdi_operator.core.desired import desired
 from vdi_operator.core.plan import changes
-from vdi_operator.core.world import CheckResult, NodeFact, World
+from vdi_operator.core.world import CheckResult, NodeFact, SlotFact, World
 from vdi_operator.settings import Settings
 
 from .cluster import HOME, NODE, PLACES, SETTINGS, Cluster, Outdated, Refused
@@ -31,6 +32,8 @@ class Operator:
     check: CheckResult | None = None
     asked: CheckWanted | None = None
     attempts: int = 0
+    # It has a place, as far as this process knows.
+    held: bool = False
     notices: list[Notice] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -64,9 +67,19 @@ class Operator:
             spare_password=f"spare-{cluster.version:08}",
             check=self.check,
             refusal=self.refusal,
+            slot=self.slot(pod),
             **{name: there.get(place) for name, place in PLACES.items()},
         )
         return session, Template.of(cluster.template) if cluster.template is not None else None, world
+
+    def slot(self, pod: Object | None) -> SlotFact | None:
+        """How the session stands for a place: a pod that has not ended holds its own."""
+        if self.cluster.template is None or "capacity" not in self.cluster.template["spec"]:
+            return None
+        has = self.held or (pod is not None and not pods.ended(pod))
+        if self.cluster.faults.full and not has:
+            return SlotFact(False, gpus=1, taken=8, places=8, position=2, waiting=3)
+        return SlotFact(True, gpus=1, places=8)
 
     def decide(self, known: dict[Ref, Object] | None = None) -> tuple[Decision, tuple[Change, ...]]:
         session, made_from, world = self.look(known)
@@ -83,6 +96,7 @@ class Operator:
         :returns: None where it did not come to its end.
         """
         decision, due = self.decide(known)
+        self.held = decision.place is Place.HELD
         for number, change in enumerate(due):
             if number == killed_at:
                 return None

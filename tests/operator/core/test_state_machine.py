@@ -46,6 +46,7 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.cluster = Cluster()
+        self.cluster.edit_template(capacity={"sessionsPerGPU": 8})
         self.operator = Operator(self.cluster)
         self.home_uid = ""
         self.before: list[dict[Ref, Object]] = []
@@ -102,7 +103,7 @@ class Life(RuleBasedStateMachine):
     def the_pod_ends(self, end: str) -> None:
         self.cluster.crash(copy.deepcopy(ENDS[end]))
 
-    @rule(fault=st.sampled_from(["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota"]))
+    @rule(fault=st.sampled_from(["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", "full"]))
     def something_breaks_or_is_mended(self, fault: str) -> None:
         setattr(self.cluster.faults, fault, not getattr(self.cluster.faults, fault))
 
