@@ -1,0 +1,384 @@
+"""Evidence: what a run showed of a chart's files, as an in-toto Statement v1, and the annotations that say it. Pure.
+
+Everything follows from the run, the manifests and the chart's files. No clock is read, so the same run gives the same
+bytes. What is only for this project stands in the predicate; names and digests stand where any in-toto tool reads them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from vdibench.errors import EvidenceError
+from vdibench.graduation.drift import objects_digest
+from vdibench.graduation.findings import REQUIRED, Waiver
+from vdibench.graduation.shapes import mismatch
+from vdibench.records import Node, Outcome, Run, Subjects, Verdict
+
+__all__ = [
+    "ANNOTATION_PREFIX",
+    "CHART_PREFIX",
+    "CONTENT_PREFIX",
+    "ENVELOPE_FILE",
+    "EVIDENCE_FILE",
+    "PREDICATE_TYPE",
+    "STATEMENT_TYPE",
+    "Capacity",
+    "Statement",
+    "canonical",
+    "evidence_annotations",
+    "hardware_class",
+    "instant",
+    "predicate",
+    "read_statement",
+    "seal_subject",
+    "spec_digest",
+    "statement",
+]
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://vdibench.io/evidence/v1"
+# Below the chart's folder.
+EVIDENCE_FILE = "graduated/evidence.json"
+ENVELOPE_FILE = "graduated/evidence.dsse.json"
+ANNOTATION_PREFIX = "vdibench.io/evidence-"
+# Names of subjects: a file of the chart by its bytes, and one that packaging lays out anew by what it says.
+CHART_PREFIX = "chart/"
+CONTENT_PREFIX = "content/"
+_RUN_PREFIX = "run/"
+
+_INSTANT = "%Y-%m-%dT%H:%M:%SZ"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_NUMBER = (int, float)
+_OUTCOME = frozenset(str(outcome) for outcome in Outcome)
+_OBJECTIVE = {
+    "suite": str,
+    "metric": str,
+    "expect": str,
+    "observed": (*_NUMBER, None),
+    "samples": int,
+    "unit": str,
+    "outcome": _OUTCOME,
+}
+_PREDICATE = {
+    "run": {
+        "name": str,
+        "started": _RFC3339,
+        "ended": _RFC3339,
+        "vdibench": str,
+        "gitCommit": str,
+        "sealSha256": _DIGEST,
+    },
+    "verdict": _OUTCOME,
+    "suites": [{"name": str, "outcome": _OUTCOME, "reasons": [str], "waived": bool}],
+    "objectives": [_OBJECTIVE],
+    "capacity": {"sessionsPerGPU": int, "upper": (int, None), "per": frozenset({"gpu", "host"}), "rule": str},
+    "hardware": {"class": str, "lab": bool, "cpu": str, "gpus": [{"product": str, "driver": str, "count": int}]},
+    "cluster": {"kubernetes": str, "nodes": [{"kubelet": str, "kernel": str, "runtime": str, "driver": str}]},
+    "images": [{"name": str, "digest": re.compile(r"(sha256:[0-9a-f]{64})?")}],
+    "manifests": {
+        "overlay": str,
+        "platform": str,
+        "sha256": {"session": _DIGEST, "platform": _DIGEST, "parts": _DIGEST},
+    },
+    "waivers": [{"what": frozenset(str(one) for one in REQUIRED), "reason": str}],
+    "expires": {"ageSeconds": _NUMBER, "at": _RFC3339},
+}
+_STATEMENT = {
+    "_type": STATEMENT_TYPE,
+    "predicateType": PREDICATE_TYPE,
+    "subject": [{"name": str, "digest": {"sha256": _DIGEST}}],
+    "predicate": _PREDICATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many sessions fit.
+
+    :param lower: largest number that is known to be good; what is shipped.
+    :param upper: largest that may still be good; None: none was bad.
+    :param per: ``gpu``, or ``host`` where there was no GPU.
+    :param rule: how levels were decided, in words.
+    """
+
+    lower: int
+    upper: int | None
+    per: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Evidence as read, of the shape that it must have.
+
+    :param subjects: SHA-256 by name: files of the chart, images, the run's seal.
+    """
+
+    subjects: Mapping[str, str]
+    predicate: Mapping[str, Any]
+
+
+def canonical(document: object) -> bytes:
+    """The one way to write a document: keys sorted, indented by two, UTF-8, a line break at the end.
+
+    :raises EvidenceError: JSON has no such number or text.
+    """
+    try:
+        text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+        return f"{text}\n".encode()
+    except ValueError as error:  # NaN, an infinity, half a surrogate pair
+        raise EvidenceError(f"JSON cannot say what evidence holds: {error}", "measure again") from error
+
+
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """SHA-256 of a template's ``spec`` as JSON without blanks, keys sorted, in ASCII: as the operator computes it."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def instant(text: str) -> float:
+    """Unix seconds of an instant as evidence writes them.
+
+    :raises ValueError: it is none.
+    """
+    return datetime.strptime(text, _INSTANT).replace(tzinfo=UTC).timestamp()
+
+
+def hardware_class(run: Run, subjects: Subjects) -> str:
+    """What the run was on, in words: ``NVIDIA L4, driver 580.65.06`` or ``lab: AMD EPYC, 2 cores, no GPU``."""
+    gpus = {f"{_product(one)}, driver {one.driver or 'unknown'}" for one in subjects.nodes if one.gpu}
+    if gpus and not subjects.lab:
+        return "; ".join(sorted(gpus))
+    return f"{'lab: ' if subjects.lab else ''}{_cpu(run)}, no GPU"
+
+
+def predicate(
+    run: Run,
+    verdict: Verdict,
+    subjects: Subjects,
+    *,
+    seal: str,
+    capacity: Capacity,
+    parts: Sequence[Mapping[str, Any]],
+    waivers: Sequence[Waiver] = (),
+    age_seconds: float,
+) -> dict[str, Any]:
+    """What the run showed: the part of a statement that does not know the chart's files.
+
+    :param seal: SHA-256 of the run's ``seal.json``.
+    :param parts: the platform's objects as they are shipped, of all parts together.
+    :param age_seconds: for how long after the run's end it counts.
+    :raises EvidenceError: the run has not ended, or no date can say when the evidence expires.
+    """
+    if run.ended_unix_seconds is None:
+        raise EvidenceError(f"the run {run.name} has not ended", "graduate one that has")
+    ended = _instant(run.ended_unix_seconds)
+    waived = {str(waiver.what) for waiver in waivers}
+    return {
+        "run": {
+            "name": run.name,
+            "started": _instant(run.started_unix_seconds),
+            "ended": ended,
+            "vdibench": str(run.versions.get("vdibench", "")),
+            "gitCommit": run.git_commit,
+            "sealSha256": seal,
+        },
+        "verdict": str(verdict.outcome),
+        "suites": [
+            {
+                "name": suite.suite,
+                "outcome": str(suite.outcome),
+                "reasons": list(suite.reasons),
+                "waived": suite.suite in waived,
+            }
+            for suite in verdict.suites
+        ],
+        "objectives": _objectives(verdict),
+        "capacity": {
+            "sessionsPerGPU": capacity.lower,
+            "upper": capacity.upper,
+            "per": capacity.per,
+            "rule": capacity.rule,
+        },
+        "hardware": {
+            "class": hardware_class(run, subjects),
+            "lab": subjects.lab,
+            "cpu": _cpu(run),
+            "gpus": [
+                {"product": _product(one), "driver": one.driver, "count": one.gpus} for one in subjects.nodes if one.gpu
+            ],
+        },
+        "cluster": {
+            "kubernetes": subjects.kubernetes,
+            "nodes": [dataclasses.asdict(node) for node in subjects.nodes],
+        },
+        "images": [
+            {"name": name, "digest": digest} for name, digest in sorted({(i.name, i.digest) for i in subjects.images})
+        ],
+        "manifests": {
+            "overlay": subjects.overlay,
+            "platform": subjects.platform,
+            "sha256": {
+                "session": objects_digest(subjects.session),
+                "platform": objects_digest(subjects.objects),
+                "parts": objects_digest(parts),
+            },
+        },
+        "waivers": [{"what": str(waiver.what), "reason": waiver.reason} for waiver in waivers],
+        "expires": {"ageSeconds": age_seconds, "at": _instant(instant(ended) + age_seconds)},
+    }
+
+
+def evidence_annotations(evidence: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, str]:
+    """What a template says of its evidence, for the operator and for people.
+
+    :param evidence: a :func:`predicate`.
+    :param spec: of the template, with every field written out, as the API server has it.
+    """
+    capacity = evidence["capacity"]
+    upper = capacity["upper"]
+    # In the order of the verdict, each once: suites share objectives.
+    kept = dict.fromkeys(
+        f"{one['metric']} {one['expect']}"
+        for one in evidence["objectives"]
+        if one["outcome"] == Outcome.PASS and not one["metric"].startswith("check:")
+    )
+    said = {
+        "run": evidence["run"]["name"],
+        "seal": evidence["run"]["sealSha256"],
+        "spec": spec_digest(spec),
+        "objectives": "; ".join(kept),
+        "bounds": f"{capacity['sessionsPerGPU']}..{'' if upper is None else upper}",
+        "date": evidence["run"]["ended"],
+        "expires": evidence["expires"]["at"],
+        "hardware": evidence["hardware"]["class"],
+        "lab": "true" if evidence["hardware"]["lab"] else "false",
+    }
+    return {f"{ANNOTATION_PREFIX}{name}": str(value) for name, value in said.items()}
+
+
+def seal_subject(run: str) -> str:
+    """Name of the subject that is a run's seal."""
+    return f"{_RUN_PREFIX}{run}/seal.json"
+
+
+def statement(evidence: Mapping[str, Any], *, chart: Mapping[str, str]) -> dict[str, Any]:
+    """The whole statement: :func:`canonical` makes the content of ``evidence.json`` of it.
+
+    :param evidence: a :func:`predicate`.
+    :param chart: SHA-256 by subject of the chart's files (:func:`vdibench.graduation.contents.chart_digests`).
+    :raises EvidenceError: an image had two digests, or has the name of another subject.
+    """
+    subjects = dict(chart)
+    subjects[seal_subject(evidence["run"]["name"])] = evidence["run"]["sealSha256"]
+    for image in evidence["images"]:
+        name, digest = image["name"], image["digest"].removeprefix("sha256:")
+        if not digest:
+            continue
+        if name.startswith((CHART_PREFIX, CONTENT_PREFIX, _RUN_PREFIX)):
+            raise EvidenceError(f"the image {name} reads as another subject", "name it with its registry")
+        if subjects.setdefault(name, digest) != digest:
+            raise EvidenceError(f"the image {name} had two digests in one run", "pin its digest and measure again")
+    return {
+        "_type": STATEMENT_TYPE,
+        "predicateType": PREDICATE_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": subjects[name]}} for name in sorted(subjects)],
+        "predicate": dict(evidence),
+    }
+
+
+def read_statement(data: bytes) -> Statement:
+    """Evidence from the content of ``evidence.json``.
+
+    :raises EvidenceError: damaged, of another type, without something that must be there, or not as it was written.
+    """
+    raw = _parsed(data)
+    for key in ("_type", "predicateType"):
+        if not isinstance(raw, Mapping) or raw.get(key) != _STATEMENT[key]:
+            said = raw.get(key) if isinstance(raw, Mapping) else None
+            raise EvidenceError(
+                f"{EVIDENCE_FILE} has {key} {said!r} instead of {_STATEMENT[key]}", "read it with the vdibench it is of"
+            )
+    shape = {"subject": _STATEMENT["subject"], "predicate": _PREDICATE}
+    if wrong := mismatch(raw, shape) or _undated(raw["predicate"]):
+        raise EvidenceError(f"{EVIDENCE_FILE} is damaged: {wrong}", _AGAIN)
+    subjects = {one["name"]: one["digest"]["sha256"] for one in raw["subject"]}
+    if len(subjects) != len(raw["subject"]):
+        raise EvidenceError(f"{EVIDENCE_FILE} names a subject twice", _AGAIN)
+    return Statement(MappingProxyType(subjects), MappingProxyType(raw["predicate"]))
+
+
+_AGAIN = "graduate the run again, or restore the chart from where it came"
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        raw = json.loads(data, object_pairs_hook=_once)
+        again = canonical(raw)
+    except (ValueError, RecursionError, EvidenceError) as error:
+        raise EvidenceError(f"{EVIDENCE_FILE} is damaged: {error or 'too deep'}", _AGAIN) from error
+    if again != data:
+        raise EvidenceError(f"{EVIDENCE_FILE} is not byte for byte as it was written", _AGAIN)
+    return raw
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys occur once: of two, readers would take different ones."""
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(f"the key {key!r} occurs twice")
+        made[key] = value
+    return made
+
+
+def _undated(evidence: Mapping[str, Any]) -> str | None:
+    for text in (evidence["run"]["started"], evidence["run"]["ended"], evidence["expires"]["at"]):
+        try:
+            instant(text)
+        except ValueError:
+            return f"{text} is no date"
+    return None
+
+
+def _objectives(verdict: Verdict) -> list[dict[str, Any]]:
+    return [
+        {
+            "suite": suite.suite,
+            "metric": one.metric,
+            "expect": one.expect,
+            "observed": float(one.observed) if one.observed is not None and math.isfinite(one.observed) else None,
+            "samples": one.samples,
+            "unit": one.unit,
+            "outcome": str(one.outcome),
+        }
+        for suite in verdict.suites
+        for one in suite.objectives
+    ]
+
+
+def _product(node: Node) -> str:
+    """``NVIDIA L4`` of the label's ``NVIDIA-L4``."""
+    return node.gpu.replace("-", " ")
+
+
+def _cpu(run: Run) -> str:
+    cores = run.host.get("cpu_cores")
+    return f"{run.host.get('cpu_model') or 'unknown CPU'}{f', {cores} cores' if cores else ''}"
+
+
+def _instant(unix_seconds: float) -> str:
+    """UTC, to the second that has begun."""
+    try:
+        return datetime.fromtimestamp(math.floor(unix_seconds), UTC).strftime(_INSTANT)
+    except (OverflowError, ValueError, OSError) as error:
+        raise EvidenceError(f"no date is {unix_seconds:g} s after 1970", "choose a shorter age") from error
