@@ -57,7 +57,7 @@ _RUN_PREFIX = "run/"
 
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _NUMBER = (int, float)
 _OUTCOME = frozenset(str(outcome) for outcome in Outcome)
 _OBJECTIVE = {
@@ -234,7 +234,7 @@ def predicate(
             },
         },
         "waivers": [{"what": str(waiver.what), "reason": waiver.reason} for waiver in waivers],
-        "expires": {"ageSeconds": age_seconds, "at": _instant(instant(ended) + age_seconds)},
+        "expires": {"at": _instant(instant(ended) + age_seconds), "ageSeconds": _whole(age_seconds)},
     }
 
 
@@ -357,7 +357,7 @@ def _objectives(verdict: Verdict) -> list[dict[str, Any]]:
             "metric": one.metric,
             "expect": one.expect,
             "observed": float(one.observed) if one.observed is not None and math.isfinite(one.observed) else None,
-            "samples": one.samples,
+            "samples": int(one.samples),
             "unit": one.unit,
             "outcome": str(one.outcome),
         }
@@ -374,6 +374,11 @@ def _product(node: Node) -> str:
 def _cpu(run: Run) -> str:
     cores = run.host.get("cpu_cores")
     return f"{run.host.get('cpu_model') or 'unknown CPU'}{f', {cores} cores' if cores else ''}"
+
+
+def _whole(seconds: float) -> float:
+    """Written one way, whether it came as 90 or 90.0."""
+    return int(seconds) if float(seconds).is_integer() else float(seconds)
 
 
 def _instant(unix_seconds: float) -> str:
