@@ -5,13 +5,11 @@ Links are not followed and an archive's members are read in memory, so no name i
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +18,9 @@ from typing import Any
 import yaml
 
 from vdibench.errors import UsageError
-from vdibench.graduation.statement import CHART_PREFIX, CONTENT_PREFIX, ENVELOPE_FILE, EVIDENCE_FILE
 
-__all__ = ["CHART_FILE", "Contents", "chart_digests", "load_yaml", "read_chart"]
+__all__ = ["Contents", "load_yaml", "read_chart"]
 
-CHART_FILE = "Chart.yaml"
 # Far more than a chart without images needs.
 _MOST_BYTES = 64 * 2**20
 _MOST_FILES = 10_000
@@ -37,12 +33,10 @@ class Contents:
     """What a chart holds.
 
     :param files: by path below the chart.
-    :param packaged: read from an archive, for which helm wrote ``Chart.yaml`` anew.
     :param odd: one line for each thing that no chart has: links, devices, names that lead out, damage.
     """
 
     files: Mapping[str, bytes]
-    packaged: bool = False
     odd: tuple[str, ...] = ()
 
 
@@ -59,24 +53,6 @@ def read_chart(chart: Path) -> Contents:
     raise UsageError(f"there is no chart {chart}", "name a chart's folder or the .tgz that helm made of it")
 
 
-def chart_digests(contents: Contents) -> dict[str, str]:
-    """SHA-256 of every file but the evidence itself, by subject. Pure.
-
-    ``helm package`` lays ``Chart.yaml`` out anew, so that there is a second subject for what it says: a folder is held
-    against its bytes, an archive against that.
-    """
-    found = {
-        f"{CHART_PREFIX}{path}": hashlib.sha256(data).hexdigest()
-        for path, data in contents.files.items()
-        if path not in (EVIDENCE_FILE, ENVELOPE_FILE)
-    }
-    if CHART_FILE in contents.files:
-        found[f"{CONTENT_PREFIX}{CHART_FILE}"] = _content_digest(contents.files[CHART_FILE])
-        if contents.packaged:
-            del found[f"{CHART_PREFIX}{CHART_FILE}"]
-    return found
-
-
 def load_yaml(data: bytes) -> Any:
     """What a YAML document says. Pure.
 
@@ -87,18 +63,6 @@ def load_yaml(data: bytes) -> Any:
     except _NO_YAML as error:
         lines = str(error).splitlines()
         raise ValueError(lines[0] if lines else type(error).__name__) from error
-
-
-def _content_digest(data: bytes) -> str:
-    """Of what ``Chart.yaml`` says; helm leaves empty values out. Bytes that are no YAML count as they are."""
-    try:
-        said = load_yaml(data)
-        if isinstance(said, Mapping):
-            said = {key: value for key, value in said.items() if value not in (None, "", [], {}, False)}
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"), default=str)
-    except (TypeError, ValueError):
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _folder(chart: Path) -> Contents:
@@ -121,43 +85,50 @@ def _folder(chart: Path) -> Contents:
                     failed(error)
             elif not path.is_dir():
                 odd.append(f"{below} is neither file nor folder")
-    return Contents(MappingProxyType(files), odd=tuple(sorted(odd)))
+    return Contents(MappingProxyType(files), tuple(sorted(odd)))
 
 
 def _archive(chart: Path) -> Contents:
     files: dict[str, bytes] = {}
     odd: list[str] = []
     tops: set[str] = set()
-    room = _MOST_BYTES
     try:
         with tarfile.open(chart, "r:gz") as archive:
-            for number, member in enumerate(archive):
-                room -= member.size
-                if room < 0 or number >= _MOST_FILES:
-                    odd.append(f"{chart.name} holds more than a chart does")
-                    break
+            for member in _members(archive, odd):
                 top, _, below = member.name.partition("/")
-                if _leads_out(member.name):
-                    odd.append(f"{member.name} leads out of the chart")
-                elif member.isdir():
-                    tops.add(top)
-                elif not member.isreg():
-                    odd.append(f"{member.name} is neither file nor folder")
-                elif not below:
-                    odd.append(f"{member.name} is not in the chart's folder")
-                elif below in files:
+                tops.add(top)
+                if member.isdir():
+                    continue
+                stream = archive.extractfile(member)
+                if below in files:
                     odd.append(f"{below} is there twice")
-                else:
-                    tops.add(top)
-                    stream = archive.extractfile(member)
-                    files[below] = stream.read() if stream is not None else b""
+                elif stream is not None:
+                    files[below] = stream.read()
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        odd.append(f"{chart.name} cannot be unpacked: {error}")
+        odd.append(f"{chart.name} cannot be read to its end: {error}")
     if len(tops) > 1:
         odd.append(f"{chart.name} holds {len(tops)} folders instead of one")
-    return Contents(MappingProxyType(files), packaged=True, odd=tuple(odd))
+    return Contents(MappingProxyType(files), tuple(odd))
 
 
-def _leads_out(name: str) -> bool:
+def _members(archive: tarfile.TarFile, odd: list[str]) -> Iterator[tarfile.TarInfo]:
+    """Those that can be part of a chart; of the others a line each, and no more than a chart can have."""
+    room = _MOST_BYTES
+    for number, member in enumerate(archive):
+        room -= member.size
+        if room < 0 or number >= _MOST_FILES:
+            odd.append("it holds more than a chart does")
+            return
+        if not _plain(member.name):
+            odd.append(f"{member.name} is no plain path into the chart")
+        elif not (member.isreg() or member.isdir()):
+            odd.append(f"{member.name} is neither file nor folder")
+        elif member.isreg() and "/" not in member.name:
+            odd.append(f"{member.name} is not in the chart's folder")
+        else:
+            yield member
+
+
+def _plain(name: str) -> bool:
     """Helm cleans names; one that is not clean already is somebody's attempt to have it read otherwise."""
-    return name.startswith("/") or "\\" in name or posixpath.normpath(name) != name or ".." in name.split("/")
+    return posixpath.normpath(name) == name and not name.startswith(("/", "..")) and "\\" not in name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = ["differing_fields", "drift", "object_name", "objects_digest"]
@@ -22,14 +22,14 @@ def object_name(one: Mapping[str, Any]) -> str:
     return f"{one.get('kind', '')} {f'{namespace}/' if namespace else ''}{name}"
 
 
-def objects_digest(objects: Sequence[Mapping[str, Any]]) -> str:
+def objects_digest(objects: Iterable[Mapping[str, Any]]) -> str:
     """SHA-256 of a set of objects, in whatever order they come and however their YAML is laid out."""
     # A YAML date is no type of JSON: it counts as the text that it is.
     texts = sorted(json.dumps(one, sort_keys=True, separators=(",", ":"), default=str) for one in objects)
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def drift(then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def drift(then: Iterable[Mapping[str, Any]], now: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """One line for each object that is new or gone, and for each field that has another value."""
     before, after = _by_name(then), _by_name(now)
     lines = [f"{name} is gone" for name in sorted(before.keys() - after.keys())]
@@ -46,7 +46,7 @@ def differing_fields(then: object, now: object) -> tuple[str, ...]:
     )
 
 
-def _by_name(objects: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+def _by_name(objects: Iterable[Mapping[str, Any]]) -> dict[str, object]:
     """Objects by name; of two with the same name, both, so that neither hides the other."""
     named: dict[str, list[object]] = {}
     for one in objects:

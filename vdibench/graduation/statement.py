@@ -10,30 +10,30 @@ import dataclasses
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from vdibench.errors import EvidenceError
 from vdibench.graduation.drift import objects_digest
-from vdibench.graduation.findings import REQUIRED, Waiver
-from vdibench.graduation.shapes import mismatch
+from vdibench.graduation.findings import Waiver
+from vdibench.graduation.shapes import PREDICATE_SHAPE, SUBJECTS_SHAPE, mismatch
 from vdibench.records import Node, Outcome, Run, Subjects, Verdict
 
 __all__ = [
     "ANNOTATION_PREFIX",
     "CHART_PREFIX",
-    "CONTENT_PREFIX",
     "ENVELOPE_FILE",
     "EVIDENCE_FILE",
+    "GRADUATED",
     "PREDICATE_TYPE",
     "STATEMENT_TYPE",
-    "Capacity",
+    "Bounds",
     "Statement",
     "canonical",
+    "chart_digests",
     "evidence_annotations",
     "hardware_class",
     "instant",
@@ -46,75 +46,38 @@ __all__ = [
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://vdibench.io/evidence/v1"
-# Below the chart's folder.
-EVIDENCE_FILE = "graduated/evidence.json"
-ENVELOPE_FILE = "graduated/evidence.dsse.json"
+GRADUATED = "graduated"
+# Names in the chart's folder of that name.
+EVIDENCE_FILE = "evidence.json"
+ENVELOPE_FILE = "evidence.dsse.json"
 ANNOTATION_PREFIX = "vdibench.io/evidence-"
-# Names of subjects: a file of the chart by its bytes, and one that packaging lays out anew by what it says.
+# How names of subjects begin: files of the chart, and the run's seal.
 CHART_PREFIX = "chart/"
-CONTENT_PREFIX = "content/"
 _RUN_PREFIX = "run/"
 
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_NUMBER = (int, float)
-_OUTCOME = frozenset(str(outcome) for outcome in Outcome)
-_OBJECTIVE = {
-    "suite": str,
-    "metric": str,
-    "expect": str,
-    "observed": (*_NUMBER, None),
-    "samples": int,
-    "unit": str,
-    "outcome": _OUTCOME,
-}
-_PREDICATE = {
-    "run": {
-        "name": str,
-        "started": _RFC3339,
-        "ended": _RFC3339,
-        "vdibench": str,
-        "gitCommit": str,
-        "sealSha256": _DIGEST,
-    },
-    "verdict": _OUTCOME,
-    "suites": [{"name": str, "outcome": _OUTCOME, "reasons": [str], "waived": bool}],
-    "objectives": [_OBJECTIVE],
-    "capacity": {"sessionsPerGPU": int, "upper": (int, None), "per": frozenset({"gpu", "host"}), "rule": str},
-    "hardware": {"class": str, "lab": bool, "cpu": str, "gpus": [{"product": str, "driver": str, "count": int}]},
-    "cluster": {"kubernetes": str, "nodes": [{"kubelet": str, "kernel": str, "runtime": str, "driver": str}]},
-    "images": [{"name": str, "digest": re.compile(r"(sha256:[0-9a-f]{64})?")}],
-    "manifests": {
-        "overlay": str,
-        "platform": str,
-        "sha256": {"session": _DIGEST, "platform": _DIGEST, "parts": _DIGEST},
-    },
-    "waivers": [{"what": frozenset(str(one) for one in REQUIRED), "reason": str}],
-    "expires": {"ageSeconds": _NUMBER, "at": _RFC3339},
-}
-_STATEMENT = {
-    "_type": STATEMENT_TYPE,
-    "predicateType": PREDICATE_TYPE,
-    "subject": [{"name": str, "digest": {"sha256": _DIGEST}}],
-    "predicate": _PREDICATE,
-}
+_CHECK = "check:"
+_AGAIN = "graduate the run again, or restore the chart from where it came"
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """How many sessions fit.
+class Bounds(Protocol):
+    """How many sessions fit: what is known of the knee, for one GPU."""
 
-    :param lower: largest number that is known to be good; what is shipped.
-    :param upper: largest that may still be good; None: none was bad.
-    :param per: ``gpu``, or ``host`` where there was no GPU.
-    :param rule: how levels were decided, in words.
-    """
+    @property
+    def sessions_per_gpu(self) -> int:
+        """Largest number that is known to be good; what is shipped."""
 
-    lower: int
-    upper: int | None
-    per: str
-    rule: str
+    @property
+    def upper(self) -> int | None:
+        """Largest number that may still be good; None: none was bad."""
+
+    @property
+    def per(self) -> str:
+        """``gpu``, or ``host`` where no GPU stood behind the desktops."""
+
+    @property
+    def rule(self) -> str:
+        """How levels were decided, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +104,21 @@ def canonical(document: object) -> bytes:
 
 
 def spec_digest(spec: Mapping[str, Any]) -> str:
-    """SHA-256 of a template's ``spec`` as JSON without blanks, keys sorted, in ASCII: as the operator computes it."""
-    return hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """SHA-256 of a template's ``spec`` as JSON without blanks, keys sorted: the operator computes the same."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    # Half a surrogate pair is no text for UTF-8, but a JSON document may hold one.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def chart_digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 by subject of a chart's files.
+
+    :param files: by path below the chart; the evidence itself is left out.
+    """
+    own = {f"{GRADUATED}/{name}" for name in (EVIDENCE_FILE, ENVELOPE_FILE)}
+    return {
+        f"{CHART_PREFIX}{path}": hashlib.sha256(data).hexdigest() for path, data in files.items() if path not in own
+    }
 
 
 def instant(text: str) -> float:
@@ -167,23 +143,24 @@ def predicate(
     subjects: Subjects,
     *,
     seal: str,
-    capacity: Capacity,
-    parts: Sequence[Mapping[str, Any]],
+    capacity: Bounds | None,
+    parts: Iterable[Mapping[str, Any]],
     waivers: Sequence[Waiver] = (),
     age_seconds: float,
 ) -> dict[str, Any]:
     """What the run showed: the part of a statement that does not know the chart's files.
 
     :param seal: SHA-256 of the run's ``seal.json``.
+    :param capacity: None where density was waived and is not known.
     :param parts: the platform's objects as they are shipped, of all parts together.
     :param age_seconds: for how long after the run's end it counts.
-    :raises EvidenceError: the run has not ended, or no date can say when the evidence expires.
+    :raises EvidenceError: the run has not ended, no date can say when the evidence expires, or what is given has not
+        the shape of evidence.
     """
     if run.ended_unix_seconds is None:
         raise EvidenceError(f"the run {run.name} has not ended", "graduate one that has")
     ended = _instant(run.ended_unix_seconds)
-    waived = {str(waiver.what) for waiver in waivers}
-    return {
+    made = {
         "run": {
             "name": run.name,
             "started": _instant(run.started_unix_seconds),
@@ -193,21 +170,13 @@ def predicate(
             "sealSha256": seal,
         },
         "verdict": str(verdict.outcome),
-        "suites": [
-            {
-                "name": suite.suite,
-                "outcome": str(suite.outcome),
-                "reasons": list(suite.reasons),
-                "waived": suite.suite in waived,
-            }
-            for suite in verdict.suites
-        ],
+        "suites": _suites(verdict, {str(waiver.what) for waiver in waivers}),
         "objectives": _objectives(verdict),
         "capacity": {
-            "sessionsPerGPU": capacity.lower,
-            "upper": capacity.upper,
-            "per": capacity.per,
-            "rule": capacity.rule,
+            "sessionsPerGPU": capacity.sessions_per_gpu if capacity is not None else None,
+            "upper": capacity.upper if capacity is not None else None,
+            "per": capacity.per if capacity is not None else "",
+            "rule": capacity.rule if capacity is not None else "",
         },
         "hardware": {
             "class": hardware_class(run, subjects),
@@ -236,6 +205,9 @@ def predicate(
         "waivers": [{"what": str(waiver.what), "reason": waiver.reason} for waiver in waivers],
         "expires": {"at": _instant(instant(ended) + age_seconds), "ageSeconds": _whole(age_seconds)},
     }
+    if wrong := mismatch(made, PREDICATE_SHAPE):
+        raise EvidenceError(f"the run {run.name} cannot be told as evidence: {wrong}", "measure again")
+    return made
 
 
 def evidence_annotations(evidence: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, str]:
@@ -244,25 +216,25 @@ def evidence_annotations(evidence: Mapping[str, Any], spec: Mapping[str, Any]) -
     :param evidence: a :func:`predicate`.
     :param spec: of the template, with every field written out, as the API server has it.
     """
-    capacity = evidence["capacity"]
-    upper = capacity["upper"]
+    least, most = evidence["capacity"]["sessionsPerGPU"], evidence["capacity"]["upper"]
     # In the order of the verdict, each once: suites share objectives.
     kept = dict.fromkeys(
         f"{one['metric']} {one['expect']}"
         for one in evidence["objectives"]
-        if one["outcome"] == Outcome.PASS and not one["metric"].startswith("check:")
+        if one["outcome"] == Outcome.PASS and not one["metric"].startswith(_CHECK)
     )
     said = {
         "run": evidence["run"]["name"],
         "seal": evidence["run"]["sealSha256"],
         "spec": spec_digest(spec),
         "objectives": "; ".join(kept),
-        "bounds": f"{capacity['sessionsPerGPU']}..{'' if upper is None else upper}",
         "date": evidence["run"]["ended"],
         "expires": evidence["expires"]["at"],
         "hardware": evidence["hardware"]["class"],
         "lab": "true" if evidence["hardware"]["lab"] else "false",
     }
+    if least is not None:
+        said["bounds"] = f"{least}..{'' if most is None else most}"
     return {f"{ANNOTATION_PREFIX}{name}": str(value) for name, value in said.items()}
 
 
@@ -275,7 +247,7 @@ def statement(evidence: Mapping[str, Any], *, chart: Mapping[str, str]) -> dict[
     """The whole statement: :func:`canonical` makes the content of ``evidence.json`` of it.
 
     :param evidence: a :func:`predicate`.
-    :param chart: SHA-256 by subject of the chart's files (:func:`vdibench.graduation.contents.chart_digests`).
+    :param chart: :func:`chart_digests` of the chart, complete but for the evidence.
     :raises EvidenceError: an image had two digests, or has the name of another subject.
     """
     subjects = dict(chart)
@@ -284,7 +256,7 @@ def statement(evidence: Mapping[str, Any], *, chart: Mapping[str, str]) -> dict[
         name, digest = image["name"], image["digest"].removeprefix("sha256:")
         if not digest:
             continue
-        if name.startswith((CHART_PREFIX, CONTENT_PREFIX, _RUN_PREFIX)):
+        if name.startswith((CHART_PREFIX, _RUN_PREFIX)):
             raise EvidenceError(f"the image {name} reads as another subject", "name it with its registry")
         if subjects.setdefault(name, digest) != digest:
             raise EvidenceError(f"the image {name} had two digests in one run", "pin its digest and measure again")
@@ -302,13 +274,13 @@ def read_statement(data: bytes) -> Statement:
     :raises EvidenceError: damaged, of another type, without something that must be there, or not as it was written.
     """
     raw = _parsed(data)
-    for key in ("_type", "predicateType"):
-        if not isinstance(raw, Mapping) or raw.get(key) != _STATEMENT[key]:
-            said = raw.get(key) if isinstance(raw, Mapping) else None
+    for key, wanted in (("_type", STATEMENT_TYPE), ("predicateType", PREDICATE_TYPE)):
+        said = raw.get(key) if isinstance(raw, dict) else None
+        if said != wanted:
             raise EvidenceError(
-                f"{EVIDENCE_FILE} has {key} {said!r} instead of {_STATEMENT[key]}", "read it with the vdibench it is of"
+                f"{EVIDENCE_FILE} has {key} {said!r} instead of {wanted}", "read it with the vdibench that it is of"
             )
-    shape = {"subject": _STATEMENT["subject"], "predicate": _PREDICATE}
+    shape = {"subject": SUBJECTS_SHAPE, "predicate": PREDICATE_SHAPE}
     if wrong := mismatch(raw, shape) or _undated(raw["predicate"]):
         raise EvidenceError(f"{EVIDENCE_FILE} is damaged: {wrong}", _AGAIN)
     subjects = {one["name"]: one["digest"]["sha256"] for one in raw["subject"]}
@@ -317,15 +289,12 @@ def read_statement(data: bytes) -> Statement:
     return Statement(MappingProxyType(subjects), MappingProxyType(raw["predicate"]))
 
 
-_AGAIN = "graduate the run again, or restore the chart from where it came"
-
-
 def _parsed(data: bytes) -> Any:
     try:
         raw = json.loads(data, object_pairs_hook=_once)
         again = canonical(raw)
     except (ValueError, RecursionError, EvidenceError) as error:
-        raise EvidenceError(f"{EVIDENCE_FILE} is damaged: {error or 'too deep'}", _AGAIN) from error
+        raise EvidenceError(f"{EVIDENCE_FILE} is damaged: {error}", _AGAIN) from error
     if again != data:
         raise EvidenceError(f"{EVIDENCE_FILE} is not byte for byte as it was written", _AGAIN)
     return raw
@@ -350,6 +319,18 @@ def _undated(evidence: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _suites(verdict: Verdict, waived: set[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": one.suite,
+            "outcome": str(one.outcome),
+            "reasons": list(one.reasons),
+            "waived": one.suite in waived,
+        }
+        for one in verdict.suites
+    ]
+
+
 def _objectives(verdict: Verdict) -> list[dict[str, Any]]:
     return [
         {
@@ -357,7 +338,7 @@ def _objectives(verdict: Verdict) -> list[dict[str, Any]]:
             "metric": one.metric,
             "expect": one.expect,
             "observed": float(one.observed) if one.observed is not None and math.isfinite(one.observed) else None,
-            "samples": int(one.samples),
+            "samples": one.samples,
             "unit": one.unit,
             "outcome": str(one.outcome),
         }
