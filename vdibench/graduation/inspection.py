@@ -6,22 +6,22 @@ made the evidence is told by a signature; whether it is true, by the run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vdibench.errors import EvidenceError
 from vdibench.graduation.contents import Contents, load_yaml, read_chart
-from vdibench.graduation.drift import differing_fields, drift, object_name, objects_digest
+from vdibench.graduation.digests import CHART_PREFIX, GRADUATED, objects_digest
+from vdibench.graduation.drift import driver_findings, image_findings, kubernetes_findings, manifest_findings
 from vdibench.graduation.findings import Finding
 from vdibench.graduation.origin import against_run
 from vdibench.graduation.signing import check, check_payload
 from vdibench.graduation.statement import (
     ANNOTATION_PREFIX,
-    CHART_PREFIX,
     ENVELOPE_FILE,
     EVIDENCE_FILE,
-    GRADUATED,
     Statement,
     chart_digests,
     evidence_annotations,
@@ -29,6 +29,7 @@ from vdibench.graduation.statement import (
     read_statement,
     seal_subject,
 )
+from vdibench.records import Image, Node
 from vdibench.store.subjects import unmeasured
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _coherence(statement: Statement) -> Iterator[Finding]:
     others = {name: digest for name, digest in statement.subjects.items() if not name.startswith(CHART_PREFIX)}
     for name in sorted(known.keys() | others.keys()):
         if known.get(name) != others.get(name):
-            cause = f"the evidence says two things of {name}: {others.get(name)} and {known.get(name)}"
+            cause = f"the evidence contradicts itself about the digest of {name}"
             yield Finding("evidence", cause, remedy)
     if instant(expires["at"]) - instant(run["ended"]) != expires["ageSeconds"] // 1:
         cause = f"the evidence expires at {expires['at']}, which is not {expires['ageSeconds']} s after {run['ended']}"
@@ -185,14 +186,14 @@ def _templates(contents: Contents, statement: Statement) -> Iterator[Finding]:
         yield Finding("template", f"{_TEMPLATES} has no list of VDITemplates", _RESTORE)
         return
     for template in templates:
-        name, spec = object_name(template), template.get("spec")
+        name, spec = f"{template.get('kind')} {_name(template)[2]}", template.get("spec")
         if template.get("kind") != "VDITemplate" or not isinstance(spec, Mapping):
             yield Finding("template", f"{_TEMPLATES} has {name}, which is no VDITemplate", _RESTORE)
             continue
         metadata = template.get("metadata")
         annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
         annotations = annotations if isinstance(annotations, Mapping) else {}
-        said = {key: value for key, value in annotations.items() if str(key).startswith(ANNOTATION_PREFIX)}
+        said = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION_PREFIX)}
         for line in _unlike(evidence_annotations(statement.predicate, spec), said):
             yield Finding("template", f"{name}: annotation {line}", _RESTORE)
         capacity = spec.get("capacity")
@@ -203,17 +204,15 @@ def _templates(contents: Contents, statement: Statement) -> Iterator[Finding]:
             yield Finding("template", cause, _RESTORE)
 
 
-def _unlike(right: Mapping[str, str], said: Mapping[Any, Any]) -> Iterator[str]:
-    for key in sorted({*right, *said}, key=str):
-        if right.get(key) == said.get(key):
-            continue
-        if key == f"{ANNOTATION_PREFIX}spec":
-            yield f"{key} is {said.get(key)!r}, and its spec has {right[key]!r}: one of them was edited"
-        elif key not in said:
+def _unlike(right: Mapping[str, str], said: Mapping[str, object]) -> Iterator[str]:
+    for key in sorted({*right, *said}):
+        if key not in said:
             yield f"{key} is missing"
         elif key not in right:
             yield f"{key} is {said[key]!r}, of which the evidence says nothing"
-        else:
+        elif said[key] != right[key] and key == f"{ANNOTATION_PREFIX}spec":
+            yield f"{key} is {said[key]!r}, and its spec has {right[key]!r}: one of them was edited"
+        elif said[key] != right[key]:
             yield f"{key} is {said[key]!r}, and the evidence says {right[key]!r}"
 
 
@@ -233,35 +232,35 @@ def _manifests(contents: Contents, statement: Statement) -> Iterator[Finding]:
 
 
 def _drift(contents: Contents, statement: Statement, current: Current) -> Iterator[Finding]:
-    """What the manifests are now, object by object. What a suite sets for itself says nothing."""
-    manifests = statement.predicate["manifests"]
-    for line in drift(unmeasured(_listed(contents, _SESSION) or ()), unmeasured(current.session)):
-        yield Finding("manifest", f"manifests of the session ({manifests['overlay']}): {line}", _REVALIDATE)
+    """What manifests, images and versions are now. What a suite sets for itself says nothing."""
+    evidence = statement.predicate
+    session = _listed(contents, _SESSION) or []
+    # Another session.yaml than the validated one is found already, and what it says of now is nothing.
+    if objects_digest(session) == evidence["manifests"]["sha256"]["session"]:
+        yield from manifest_findings(unmeasured(session), unmeasured(current.session), of="a session")
     objects = [one for one in current.objects if one.get("kind") != _SECRET]
-    if objects_digest(objects) != manifests["sha256"]["platform"]:
-        yield from _platform_drift(contents, manifests["platform"], objects)
-    for image in statement.predicate["images"]:
-        digest = current.images.get(image["name"], "")
-        if digest and image["digest"] and digest != image["digest"]:
-            cause = f"the image {image['name']} is {digest} now and was {image['digest']}"
-            yield Finding("image", cause, "measure and graduate that image, or bring back what was validated")
+    if objects_digest(objects) != evidence["manifests"]["sha256"]["platform"]:
+        yield from _platform_drift(contents, objects)
+    images = [Image(one["name"], one["digest"]) for one in evidence["images"]]
+    yield from image_findings(images, current.images, lab=evidence["hardware"]["lab"])
+    yield from kubernetes_findings(evidence["cluster"]["kubernetes"], current.kubernetes)
+    nodes = [Node(one["kubelet"], driver=one["driver"]) for one in evidence["cluster"]["nodes"]]
+    yield from driver_findings(nodes, current.driver)
 
 
-def _platform_drift(contents: Contents, overlay: str, now: list[Object]) -> Iterator[Finding]:
-    """Only what is shipped can be named: the evidence has but a digest of the whole overlay."""
-    after: dict[str, list[Object]] = {}
-    for one in now:
-        after.setdefault(object_name(one), []).append(one)
-    lines = []
-    for one in _platform(contents):
-        name = object_name(one)
-        same = after.get(name, [])
-        if not same:
-            lines.append(f"{name} is gone")
-        lines += [f"{name}: {line}" for other in same for line in differing_fields(one, other)]
-    where = f"manifests of the platform ({overlay})"
-    for line in lines or ["something is new or changed that is not shipped"]:
-        yield Finding("manifest", f"{where}: {line}", _REVALIDATE)
+def _platform_drift(contents: Contents, now: Iterable[Object]) -> Iterator[Finding]:
+    """Only what is shipped can be named: of the rest of the overlay the evidence has but the digest."""
+    shipped = list(_platform(contents))
+    names = {_name(one) for one in shipped}
+    found = list(manifest_findings(shipped, [one for one in now if _name(one) in names], of="the platform"))
+    cause = "an object of the platform that is not shipped is not as it was in the run, is gone, or came"
+    yield from found or [Finding("manifest", cause, _REVALIDATE)]
+
+
+def _name(one: Object) -> tuple[str, str, str]:
+    metadata = one.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    return str(one.get("kind")), str(metadata.get("namespace")), str(metadata.get("name"))
 
 
 def _platform(contents: Contents) -> Iterator[Object]:
@@ -279,11 +278,9 @@ def _parts(contents: Contents) -> list[str]:
 
 
 def _listed(contents: Contents, path: str) -> list[dict[str, Any]] | None:
-    """The objects of a file; None where it is not there, no YAML, or no list of objects."""
+    """The objects of a file in JSON's types; None where it is not there, no YAML, or no list of objects."""
     try:
-        read = load_yaml(contents.files[path])
-    except (KeyError, ValueError):
+        read = json.loads(json.dumps(load_yaml(contents.files[path])))
+    except (KeyError, RecursionError, TypeError, ValueError):
         return None
-    if not isinstance(read, list) or not all(isinstance(one, dict) for one in read):
-        return None
-    return read
+    return read if isinstance(read, list) and all(isinstance(one, dict) for one in read) else None

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vdibench.errors import EvidenceError, StoreError
+from vdibench.errors import VdibenchError
 from vdibench.graduation.capacity import capacity
-from vdibench.graduation.drift import differing_fields
+from vdibench.graduation.drift import field_differences
 from vdibench.graduation.findings import Finding, Required, Waiver
 from vdibench.graduation.statement import Statement, predicate
 from vdibench.store import Recording
@@ -28,30 +28,35 @@ def against_run(folder: Path, statement: Statement, parts: Sequence[Mapping[str,
     for line in broken(folder):
         yield Finding("seal", f"run {folder.name}: {line}", "restore the run from where it came, or measure again")
     try:
-        recording, subjects, seal = Recording.open(folder), load_subjects(folder), seal_digest(folder)
-        if recording.run.name != name:
-            cause = f"the run is {recording.run.name}, and the evidence is of {name}"
-            yield Finding("evidence", cause, f"give the run {name}")
-            return
-        if subjects is None:
-            yield Finding("evidence", f"run {name} does not say what it was of", f"give the run {name} as it was")
-            return
-        shown = capacity(recording, subjects)
-        again = predicate(
-            recording.run,
-            recording.verdict,
-            subjects,
-            seal=seal,
-            # Where density was waived, nothing is shipped of what it may have shown.
-            capacity=shown if statement.predicate["capacity"]["sessionsPerGPU"] is not None else None,
-            parts=parts,
-            waivers=[Waiver(Required(one["what"]), one["reason"]) for one in statement.predicate["waivers"]],
-            age_seconds=statement.predicate["expires"]["ageSeconds"],
-        )
-    except (StoreError, EvidenceError) as error:
-        yield Finding("seal", f"run {folder.name}: {error.cause}", error.remedy)
+        again = _again(folder, statement, parts)
+    except VdibenchError as error:
+        yield Finding("evidence", f"run {folder.name} gives no evidence: {error.cause}", f"give the run {name}")
         return
-    for line in differing_fields(again, statement.predicate):
-        path = line.partition(" ")[0]
+    for line in field_differences(again, dict(statement.predicate)):
+        path = line.partition(":")[0]
         kind = "seal" if path == "run.sealSha256" else "verdict" if path == "verdict" else "evidence"
-        yield Finding(kind, f"of run {name} the evidence says otherwise: {line}", "graduate the run as it is")
+        cause = f"what run {folder.name} gives is not what the evidence says: {line}"
+        yield Finding(kind, cause, f"give the run {name} as it ended, or graduate this one")
+
+
+def _again(folder: Path, statement: Statement, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The predicate that follows from the run, with what persons decided as the evidence has it.
+
+    :raises VdibenchError: the run cannot be read, or is none that evidence can be of.
+    """
+    said = statement.predicate
+    recording, subjects = Recording.open(folder), load_subjects(folder)
+    if subjects is None:
+        raise VdibenchError(f"run {folder.name} does not say what it was of")
+    # Where density was waived, nothing is shipped of what it may have shown.
+    shipped = said["capacity"]["sessionsPerGPU"] is not None
+    return predicate(
+        recording.run,
+        recording.verdict,
+        subjects,
+        seal=seal_digest(folder),
+        capacity=capacity(recording, subjects) if shipped else None,
+        parts=parts,
+        waivers=[Waiver(Required(one["what"]), one["reason"]) for one in said["waivers"]],
+        age_seconds=said["expires"]["ageSeconds"],
+    )

@@ -25,7 +25,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, Signature, SSlibKey
 
 from vdibench.errors import EvidenceError, UsageError
-from vdibench.graduation.statement import ENVELOPE_FILE, EVIDENCE_FILE
+from vdibench.graduation.digests import ENVELOPE_FILE, EVIDENCE_FILE
 
 __all__ = ["PASSWORD_VARIABLE", "PAYLOAD_TYPE", "check", "check_payload", "key_id", "sign"]
 

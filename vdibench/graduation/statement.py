@@ -7,7 +7,6 @@ bytes. What is only for this project stands in the predicate; names and digests 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,17 +16,23 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from vdibench.errors import EvidenceError
-from vdibench.graduation.drift import objects_digest
+from vdibench.graduation.digests import (
+    CHART_PREFIX,
+    ENVELOPE_FILE,
+    EVIDENCE_FILE,
+    chart_digests,
+    objects_digest,
+    spec_digest,
+)
 from vdibench.graduation.findings import Waiver
+from vdibench.graduation.hardware import hardware_class, lab_evidence
 from vdibench.graduation.shapes import PREDICATE_SHAPE, SUBJECTS_SHAPE, mismatch
 from vdibench.records import Node, Outcome, Run, Subjects, Verdict
 
 __all__ = [
     "ANNOTATION_PREFIX",
-    "CHART_PREFIX",
     "ENVELOPE_FILE",
     "EVIDENCE_FILE",
-    "GRADUATED",
     "PREDICATE_TYPE",
     "STATEMENT_TYPE",
     "Bounds",
@@ -35,7 +40,6 @@ __all__ = [
     "canonical",
     "chart_digests",
     "evidence_annotations",
-    "hardware_class",
     "instant",
     "predicate",
     "read_statement",
@@ -46,13 +50,8 @@ __all__ = [
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://vdibench.io/evidence/v1"
-GRADUATED = "graduated"
-# Names in the chart's folder of that name.
-EVIDENCE_FILE = "evidence.json"
-ENVELOPE_FILE = "evidence.dsse.json"
 ANNOTATION_PREFIX = "vdibench.io/evidence-"
-# How names of subjects begin: files of the chart, and the run's seal.
-CHART_PREFIX = "chart/"
+# How the name of the subject begins that is the run's seal.
 _RUN_PREFIX = "run/"
 
 _INSTANT = "%Y-%m-%dT%H:%M:%SZ"
@@ -103,38 +102,12 @@ def canonical(document: object) -> bytes:
         raise EvidenceError(f"JSON cannot say what evidence holds: {error}", "measure again") from error
 
 
-def spec_digest(spec: Mapping[str, Any]) -> str:
-    """SHA-256 of a template's ``spec`` as JSON without blanks, keys sorted: the operator computes the same."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    # Half a surrogate pair is no text for UTF-8, but a JSON document may hold one.
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-
-
-def chart_digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    """SHA-256 by subject of a chart's files.
-
-    :param files: by path below the chart; the evidence itself is left out.
-    """
-    own = {f"{GRADUATED}/{name}" for name in (EVIDENCE_FILE, ENVELOPE_FILE)}
-    return {
-        f"{CHART_PREFIX}{path}": hashlib.sha256(data).hexdigest() for path, data in files.items() if path not in own
-    }
-
-
 def instant(text: str) -> float:
     """Unix seconds of an instant as evidence writes them.
 
     :raises ValueError: it is none.
     """
     return datetime.strptime(text, _INSTANT).replace(tzinfo=UTC).timestamp()
-
-
-def hardware_class(run: Run, subjects: Subjects) -> str:
-    """What the run was on, in words: ``NVIDIA L4, driver 580.65.06`` or ``lab: AMD EPYC, 2 cores, no GPU``."""
-    gpus = {f"{_product(one)}, driver {one.driver or 'unknown'}" for one in subjects.nodes if one.gpu}
-    if gpus and not subjects.lab:
-        return "; ".join(sorted(gpus))
-    return f"{'lab: ' if subjects.lab else ''}{_cpu(run)}, no GPU"
 
 
 def predicate(
@@ -173,14 +146,14 @@ def predicate(
         "suites": _suites(verdict, {str(waiver.what) for waiver in waivers}),
         "objectives": _objectives(verdict),
         "capacity": {
-            "sessionsPerGPU": capacity.sessions_per_gpu if capacity is not None else None,
-            "upper": capacity.upper if capacity is not None else None,
+            "sessionsPerGPU": int(capacity.sessions_per_gpu) if capacity is not None else None,
+            "upper": int(capacity.upper) if capacity is not None and capacity.upper is not None else None,
             "per": capacity.per if capacity is not None else "",
             "rule": capacity.rule if capacity is not None else "",
         },
         "hardware": {
             "class": hardware_class(run, subjects),
-            "lab": subjects.lab,
+            "lab": lab_evidence(run, subjects),
             "cpu": _cpu(run),
             "gpus": [
                 {"product": _product(one), "driver": one.driver, "count": one.gpus} for one in subjects.nodes if one.gpu
@@ -247,7 +220,7 @@ def statement(evidence: Mapping[str, Any], *, chart: Mapping[str, str]) -> dict[
     """The whole statement: :func:`canonical` makes the content of ``evidence.json`` of it.
 
     :param evidence: a :func:`predicate`.
-    :param chart: :func:`chart_digests` of the chart, complete but for the evidence.
+    :param chart: :func:`vdibench.graduation.digests.chart_digests` of the chart, complete but for the evidence.
     :raises EvidenceError: an image had two digests, or has the name of another subject.
     """
     subjects = dict(chart)
@@ -338,7 +311,7 @@ def _objectives(verdict: Verdict) -> list[dict[str, Any]]:
             "metric": one.metric,
             "expect": one.expect,
             "observed": float(one.observed) if one.observed is not None and math.isfinite(one.observed) else None,
-            "samples": one.samples,
+            "samples": int(one.samples),
             "unit": one.unit,
             "outcome": str(one.outcome),
         }
@@ -348,8 +321,8 @@ def _objectives(verdict: Verdict) -> list[dict[str, Any]]:
 
 
 def _product(node: Node) -> str:
-    """``NVIDIA L4`` of the label's ``NVIDIA-L4``."""
-    return node.gpu.replace("-", " ")
+    """``NVIDIA L4`` of the label ``NVIDIA-L4-SHARED``, which says of the slices that they share it."""
+    return node.gpu.removesuffix("-SHARED").replace("-", " ")
 
 
 def _cpu(run: Run) -> str:
