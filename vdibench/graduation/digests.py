@@ -7,7 +7,15 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["CHART_PREFIX", "ENVELOPE_FILE", "EVIDENCE_FILE", "GRADUATED", "chart_digests", "objects_digest", "spec_digest"]
+__all__ = [
+    "CHART_PREFIX",
+    "ENVELOPE_FILE",
+    "EVIDENCE_FILE",
+    "GRADUATED",
+    "chart_digests",
+    "objects_digest",
+    "spec_digest",
+]
 
 GRADUATED = "graduated"
 # Names in the chart's folder of that name.

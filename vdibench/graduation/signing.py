@@ -167,7 +167,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read the key {path}: {error.strerror}", "name a PEM file that you may read") from error
+        raise UsageError(f"cannot read the key {path}: {error.strerror}", "name a file that you may read") from error
 
 
 def _label(pem: bytes) -> str:

@@ -34,7 +34,7 @@ from vdibench.records import (
     Verdict,
 )
 
-ENDED = 1_795_953_600.75  # 2026-11-29T12:00:00.75Z
+ENDED = 1_795_953_600.75  # three quarters of a second after 2026-11-29T12:00:00Z
 DAY = 86_400
 SEAL = "5e" * 32
 IMAGE = "registry.example.com/vdi/desktop:1.2.0"
@@ -75,7 +75,11 @@ RELAY: dict[str, Any] = {
     "spec": {"replicas": 1},
 }
 # Of the platform, and no part of the chart.
-INGRESS: dict[str, Any] = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "traefik", "namespace": "traefik"}}
+INGRESS: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "traefik", "namespace": "traefik"},
+}
 SPEC: dict[str, Any] = {
     "image": f"{IMAGE}@sha256:{DIGEST}",
     "display": {"width": 1280, "height": 720, "framerate": 30},
@@ -153,7 +157,7 @@ def subjects(**changes: Any) -> Subjects:
         "placeholder": "nobody-yet",
         "session": copy.deepcopy(SESSION),
         "objects": copy.deepcopy((POLICY, RELAY, INGRESS)),
-        "images": (Image(IMAGE, f"sha256:{DIGEST}"), Image("registry.example.com/vdi/metrics:1")),
+        "images": (Image(IMAGE, f"sha256:{DIGEST}"),),
         "kubernetes": "v1.31.4+k3s1",
         "nodes": (node,),
     }
