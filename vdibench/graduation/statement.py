@@ -133,7 +133,7 @@ def predicate(
     if run.ended_unix_seconds is None:
         raise EvidenceError(f"the run {run.name} has not ended", "graduate one that has")
     ended = _instant(run.ended_unix_seconds)
-    made = {
+    made: dict[str, Any] = {
         "run": {
             "name": run.name,
             "started": _instant(run.started_unix_seconds),

@@ -79,7 +79,7 @@ def test_a_changed_verdict_is_found(run: Path, tmp_path: Path) -> None:
     rewrite(run / "verdict.json", lambda one: one["suites"][1].update(outcome="fail"))
     found = inspected(chart, run)
     assert any(one.kind == "seal" and "verdict.json" in one.cause for one in found)
-    assert any(one.kind == "evidence" and "stream_validation" in one.cause or "outcome" in one.cause for one in found)
+    assert any(one.kind == "evidence" and "suites[1].outcome: was" in one.cause for one in found)
 
 
 def test_evidence_of_more_sessions_than_the_run_showed_is_found(run: Path, tmp_path: Path) -> None:

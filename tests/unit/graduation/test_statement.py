@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdibench.errors import EvidenceError
@@ -293,6 +293,7 @@ def test_more_fields_are_left_alone() -> None:
 DATA = canonical(document())
 
 
+@settings(deadline=None)
 @given(place=st.integers(0, len(DATA) - 1), mask=st.integers(1, 255))
 def test_a_byte_that_flips_is_damage_or_another_statement(place: int, mask: int) -> None:
     flipped = bytearray(DATA)
