@@ -20,7 +20,8 @@
     │   └── MasterLost                         the Locust master is gone
     ├── NoData                        exit 98  stored runs do not hold what was asked of them
     ├── StoreError                    exit 1   the results folder cannot be read or written
-    └── RunInvalid                    exit 97  the numbers exist but must not be trusted
+    ├── RunInvalid                    exit 97  the numbers exist but must not be trusted
+    └── EvidenceError                 exit 99  evidence of a chart cannot be made, or proves something else
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "AuthenticationError",
     "Disconnected",
     "EngineLost",
+    "EvidenceError",
     "LabError",
     "LoadError",
     "MasterLost",
@@ -150,3 +152,9 @@ class RunInvalid(VdibenchError):
     """The numbers exist but must not be trusted."""
 
     exit_code = 97
+
+
+class EvidenceError(VdibenchError):
+    """Evidence of a chart cannot be made, is damaged, or is not of what it stands beside."""
+
+    exit_code = 99
