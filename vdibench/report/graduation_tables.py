@@ -91,7 +91,7 @@ def sessions_text(capacity: Mapping[str, Any]) -> str:
     """``8 a GPU; up to 9 may be good``, and what is known where no level was bad, or the next one was."""
     least, most = capacity.get("sessionsPerGPU"), capacity.get("upper")
     where = "host" if capacity.get("per") == "host" else "GPU"
-    if not isinstance(least, int):
+    if not isinstance(least, int) or least < 1:
         return formats.NO_DATA
     if not isinstance(most, int):
         return f"{least} a {where}; no more were found to be too many"
