@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vdibench.commands.values import duration_seconds
-from vdibench.errors import EvidenceError, UsageError
+from vdibench.errors import UsageError
+from vdibench.graduation.checking import check_chart, evidence_of
 from vdibench.graduation.contents import read_chart
 from vdibench.graduation.findings import REQUIRED, Finding
 from vdibench.graduation.graduate import Graduated, Request
 from vdibench.graduation.graduate import graduate as graduate_run
-from vdibench.graduation.inspection import inspect
-from vdibench.graduation.refusal import Refused, exit_code
-from vdibench.graduation.statement import EVIDENCE_FILE, read_statement
+from vdibench.graduation.refusal import Refused
+from vdibench.graduation.verification import exit_code
 from vdibench.report import formats, show
 from vdibench.report.graduation_tables import evidence_table, evidenced_objectives_table, evidenced_suites_table
 from vdibench.suites.graduation import OUTPUT, find_run, waivers
@@ -60,7 +60,9 @@ GRADUATION_SCHEMA = 1
 @click.option("--manifests", type=click.Path(path_type=Path), metavar="DIR", help="By default those of this package.")
 @click.option("--results", default="results", type=click.Path(path_type=Path), show_default=True, help="Runs' folder.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and write nothing.")
-@click.option("--verify", type=click.Path(path_type=Path), metavar="CHART", help="Hold a graduated chart against its evidence.")
+@click.option(
+    "--verify", type=click.Path(path_type=Path), metavar="CHART", help="Hold a graduated chart against its evidence."
+)
 @click.option("--run", "of_run", default="", metavar="RUN", help="With --verify: also against the run that it is of.")
 @click.option(
     "--public-key",
@@ -75,11 +77,11 @@ def graduate(run: str, verify: Path | None, as_json: bool, **given: Any) -> int:
 
     The verdict is computed again from the samples; manifests, images and versions must be those of the run; and what
     the operator makes must be what was validated. With --verify CHART a graduated chart is held against its evidence
-    instead. Exit code 97: the run or its evidence must not be trusted, or has expired; 98: something was never
-    measured; 99: something was missed, or differs.
+    instead. Exit code 97: the run must not be trusted; 98: something was never measured; 99: something was missed,
+    differs, or has expired.
     """
     if verify is None:
-        _refuse_given("--verify", of_run=given["of_run"], public_key=given["public_key"], no_manifests=given["no_manifests"])
+        _refuse_without_verify(given)
         if not run:
             raise UsageError("no run is named", "give a path, a folder's name or latest; or --verify CHART")
         return _graduate(run, as_json=as_json, **given)
@@ -88,21 +90,22 @@ def graduate(run: str, verify: Path | None, as_json: bool, **given: Any) -> int:
     return _verify(verify, as_json=as_json, **given)
 
 
-def _refuse_given(option: str, **given: object) -> None:
-    for name, value in given.items():
-        if value:
-            words = "run" if name == "of_run" else name.replace("_", "-")
-            raise UsageError(f"--{words} says nothing without {option}", f"give {option} CHART, or leave it out")
+def _refuse_without_verify(given: Mapping[str, Any]) -> None:
+    for name, words in (("of_run", "--run"), ("public_key", "--public-key"), ("no_manifests", "--no-manifests")):
+        if given[name]:
+            raise UsageError(f"{words} says nothing without --verify", "give --verify CHART, or leave it out")
 
 
 def _graduate(run: str, *, as_json: bool, dry_run: bool, **given: Any) -> int:
+    # What is written wrongly is said before anything is read.
+    waived, max_age = waivers(given["waived"]), duration_seconds(given["max_age"])
     request = Request(
         run=find_run(given["results"], run),
         chart=given["chart"],
         output=given["output"],
         name=given["name"],
-        waivers=waivers(given["waived"]),
-        max_age_seconds=duration_seconds(given["max_age"]),
+        waivers=waived,
+        max_age_seconds=max_age,
         allow_lab=given["allow_lab"],
         key=given["key"],
         manifests=given["manifests"],
@@ -136,18 +139,21 @@ def _verify(chart: Path, *, as_json: bool, **given: Any) -> int:
             words = "waive" if name == "waived" else name.replace("_", "-")
             raise UsageError(f"--{words} has no place beside --verify", "leave it out")
     run = find_run(given["results"], given["of_run"]) if given["of_run"] else None
-    found = inspect(
+    found = check_chart(
         chart,
+        now=time.time(),
         public_key=given["public_key"],
         run=run,
-        manifests=None if given["no_manifests"] else given["manifests"],
-        now=time.time(),
+        manifests=given["manifests"],
+        without_manifests=given["no_manifests"],
+        say=_say,
     )
     code = exit_code(found)
-    predicate = _predicate(chart)
+    predicate = evidence_of(read_chart(chart))
     if as_json:
-        document = {"schema": GRADUATION_SCHEMA, "chart": str(chart), "exit_code": code}
-        print(json.dumps(document | {"findings": _listed(found), "evidence": predicate}, ensure_ascii=False))
+        document: dict[str, Any] = {"schema": GRADUATION_SCHEMA, "chart": str(chart), "exit_code": code}
+        document |= {"findings": _listed(found), "evidence": dict(predicate) or None}
+        print(json.dumps(document, ensure_ascii=False))
         return code
     if predicate:
         _print_evidence(predicate)
@@ -163,15 +169,7 @@ def _verify(chart: Path, *, as_json: bool, **given: Any) -> int:
     return code
 
 
-def _predicate(chart: Path) -> dict[str, Any]:
-    """What the evidence says, for a reader; nothing where it cannot be read, which is a finding."""
-    try:
-        return dict(read_statement(read_chart(chart).files[EVIDENCE_FILE]).predicate)
-    except (KeyError, EvidenceError):
-        return {}
-
-
-def _print_evidence(predicate: dict[str, Any]) -> None:
+def _print_evidence(predicate: Mapping[str, Any]) -> None:
     tables = (evidence_table(predicate), evidenced_suites_table(predicate), evidenced_objectives_table(predicate))
     for index, table in enumerate(tables):
         if index:
@@ -194,7 +192,7 @@ def _document(run: Path, made: Graduated | None, findings: Sequence[Finding], co
         "chart": str(made.output) if made is not None and made.written else None,
         "signed": made.signed if made is not None else None,
         "templates": [str(one["metadata"]["name"]) for one in made.templates] if made is not None else [],
-        "evidence": made.predicate if made is not None else None,
+        "evidence": dict(made.predicate) if made is not None else None,
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vdibench.records import Outcome
+
 __all__ = ["REQUIRED", "Finding", "Required", "Waiver"]
 
 
@@ -38,11 +40,13 @@ class Finding:
     """One reason not to ship.
 
     :param kind: a stable word (``seal``, ``verdict``, ``manifest``, ``image``, ``age`` …) for tests and JSON.
+    :param outcome: of what was judged, where a verdict or a suite stands against it; else None.
     """
 
     kind: str
     cause: str
     remedy: str
+    outcome: Outcome | None = None
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.remedy}"

@@ -16,25 +16,25 @@ from typing import Any
 
 import yaml
 
-from vdibench.errors import EvidenceError, NoData, UsageError, VdibenchError
-from vdibench.graduation.capacity import UNKNOWN, capacity, capacity_findings
+from vdibench.errors import EvidenceError, NoData, StoreError, UsageError
+from vdibench.graduation.capacity import Capacity, capacity, capacity_findings
 from vdibench.graduation.chart import write_chart, yaml_list
-from vdibench.graduation.contents import chart_digests, read_chart
+from vdibench.graduation.contents import read_chart
 from vdibench.graduation.equality import differences
 from vdibench.graduation.findings import Finding, Required, Waiver
 from vdibench.graduation.inspection import inspect
-from vdibench.graduation.present import current
 from vdibench.graduation.operating import chart_role, made
 from vdibench.graduation.parts import parts
+from vdibench.graduation.present import current
 from vdibench.graduation.programs import Programs, find_programs
 from vdibench.graduation.recomputation import recomputed
-from vdibench.graduation.refusal import Refused, exit_code
+from vdibench.graduation.refusal import Refused
 from vdibench.graduation.signing import PASSWORD_VARIABLE, sign
 from vdibench.graduation.statement import (
     ENVELOPE_FILE,
     EVIDENCE_FILE,
-    Capacity,
     canonical,
+    chart_digests,
     evidence_annotations,
     predicate,
     statement,
@@ -171,21 +171,24 @@ class Candidate:
         return recomputed(self.recording)
 
     @cached_property
-    def capacity(self) -> Capacity:
-        """Of one GPU; unknown where that is waived and was not measured."""
-        return capacity(self.recording, self._subjects) or UNKNOWN
+    def capacity(self) -> Capacity | None:
+        """Of one GPU; None where the run shows none, which is a finding or waived."""
+        return None if self._of_knee is None or self._of_knee.sessions_per_gpu < 1 else self._of_knee
 
     @cached_property
     def verification(self) -> tuple[Finding, ...]:
         """What stands against the run, and against its manifests as they are now."""
-        if self.subjects is None:
-            cause = f"run {self.recording.run.name} does not say what it was of"
-            return (*self._verified(None), Finding("subjects", cause, _MEASURE))
+        subjects = self.subjects
+        if subjects is None:
+            return self._verified(Current())
+        missing: tuple[Finding, ...] = ()
         try:
             now = self.current
         except UsageError as error:
-            return (*self._verified(None), Finding("manifest", error.cause, error.remedy))
-        return (*self._verified(now), *self._of_capacity())
+            # One finding in the place of one for each object that is not there.
+            now = Current(session=subjects.session, objects=subjects.objects)
+            missing = (Finding("manifest", error.cause, error.remedy),)
+        return (*self._verified(now), *missing, *self._of_capacity())
 
     @cached_property
     def template(self) -> dict[str, Any]:
@@ -229,10 +232,9 @@ class Candidate:
     @cached_property
     def predicate(self) -> dict[str, Any]:
         """What the evidence says of the run."""
-        run = self.recording.run
         return predicate(
-            run,
-            self.recomputed,
+            self.recording.run,
+            self.recording.verdict,
             self._subjects,
             seal=seal_digest(self.recording.folder),
             capacity=self.capacity,
@@ -261,17 +263,14 @@ class Candidate:
         with tempfile.TemporaryDirectory(prefix="vdibench-chart-") as place:
             trial = Path(place, output.name or "chart")
             write_chart(chart, trial, files)
-            whole = statement(self.predicate, chart=chart_digests(read_chart(trial)))
+            whole = statement(self.predicate, chart=chart_digests(read_chart(trial).files))
             files |= self._evidence(canonical(whole))
             write_chart(chart, trial, files)
             self._say("holding the chart against its evidence")
-            found = inspect(
-                trial, run=self.request.run, manifests=self.request.manifests, now=self._now, programs=self.programs
-            )
-            self._refuse(found)
+            self._refuse(inspect(trial, run=self.request.run, current=self.current, now=self._now))
         if not dry_run:
             write_chart(chart, output, files)
-        signed = Path(ENVELOPE_FILE).name in files
+        signed = ENVELOPE_FILE in files
         return Graduated(output, not dry_run, whole, (self.template,), signed)
 
     @property
@@ -286,8 +285,7 @@ class Candidate:
 
     @property
     def _sessions_per_gpu(self) -> int | None:
-        """None where it is not known, which is waived or a finding."""
-        return self.capacity.lower or None
+        return None if self.capacity is None else self.capacity.sessions_per_gpu
 
     @cached_property
     def _spec(self) -> dict[str, Any]:
@@ -297,7 +295,7 @@ class Candidate:
     def _parts(self) -> dict[str, list[Object]]:
         return parts(self._subjects.objects, self._subjects.platform)
 
-    def _verified(self, now: Current | None) -> tuple[Finding, ...]:
+    def _verified(self, now: Current) -> tuple[Finding, ...]:
         self._say("judging the run's samples again")
         request = self.request
         options = Options(
@@ -305,19 +303,25 @@ class Candidate:
         )
         return verify(self.recording, self.subjects, current=now, options=options, now=self._now)
 
+    @cached_property
+    def _of_knee(self) -> Capacity | None:
+        return capacity(self.recording, self._subjects)
+
     def _of_capacity(self) -> tuple[Finding, ...]:
         if any(one.what is Required.DENSITY for one in self.request.waivers):
             return ()
-        return capacity_findings(self.recording.run.name, capacity(self.recording, self._subjects))
+        return capacity_findings(self.recording.run.name, self._of_knee)
 
     def _unequal(self) -> tuple[Finding, ...]:
         """What the operator would make otherwise; a template that cannot be made is one finding."""
         remedy = "give the operator a field for it, or take it out of the manifests and measure again"
         try:
             return tuple(Finding("equality", line, remedy) for line in self.differences)
-        except (EvidenceError, UsageError) as error:
-            if self.verification and isinstance(error, EvidenceError):
-                return ()  # of a run that has not ended there is no evidence, which is among the findings
+        except (EvidenceError, StoreError):
+            if not self.verification:
+                raise
+            return ()  # without an end or a seal there is no evidence, which is among the findings
+        except UsageError as error:
             return (Finding("equality", error.cause, error.remedy),)
 
     def _graduated(self) -> dict[str, bytes]:
@@ -328,15 +332,15 @@ class Candidate:
         return {name: yaml_list(objects, run=run) for name, objects in listed.items()}
 
     def _evidence(self, payload: bytes) -> dict[str, bytes]:
-        files = {Path(EVIDENCE_FILE).name: payload}
+        files = {EVIDENCE_FILE: payload}
         if self.request.key is not None:
             envelope = sign(payload, self.request.key, os.environ.get(PASSWORD_VARIABLE))
-            files[Path(ENVELOPE_FILE).name] = envelope
+            files[ENVELOPE_FILE] = envelope
         return files
 
     def _refuse(self, findings: Sequence[Finding]) -> None:
         if findings:
-            raise Refused(f"run {self.recording.run.name}", findings, exit_code(findings))
+            raise Refused(f"run {self.recording.run.name}", findings)
 
 
 def _settings(chart: Path) -> dict[str, Any]:
