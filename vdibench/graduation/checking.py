@@ -82,7 +82,9 @@ def evidence_of(contents: Contents) -> Mapping[str, Any]:
         return {}
 
 
-def _present(subjects: Subjects, programs: Programs, manifests: Path | None) -> tuple[Current | None, tuple[Finding, ...]]:
+def _present(
+    subjects: Subjects, programs: Programs, manifests: Path | None
+) -> tuple[Current | None, tuple[Finding, ...]]:
     try:
         return current(subjects, programs.kubectl, manifests=manifests), ()
     except UsageError as error:

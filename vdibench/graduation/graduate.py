@@ -351,7 +351,9 @@ def _settings(chart: Path) -> dict[str, Any]:
     try:
         return dict(yaml.safe_load((chart / _VALUES).read_text())["settings"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"the chart {chart} has no settings in {_VALUES}", "take the operator's chart as it is") from error
+        raise UsageError(
+            f"the chart {chart} has no settings in {_VALUES}", "take the operator's chart as it is"
+        ) from error
 
 
 def graduate(

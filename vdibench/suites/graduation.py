@@ -250,7 +250,8 @@ class Graduation:
             return Page(f"Nothing to compare: {error}.")
         if not found:
             return Page("What the operator makes is what was validated.")
-        return Page(f"The operator makes something else in {formats.counted(len(found), 'place')}.", text="\n".join(found))
+        lead = f"The operator makes something else in {formats.counted(len(found), 'place')}."
+        return Page(lead, text="\n".join(found))
 
     def write(self) -> Page:
         """Write the chart with its evidence, or refuse with every reason.
