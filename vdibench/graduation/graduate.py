@@ -7,6 +7,7 @@ manifests and the operator's chart alone.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ MAX_AGE_SECONDS = 90 * 86400.0
 # An overlay that is called so says nothing of what its desktops are.
 _ANY_SESSION, _DESKTOP = "session", "desktop"
 _MEASURE = "measure it on a cluster: vdibench run 01 02 03 04 --target manifests"
-_TEMPLATES, _SESSION, _VALUES = "templates.yaml", "session.yaml", "values.yaml"
+_TEMPLATES, _SESSION = "templates.yaml", "session.yaml"
+_CHART, _VALUES = "Chart.yaml", "values.yaml"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 Object = Mapping[str, Any]
 
@@ -123,6 +126,7 @@ class Candidate:
 
     :param now: Unix seconds that ages are reckoned from.
     :param say: called with a line before something takes its time.
+    :raises UsageError: the name or the chart is none.
     :raises StoreError: there is no such run, or it cannot be read.
     """
 
@@ -134,6 +138,7 @@ class Candidate:
         say: Callable[[str], None] = lambda line: None,
         programs: Programs | None = None,
     ) -> None:
+        _refuse_wrong(request)
         self.request = request
         self.recording = Recording.open(request.run)
         self._now = now
@@ -341,6 +346,17 @@ class Candidate:
     def _refuse(self, findings: Sequence[Finding]) -> None:
         if findings:
             raise Refused(f"run {self.recording.run.name}", findings)
+
+
+def _refuse_wrong(request: Request) -> None:
+    """What is no finding on the run, said before anything is read.
+
+    :raises UsageError: the name or the chart is none.
+    """
+    if request.name and not _NAME.fullmatch(request.name):
+        raise UsageError(f"{request.name!r} is no name of a template", "use at most 63 of a-z, 0-9 and -")
+    if request.chart is not None and not (request.chart / _CHART).is_file():
+        raise UsageError(f"there is no chart at {request.chart}", f"name a folder that has a {_CHART}")
 
 
 def _settings(chart: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vdibench.report.graduation_tables import (
     evidenced_suites_table,
     refusals_table,
 )
-from vdibench.store import LATEST, resolve, runs
+from vdibench.store import LATEST, REFERENCE, resolve, runs
 from vdibench.suites.parameters import RunParameters, parameter
 from vdibench.suites.profiles import results_folder
 
@@ -103,14 +103,14 @@ def find_run(results: Path, argument: str) -> Path:
     """
     if argument != LATEST:
         return resolve(results, argument)
-    reading = {entry.path for entry in runs(results) if entry.run is not None and entry.run.suite in _READING}
-    newest = resolve(results, argument)
-    if newest not in reading:
-        return newest
-    rest = [entry.path for entry in runs(results) if entry.path not in reading and entry.path.name != "reference"]
-    if not rest:
+    found = [
+        entry.path
+        for entry in runs(results)
+        if entry.path.name != REFERENCE and (entry.run is None or entry.run.suite not in _READING)
+    ]
+    if not found:
         raise StoreError(f"there is no run in {results} that measured anything", "make one with `vdibench run`")
-    return rest[0]
+    return found[0]
 
 
 def located(parameters: Parameters) -> Parameters:
@@ -123,7 +123,7 @@ def located(parameters: Parameters) -> Parameters:
         parameters,
         results=str(results_folder(parameters.results).absolute()),
         run=str(request.run.absolute()),
-        chart=str(request.chart.absolute()) if parameters.chart else "",
+        chart=str(request.chart.absolute()) if request.chart is not None else "",
         output=str(request.output.absolute()),
         key=str(request.key.absolute()) if request.key is not None else "",
     )
@@ -134,12 +134,14 @@ def request_of(parameters: Parameters) -> Request:
 
     :raises VdibenchError: there is no such run, or a waiver cannot be understood.
     """
+    # What is written wrongly is said before anything is read.
+    waived = waivers(part for part in parameters.waive.split(";") if part.strip())
     return Request(
         run=find_run(results_folder(parameters.results), parameters.run),
         chart=results_folder(parameters.chart) if parameters.chart else None,
         output=results_folder(parameters.output),
         name=parameters.name,
-        waivers=waivers(part for part in parameters.waive.split(";") if part.strip()),
+        waivers=waived,
         max_age_seconds=parameters.max_age_days * _DAY_SECONDS,
         allow_lab=parameters.allow_lab,
         key=results_folder(parameters.key) if parameters.key else None,

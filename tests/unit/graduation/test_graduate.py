@@ -26,7 +26,7 @@ from vdibench.store import Recording
 from vdibench.store.seal import seal
 
 from .candidates import CHART, IMAGE_DIGEST, Site, edit, programs, site, tree
-from .runs import PREFLIGHT, SUITES, resample, rewrite
+from .runs import PREFLIGHT, SUITES, resample, rewrite, subjects
 
 pytestmark = pytest.mark.timeout(300)  # the first test of all may have to build kubectl and helm
 DAY = 86_400.0
@@ -335,8 +335,8 @@ def test_a_waiver_stays_in_the_evidence(tmp_path: Path) -> None:
 
 
 def test_a_knee_of_two_gpus_is_shared(tmp_path: Path) -> None:
-    nodes = tuple(replace(node, gpus=2) for node in site(tmp_path / "one").of.nodes)
-    made = site(tmp_path / "two", changed={"nodes": nodes}, good=3, tried=4)
+    nodes = tuple(replace(node, gpus=2) for node in subjects().nodes)
+    made = site(tmp_path, changed={"nodes": nodes}, good=3, tried=4)
     done = made.candidate().write()
     assert done.predicate["capacity"]["sessionsPerGPU"] == 1
     assert "2 GPUs" in done.predicate["capacity"]["rule"]
