@@ -134,7 +134,7 @@ def test_drift_fails(tmp_path: Path) -> None:
     # The recipe looks at the manifests of the package; these are of another site.
     drifted = validate(tmp_path, RUN=made.run.name, CHART=str(chart))
     assert drifted.returncode == 99, drifted.stdout + drifted.stderr
-    assert "manifest" in (tmp_path / "build" / "vdibench" / "evidence.txt").read_text()
+    assert "the overlay k3s/session" in (tmp_path / "build" / "vdibench" / "evidence.txt").read_text()
     edit(chart / "graduated" / "templates.yaml", "sessionsPerGPU: 2", "sessionsPerGPU: 8")
     tampered = validate(tmp_path, RUN=made.run.name, CHART=str(chart))
     assert tampered.returncode == 99
@@ -173,7 +173,7 @@ def commands() -> list[list[str]]:
     """Words of every line that calls vdibench, in the workflow and the script."""
     lines = [line for job in workflow()["jobs"].values() for step in job["steps"] for line in lines_of(step)]
     lines += [line.strip() for line in SCRIPT.read_text().splitlines()]
-    words = [re.split(r"\s+", line) for line in lines]
+    words = [line.replace("$(", "$( ").split() for line in lines]
     return [line[line.index("vdibench") :] for line in words if "vdibench" in line and not line[0].startswith("#")]
 
 
