@@ -5,19 +5,22 @@ What it is of stands in the chart: neither its run nor a cluster is needed.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vdibench.clusters.rendering import PLACEHOLDER
-from vdibench.errors import EvidenceError, UsageError
+from vdibench.errors import EvidenceError, LabError, UsageError
 from vdibench.graduation.contents import Contents, load_yaml, read_chart
+from vdibench.graduation.digests import EVIDENCE_FILE, GRADUATED
 from vdibench.graduation.findings import Finding
 from vdibench.graduation.inspection import inspect
 from vdibench.graduation.present import current
-from vdibench.graduation.programs import Programs, find_programs
-from vdibench.graduation.statement import EVIDENCE_FILE, GRADUATED, read_statement
+from vdibench.graduation.statement import read_statement
 from vdibench.graduation.verification import Current
+from vdibench.lab.cluster.binaries import binaries
+from vdibench.lab.cluster.versions import GO_MODULES
 from vdibench.records import Subjects
 
 __all__ = ["chart_subjects", "check_chart", "evidence_of"]
@@ -35,7 +38,7 @@ def check_chart(
     run: Path | None = None,
     manifests: Path | None = None,
     without_manifests: bool = False,
-    programs: Programs | None = None,
+    kubectl: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Finding, ...]:
     """Everything that speaks against a graduated chart; nothing where it is as it was graduated, and still holds.
@@ -44,13 +47,14 @@ def check_chart(
     :param run: folder of the run that it is of; None: the run is not looked at.
     :param manifests: the folder; None for the one that belongs to this package.
     :param without_manifests: what is there is not looked at.
-    :raises UsageError: there is no chart, or the public key cannot be read.
+    :param kubectl: the program; None: the machine's own, else the lab's, which is built once.
+    :raises UsageError: there is no chart, no kubectl, or the public key cannot be read.
     """
     present: Current | None = None
     missing: tuple[Finding, ...] = ()
     subjects = None if without_manifests else chart_subjects(read_chart(chart))
     if subjects is not None:
-        present, missing = _present(subjects, programs or find_programs(say), manifests)
+        present, missing = _present(subjects, kubectl or _kubectl(say), manifests)
     return (*inspect(chart, public_key=public_key, run=run, current=present, now=now), *missing)
 
 
@@ -82,11 +86,25 @@ def evidence_of(contents: Contents) -> Mapping[str, Any]:
         return {}
 
 
+def _kubectl(say: Callable[[str], None]) -> Path:
+    """The one program that this takes: whoever only checks a chart need not have the operator's, nor helm."""
+    found = shutil.which("kubectl")
+    if found is not None:
+        return Path(found)
+    try:
+        return binaries(tuple(module for module in GO_MODULES if module.name == "kubernetes"), say)["kubectl"]
+    except LabError as error:
+        raise UsageError(
+            f"there is no kubectl, and the lab's cannot be built ({error.cause})",
+            "install kubectl, or leave the manifests out: --no-manifests",
+        ) from error
+
+
 def _present(
-    subjects: Subjects, programs: Programs, manifests: Path | None
+    subjects: Subjects, kubectl: Path, manifests: Path | None
 ) -> tuple[Current | None, tuple[Finding, ...]]:
     try:
-        return current(subjects, programs.kubectl, manifests=manifests), ()
+        return current(subjects, kubectl, manifests=manifests), ()
     except UsageError as error:
         return None, (Finding("manifest", error.cause, error.remedy),)
     except (KeyError, TypeError, AttributeError):

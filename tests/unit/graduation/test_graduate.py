@@ -363,7 +363,7 @@ def test_what_the_operator_cannot_say_is_refused(tmp_path: Path) -> None:
 
 
 def check(site: Site, chart: Path, **more: Any) -> tuple[Finding, ...]:
-    arguments = {"manifests": site.manifests, "now": time.time(), "programs": programs(), **more}
+    arguments = {"manifests": site.manifests, "now": time.time(), "kubectl": programs().kubectl, **more}
     return check_chart(chart, **arguments)
 
 
