@@ -13,6 +13,7 @@ import pandas as pd
 
 from vdibench.records import Outcome
 from vdibench.report import formats
+from vdibench.slo import CHECK_PREFIX
 
 __all__ = ["evidence_table", "evidenced_objectives_table", "evidenced_suites_table", "refusals_table", "sessions_text"]
 
@@ -46,10 +47,10 @@ def evidenced_suites_table(predicate: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def evidenced_objectives_table(predicate: Mapping[str, Any]) -> pd.DataFrame:
-    """One row an objective that applied."""
+    """One row an objective that applied; checks are left out."""
     rows = []
     for one in _rows(predicate, "objectives"):
-        if one.get("outcome") == Outcome.NOT_APPLICABLE:
+        if one.get("outcome") == Outcome.NOT_APPLICABLE or str(one.get("metric", "")).startswith(CHECK_PREFIX):
             continue
         unit, samples = str(one.get("unit", "")), one.get("samples")
         rows.append(

@@ -11,6 +11,7 @@ import pytest
 
 from vdibench.errors import ParameterError, StoreError
 from vdibench.graduation.findings import Required, Waiver
+from vdibench.graduation.refusal import Refused
 from vdibench.records import RunState
 from vdibench.store import RunFolder
 from vdibench.suites import graduation as suite
@@ -215,12 +216,16 @@ def test_the_steps_of_the_notebook_show_what_they_found(
     home: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    parameters = suite.Parameters(run=str(home.place / "results" / "slow"), output=str(tmp_path / "chart"))
+    parameters = suite.Parameters(run=str(home.run), output=str(tmp_path / "chart"))
     steps = suite.Graduation(parameters)
     assert "Kubernetes v1.31.4" in steps.what_was_run()._repr_html_()
-    assert "glass_to_glass_seconds" in repr(steps.findings())
+    # The manifests of the package are those of no site yet.
+    assert "the overlay k3s/session" in repr(steps.findings())
     table = steps.verdicts()
     assert set(table["suite"]) == {*SUITES, "the run"}
     assert (table["stored"] == table["recomputed"]).all()
-    assert "sessionsPerGPU" in repr(steps.template()) or "No template" in repr(steps.template())
+    assert "sessionsPerGPU: 2" in repr(steps.template())
+    assert repr(steps.equality()) == "What the operator makes is what was validated."
+    with pytest.raises(Refused):
+        steps.write()
     assert steps.how_to_verify()._repr_html_().count("Nothing was written") == 1
