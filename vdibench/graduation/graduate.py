@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from vdibench.graduation.findings import Finding, Required, Waiver
 from vdibench.graduation.inspection import inspect
 from vdibench.graduation.operating import chart_role, made
 from vdibench.graduation.parts import parts
-from vdibench.graduation.present import current
+from vdibench.graduation.present import current, versions
 from vdibench.graduation.programs import Programs, find_programs
 from vdibench.graduation.recomputation import recomputed
 from vdibench.graduation.refusal import Refused
@@ -167,8 +167,9 @@ class Candidate:
     def current(self) -> Current:
         """What the manifests give now, for the same overlays."""
         self._say("building the manifests as they are now")
-        request = self.request
-        return current(self._subjects, self.programs.kubectl, manifests=request.manifests, context=request.context)
+        found = current(self._subjects, self.programs.kubectl, manifests=self.request.manifests)
+        kubernetes, driver = self._versions
+        return replace(found, kubernetes=kubernetes, driver=driver)
 
     @cached_property
     def recomputed(self) -> Verdict:
@@ -186,12 +187,14 @@ class Candidate:
         subjects = self.subjects
         if subjects is None:
             return self._verified(Current())
+        # That a program is missing, or a context, is no finding on the run.
+        _, (kubernetes, driver) = self.programs, self._versions
         missing: tuple[Finding, ...] = ()
         try:
             now = self.current
         except UsageError as error:
             # One finding in the place of one for each object that is not there.
-            now = Current(session=subjects.session, objects=subjects.objects)
+            now = Current(subjects.session, subjects.objects, kubernetes=kubernetes, driver=driver)
             missing = (Finding("manifest", error.cause, error.remedy),)
         return (*self._verified(now), *missing, *self._of_capacity())
 
@@ -291,6 +294,10 @@ class Candidate:
     @property
     def _sessions_per_gpu(self) -> int | None:
         return None if self.capacity is None else self.capacity.sessions_per_gpu
+
+    @cached_property
+    def _versions(self) -> tuple[str, str]:
+        return versions(self.request.context) if self.request.context else ("", "")
 
     @cached_property
     def _spec(self) -> dict[str, Any]:

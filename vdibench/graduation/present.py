@@ -14,34 +14,29 @@ from vdibench.clusters.subjects import measured_variables, node_of, shipped
 from vdibench.graduation.verification import Current
 from vdibench.records import Subjects
 
-__all__ = ["current", "pinned_images"]
+__all__ = ["current", "pinned_images", "versions"]
 
 _SECRET = "Secret"
 
 
-def current(subjects: Subjects, kubectl: Path, *, manifests: Path | None = None, context: str = "") -> Current:
-    """What there is now.
+def current(subjects: Subjects, kubectl: Path, *, manifests: Path | None = None) -> Current:
+    """What the manifests give now; no cluster is asked.
 
     A session is built with the variables that the run measured it with, since these are no part of the manifests; on
     the project's own cluster with the run's relay, since each of these has another address.
 
-    :param kubectl: the program, which builds overlays; it asks no cluster.
+    :param kubectl: the program, which builds overlays.
     :param manifests: the folder; None for the one that belongs to this package.
-    :param context: of the cluster that is asked for its versions; empty: none is.
     :raises UsageError: an overlay is not there any more, or cannot be built.
-    :raises VdibenchError: the cluster cannot be asked.
     """
     relay = subjects.relay if subjects.lab else ""
     template = render(str(kubectl), subjects.overlay, turn_address=relay, manifests=manifests)
     session = shipped(template, measured_variables(subjects.session))
     objects = platform_objects(str(kubectl), subjects.platform, manifests=manifests)
-    kubernetes, driver = _versions(context) if context else ("", "")
     return Current(
         session=session,
         objects=tuple(one for one in objects if one["kind"] != _SECRET),
         images=pinned_images(session),
-        kubernetes=kubernetes,
-        driver=driver,
     )
 
 
@@ -57,8 +52,11 @@ def pinned_images(session: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {name: name.partition("@")[2] for name in names}
 
 
-def _versions(context: str) -> tuple[str, str]:
-    """Of the API server, and of the driver on the cluster's GPU nodes: all of them, where they differ."""
+def versions(context: str) -> tuple[str, str]:
+    """Of a cluster's API server, and of the driver on its GPU nodes: all of them, where they differ.
+
+    :raises VdibenchError: there is no such context, or the cluster cannot be asked.
+    """
     cluster = connect(context=context)
     with closing(cluster):
         nodes = [node_of(one) for one in Api(cluster).items("/api/v1/nodes")]
