@@ -35,6 +35,7 @@ _COMMANDS = {
     "runs": "report",
     "compare": "compare",
     "plan": "plan",
+    "graduate": "graduate",
     "selftest": "selftest",
     "record": "record",
 }

@@ -135,7 +135,10 @@ CALLS = {
     "no such lab": (["run", "02", "--target", "lab:nowhere"], "there is no lab named 'nowhere'", 1),
     "unwritable results": (["run", "01", "--results", "/proc/vdibench"], "/proc/vdibench", 1),
     "results that are a file": (["run", "01", "--results", "{typo}"], "typo.yaml", 1),
-    "graduation": (["run", "05"], "cannot be graduated", 2),
+    "graduation of no run": (["run", "05"], "there is no run in", 1),
+    "graduation of what is still measured": (["run", "04", "05"], "graduates a run that has ended", 2),
+    "graduation with a waiver of nothing": (["run", "05", "-p", "waive", "fps=slow"], "nothing that is required", 2),
+    "graduate without a run": (["graduate"], "no run is named", 2),
     "no such run": (["verdict", "yesterday"], "there is no run 'yesterday'", 1),
     "prune without a limit": (["runs", "prune"], "nothing says which runs may go", 2),
 }

@@ -5,7 +5,7 @@ The same trials are judged in the same way as while they were made: a search tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vdibench.analysis.density import Knee, Level, knee, tried_levels
@@ -14,9 +14,17 @@ from vdibench.analysis.sessions import Criterion, criteria
 from vdibench.errors import ObjectiveError
 from vdibench.metrics import Tables
 from vdibench.records import Run
+from vdibench.records.gpus import scraped_gpus
 from vdibench.slo import load
 
-__all__ = ["recorded_criteria", "recorded_framerate", "recorded_knee", "recorded_levels", "recorded_parameters"]
+__all__ = [
+    "recorded_criteria",
+    "recorded_framerate",
+    "recorded_gpus",
+    "recorded_knee",
+    "recorded_levels",
+    "recorded_parameters",
+]
 
 
 def recorded_parameters(run: Run | None, suite: str) -> Mapping[str, Any]:
@@ -63,3 +71,18 @@ def recorded_levels(run: Run | None, tables: Tables, suite: str) -> tuple[Level,
         return ()
     rule = rule_of(recorded_parameters(run, suite))
     return tried_levels(tables, found, suite=suite, framerate=recorded_framerate(run, suite), rule=rule)
+
+
+def recorded_gpus(run: Run, facts: Iterable[tuple[object, object]]) -> tuple[int, str]:
+    """How many GPUs a knee belongs to, and their names; one where the run has a GPU and does not say how many.
+
+    :param facts: of the suite that found it, pairs of key and value.
+    """
+    if not run.context.get("gpu"):
+        return 0, ""
+    scraped = scraped_gpus(facts)
+    if scraped is not None:
+        named = [gpu.model for gpu in scraped.values() if gpu.whole]
+    else:
+        named = [str(gpu.get("name", "")) for gpu in run.host.get("gpus") or [] if isinstance(gpu, Mapping)]
+    return max(1, len(named)), ", ".join(name for name in dict.fromkeys(named) if name)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vdibench.analysis import Knee, SequentialTest, recorded_criteria, rule_of
+from vdibench.analysis import Knee, SequentialTest, recorded_criteria, recorded_gpus, rule_of
 from vdibench.analysis.capacity import Measured
 from vdibench.analysis.limits import limits
 from vdibench.analysis.logins import largest_burst
@@ -19,7 +19,6 @@ from vdibench.analysis.scalability import Delivered, Extrapolation, extrapolate
 from vdibench.errors import NoData, RunInvalid
 from vdibench.metrics import Statistic, chosen, values
 from vdibench.records import Outcome, Run, RunState
-from vdibench.records.gpus import scraped_gpus
 from vdibench.report import Evidence, measured_table
 from vdibench.slo import finds_knee
 from vdibench.store import Recording, resolve
@@ -57,7 +56,8 @@ def open_measured(
 def _measured(evidence: Evidence, gpu: str, *, allow_synthetic: bool, allow_running: bool) -> Measured:
     run = _usable(evidence, allow_synthetic=allow_synthetic, allow_running=allow_running)
     suite, knee = _knee(evidence, run)
-    gpus, name = _gpus(evidence, run, suite)
+    facts = evidence.rows("facts", suite, None)
+    gpus, name = recorded_gpus(run, zip(facts["key"], facts["value"], strict=True))
     if gpu and not re.search(rf"(?<!\w){re.escape(gpu.strip())}(?!\w)", name, re.IGNORECASE):
         where = name or ("a GPU that it does not name" if gpus else "a host without a GPU")
         raise NoData(
@@ -142,19 +142,6 @@ def _knee(evidence: Evidence, run: Run) -> tuple[str, Knee]:
             return suite, found
     why = "no level of it was decided" if tried else f"it ran {', '.join(evidence.suites) or 'nothing'}"
     raise NoData(f"run {run.name} does not say how many sessions fit: {why}", _MAKE)
-
-
-def _gpus(evidence: Evidence, run: Run, suite: str) -> tuple[int, str]:
-    """How many GPUs the knee belongs to, and their names; one where the run has a GPU and does not say how many."""
-    if not run.context.get("gpu"):
-        return 0, ""
-    facts = evidence.rows("facts", suite, None)
-    scraped = scraped_gpus(zip(facts["key"], facts["value"], strict=True))
-    if scraped is not None:
-        named = [gpu.model for gpu in scraped.values() if gpu.whole]
-    else:
-        named = [str(gpu.get("name", "")) for gpu in run.host.get("gpus") or [] if isinstance(gpu, Mapping)]
-    return max(1, len(named)), ", ".join(name for name in dict.fromkeys(named) if name)
 
 
 def _facts(evidence: Evidence, run: Run, suite: str) -> dict[str, str]:

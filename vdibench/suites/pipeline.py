@@ -142,7 +142,13 @@ def plan_pipeline(options: PipelineOptions) -> Plan:
             _check_desktop(address, parameters)
         load_objectives(parameters.objectives)
         if isinstance(parameters, graduation.Parameters):
-            graduation.graduate(parameters)  # refuses, before anything is started
+            if any(other.run is not None for other in suites):
+                raise ParameterError(
+                    f"{suite.notebook} graduates a run that has ended, and others would still be measured",
+                    "run it by itself afterwards: vdibench run 05 -p run NAME",
+                )
+            # Now: the folder of this run would be the latest one, and holds nothing.
+            parameters = graduation.located(parameters)
         steps.append((suite, parameters))
     return Plan(tuple(steps))
 
@@ -276,9 +282,11 @@ class _Runner:
         failure: Failure | None = None
         try:
             if self._in_process:
-                if suite.run is not None:
-                    with time_limit(self._deadline):
+                with time_limit(self._deadline):
+                    if suite.run is not None:
                         suite.run(type(parameters)(**values))
+                    elif isinstance(parameters, graduation.Parameters):
+                        graduation.graduate(parameters)
             else:
                 execute_notebook(
                     NotebookRun(suite.path, self._folder.path / "notebooks" / suite.path.name, values),
@@ -286,7 +294,7 @@ class _Runner:
                     tick=lambda: self._tick(suite),
                 )
         except NotebookFailed as error:
-            failure = read_failure(self._folder.path, suite.name) or Failure(suite.name, str(error), error.exit_code)
+            failure = read_failure(self._folder.path, suite.name) or _failure(suite, parameters, error)
         except VdibenchError as error:
             failure = Failure(suite.name, str(error), error.exit_code)
         finally:
@@ -330,6 +338,13 @@ class _Runner:
         self._show(
             suite.notebook, ProgressReading(suite.notebook, phase, elapsed, max(0.0, self._plan.seconds - elapsed))
         )
+
+
+def _failure(suite: Suite, parameters: RunParameters, error: NotebookFailed) -> Failure:
+    """Of a notebook that only reads there is only the end of its log: why a graduation is refused is asked again."""
+    refused = graduation.refusal(parameters) if isinstance(parameters, graduation.Parameters) else None
+    told = refused or error
+    return Failure(suite.name, str(told), told.exit_code)
 
 
 def _values(parameters: RunParameters) -> dict[str, Any]:
