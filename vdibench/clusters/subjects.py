@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vdibench.clusters.api import Api, Object
@@ -166,7 +168,7 @@ def _as_applied(cluster: Cluster, objects: Iterable[Object]) -> list[Object]:
 
 
 def _nodes(api: Api, pods: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
-    """Of these pods, alike ones once; none where this user may not read nodes."""
+    """Of these pods, alike ones once with their number; none where this user may not read nodes."""
     names = dict.fromkeys(str((pod.get("spec") or {}).get("nodeName", "")) for pod in pods)
     found = []
     try:
@@ -175,4 +177,4 @@ def _nodes(api: Api, pods: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
                 found.append(node_of(one))
     except AuthenticationError:
         return ()
-    return tuple(dict.fromkeys(found))
+    return tuple(replace(node, count=count) for node, count in Counter(found).items())

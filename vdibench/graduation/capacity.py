@@ -44,7 +44,7 @@ def capacity(recording: Recording, subjects: Subjects) -> Capacity | None:
     gpus, _ = recorded_gpus(run, zip(facts["key"], facts["value"], strict=True))
     if run.context.get("gpu"):
         # Whoever counts more is believed: sessions shared all of them, and to promise less is the safe side.
-        gpus = max(gpus, sum(node.gpus for node in subjects.nodes))
+        gpus = max(gpus, sum(node.gpus * node.count for node in subjects.nodes))
     shared = max(1, gpus)
     return Capacity(
         sessions_per_gpu=knee.lower // shared,

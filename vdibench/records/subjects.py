@@ -41,6 +41,7 @@ class Node:
     :param gpus: physical ones.
     :param slices: of ``nvidia.com/gpu`` that it offers.
     :param driver: version of the NVIDIA driver, empty: none.
+    :param count: of nodes that are alike in all of this.
     """
 
     kubelet: str
@@ -51,6 +52,7 @@ class Node:
     gpus: int = 0
     slices: int = 0
     driver: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

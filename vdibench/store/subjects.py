@@ -88,8 +88,17 @@ def merged_subjects(earlier: Subjects | None, new: Subjects) -> Subjects:
         earlier,
         applied=tuple(dict.fromkeys((*earlier.applied, *new.applied))),
         images=known_images((*earlier.images, *new.images)),
-        nodes=tuple(dict.fromkeys((*earlier.nodes, *new.nodes))),
+        nodes=_nodes((*earlier.nodes, *new.nodes)),
     )
+
+
+def _nodes(found: Iterable[Node]) -> tuple[Node, ...]:
+    """Alike ones once; of two numbers the larger: no suite needs all nodes of a run."""
+    most: dict[Node, int] = {}
+    for node in found:
+        kind = dataclasses.replace(node, count=1)
+        most[kind] = max(most.get(kind, 0), node.count)
+    return tuple(dataclasses.replace(node, count=count) for node, count in most.items())
 
 
 def known_images(images: Iterable[Image]) -> tuple[Image, ...]:
