@@ -40,6 +40,7 @@ class Behaviour:
     pages_status: int = 200
     location: str = ""
     authenticate: bool = False
+    asked_everywhere: bool = False  # a proxy wants the password where the desktop answers anybody
     unavailable: int = 0  # answers 503 so many times to the RTC configuration and to signalling
     ice_servers: list[dict[str, Any]] = field(default_factory=list)
     torn_turn_reply: bool = False  # two TCP segments, a moment apart
@@ -291,7 +292,7 @@ class StandIn:
         self.log.append(request.path)
         if not behaviour.answer_http:
             await self._stop.wait()
-        open_page = request.path in {"/api/status", "/api/health"}
+        open_page = request.path in {"/api/status", "/api/health"} and not behaviour.asked_everywhere
         token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if behaviour.authenticate and not open_page and request.headers.get("Authorization") != f"Basic {token}":
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="stand-in"'})

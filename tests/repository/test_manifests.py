@@ -207,7 +207,8 @@ def test_rights_are_for_sessions_only(folder: str) -> None:
     assert "delete" not in verbs["", "persistentvolumeclaims"]
     assert not {"list", "watch"} & verbs["", "secrets"]
     assert verbs["vdibench.io", "vdisessions"] == verbs["vdibench.io", "vditemplates"] == {"list", "watch"}
-    assert verbs["networking.k8s.io", "networkpolicies"] == verbs["", "pods"] == verbs["traefik.io", "ingressroutes"]
+    assert verbs["networking.k8s.io", "networkpolicies"] == verbs["", "pods"]
+    assert verbs["traefik.io", "ingressroutes"] == verbs["traefik.io", "middlewares"] == verbs["", "pods"]
     assert not {"nodes", "namespaces", "persistentvolumes", "roles", "pods/exec"} & {kind for _, kind in verbs}
     for item in items:
         if item["kind"] == "RoleBinding" and item["metadata"]["name"] == "vdi-operator":

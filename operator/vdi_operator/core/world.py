@@ -28,6 +28,7 @@ class CheckResult:
     codec: str = ""
     encoder: str = ""
     hardware: bool | None = None
+    login: Object | None = None
     transport: str = ""
     width: int = 0
     height: int = 0
@@ -53,6 +54,7 @@ class World:
 
     :param now: Unix seconds of this pass.
     :param seen_unix_seconds: when this process first saw the session's present wish (creation or resume).
+    :param login: the Middleware that asks for the password where the desktop does not.
     :param auth, rtc: Secrets; their data counts.
     :param events: Events about pod and home, oldest first.
     :param node: the pod's node, or, without a pod, the home's.

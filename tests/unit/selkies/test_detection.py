@@ -51,6 +51,7 @@ def conversation(replies: dict[str, Reply]) -> list[Probe]:
         ({"/api/status": (200, '{"current_mode": "quic"}')}, None, "unknown mode, 'quic'", 2),
         (dict.fromkeys(("/api/status", "/api/health", "/health"), (200, "<html>")), None, "no Selkies desktop", 4),
         ({"/api/status": (401, "")}, None, "/api/status 401", 4),
+        ({"/api/status": (401, "", "", BASIC), "/": (401, "", "", BASIC)}, None, "/api/status 401", 4),
         ({"/api/status": (502, "")}, None, "no Selkies desktop yet", 4),
     ],
 )
