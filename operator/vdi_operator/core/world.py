@@ -28,7 +28,6 @@ class CheckResult:
     codec: str = ""
     encoder: str = ""
     hardware: bool | None = None
-    login: Object | None = None
     transport: str = ""
     width: int = 0
     height: int = 0
@@ -75,6 +74,7 @@ class World:
     service: Object | None = None
     route: Object | None = None
     policy: Object | None = None
+    login: Object | None = None
     auth: Object | None = None
     rtc: Object | None = None
     home: Object | None = None
