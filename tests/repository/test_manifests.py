@@ -82,7 +82,8 @@ def test_every_part_is_in_something_that_is_built() -> None:
         return found
 
     everything = {f.parent for f in MANIFESTS.rglob("kustomization.yaml") if LOAD not in f.parents}
-    optional = {"network/cert-manager", "security/internet-egress", "session/gstreamer-tracer", "session/selkies-1.6"}
+    optional = {"network/cert-manager", "security/internet-egress"}
+    optional |= {f"session/{part}" for part in ("gstreamer-tracer", "selkies-1.6", "selkies-2-websocket")}
     # As that folder's: test_load_manifests.py.
     optional |= {f"overlays/lab/load{part}" for part in ("", "/pods", "/results", "/workers")}
     in_use = set().union(*(reached(MANIFESTS / folder) for folder in BUILT))

@@ -242,8 +242,17 @@ class Site:
         )
         return Desktop(name, endpoint, owned=True, display=Display(640, 360, 15))
 
-X| None = None) -> tuple[int, str]:
+    def ask(self, name: str, path: str, login: Credentials | None = None) -> tuple[int, str]:
         """Status and text that a user gets at a path of a session's host."""
+        status, text, _ = self._ask(name, path, login)
+        return status, text
+
+    def challenge(self, name: str, path: str) -> str:
+        """How a browser that comes without a password is asked for one."""
+        _, _, headers = self._ask(name, path, None)
+        return headers["WWW-Authenticate"] or ""
+
+    def _ask(self, name: str, path: str, login: Credentials | None) -> tuple[int, str, http.client.HTTPMessage]:
         host = f"{name}.{DOMAIN}"
         context = ssl.create_default_context(cafile=str(self.authority))
         headers = {}
