@@ -81,8 +81,8 @@ def done(site: Site, installed: str, tmp_path_factory: pytest.TempPathFactory) -
     objectives.write_text(OBJECTIVES)
     apply(site.cluster, [played_template(SESSIONS, TEMPLATE, **REAL)])
     command = [sys.executable, "-m", "vdibench.cli", "run", "01", "02", "03", "04", "--target", f"operator:{LAB}"]
-    command += ["--profile", "smoke", "--objectives", str(objectives), "--results", str(place / "results"), "--no-selftest"]
-    command += ["--timeout", "20m", "--json"]
+    command += ["--profile", "smoke", "--objectives", str(objectives), "--results", str(place / "results")]
+    command += ["--no-selftest", "--timeout", "20m", "--json"]
     for name, value in PARAMETERS.items():
         command += ["-p", name, value]
     environment = {**site.cluster.environment(), "PYTHONPATH": os.pathsep.join(sys.path)}
