@@ -310,10 +310,13 @@ class StandIn:
         page = request.match_info.get("page", "")
         if behaviour.generation == 1 and page:
             return web.Response(status=404)
+        told = {"Date": formatdate(time.time() + behaviour.clock_shift, usegmt=True)}
+        if behaviour.front:
+            told["Server"] = behaviour.front
         if page == "status":
             if isinstance(behaviour.status, str):
                 return web.Response(text=behaviour.status, content_type="text/html")
-            return web.json_response(behaviour.status)
+            return web.json_response(behaviour.status, headers=told)
         if page == "turn":
             text = json.dumps({"iceServers": behaviour.ice_servers})
             if not behaviour.torn_turn_reply:
@@ -324,10 +327,7 @@ class StandIn:
                 await reply.write(part.encode())
                 await asyncio.sleep(0.05)  # so that the parts arrive apart
             return reply
-        headers = {"Date": formatdate(time.time() + behaviour.clock_shift, usegmt=True)}
-        if behaviour.front:
-            headers["Server"] = behaviour.front
-        return web.Response(text=behaviour.health, headers=headers)
+        return web.Response(text=behaviour.health, headers=told)
 
     async def _signalling(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
