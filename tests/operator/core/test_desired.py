@@ -20,7 +20,7 @@ from .process import Operator, begun, ready, reason, running, settled
 
 HOST = f"{NAME}.vdi.example.com"
 POD, ROUTE, SERVICE, AUTH = (PLACES[name] for name in ("pod", "route", "service", "auth"))
-KEPT = {PLACES["auth"], PLACES["rtc"], PLACES["policy"], HOME}
+KEPT = {PLACES["auth"], PLACES["rtc"], PLACES["policy"], PLACES["login"], HOME}
 
 
 def at(cluster: Cluster, operator: Operator, seconds: float) -> Decision:
