@@ -33,6 +33,7 @@ paths = {
     "Secret": f"/api/v1/namespaces/{NAMESPACE}/secrets",
     "PersistentVolumeClaim": f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims",
     "IngressRoute": f"/apis/traefik.io/v1alpha1/namespaces/{NAMESPACE}/ingressroutes",
+    "Middleware": f"/apis/traefik.io/v1alpha1/namespaces/{NAMESPACE}/middlewares",
     "NetworkPolicy": f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies",
     "Event": f"/api/v1/namespaces/{NAMESPACE}/events",
 }

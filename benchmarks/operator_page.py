@@ -9,8 +9,8 @@ __all__ = ["page", "targets"]
 
 Document = Mapping[str, Any]
 
-# Of a session: two Secrets, home, Service, route, policy, pod.
-CHILDREN = 7
+# Of a session: two Secrets, home, Service, middleware, route, policy, pod.
+CHILDREN = 8
 
 
 def targets(document: Document) -> list[dict[str, Any]]:

@@ -52,7 +52,10 @@ _CREATORS = 32
 _PATIENCE_SECONDS = 900.0
 _LABEL = "app.kubernetes.io/managed-by=vdi-operator"
 # Deleted one after the other: sessions first, so that nothing is made again.
-_KINDS = ("VDISession", "Pod", "Service", "IngressRoute", "NetworkPolicy", "Secret", "PersistentVolumeClaim")
+_KINDS = (
+    *("VDISession", "Pod", "Service", "IngressRoute", "Middleware", "NetworkPolicy", "Secret"),
+    "PersistentVolumeClaim",
+)
 _HOMES = 400  # volumes of one request
 
 

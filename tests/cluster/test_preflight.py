@@ -139,12 +139,13 @@ def start(cluster: ClusterAccess, kubectl: Callable[..., str]) -> Iterator[Calla
 
     def one(user: str, configuration: str) -> None:
         started.append(user)
-        for name, data in (
-            (f"vdi-session-auth-{user}", {"username": "user", "password": "not-a-secret"}),
-            (f"vdi-session-rtc-{user}", {"rtc.json": configuration}),
+        login = {"username": "user", "password": "not-a-secret"}
+        for name, kind, data in (
+            (f"vdi-session-auth-{user}", "kubernetes.io/basic-auth", login),
+            (f"vdi-session-rtc-{user}", "Opaque", {"rtc.json": configuration}),
         ):
             metadata = {"name": name, "namespace": SESSIONS, "labels": {"app.kubernetes.io/instance": user}}
-            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}
+            secret = {"apiVersion": "v1", "kind": "Secret", "type": kind, "metadata": metadata, "stringData": data}
             kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(secret))
         kubectl("apply", "--server-side", "-f", "-", stdin=made.replace("alice", user))
         kubectl("wait", "-n", SESSIONS, "--for=condition=Ready", f"pod/vdi-session-{user}", "--timeout=90s")
@@ -156,7 +157,8 @@ def start(cluster: ClusterAccess, kubectl: Callable[..., str]) -> Iterator[Calla
         if volume:
             policy = json.dumps({"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
             kubectl("patch", "pv", volume, "--type=merge", "-p", policy)
-        kinds = "pods,services,ingressroutes.traefik.io,podmonitors.monitoring.coreos.com,secrets,pvc"
+        kinds = "pods,services,ingressroutes.traefik.io,middlewares.traefik.io,podmonitors.monitoring.coreos.com"
+        kinds += ",secrets,pvc"
         kubectl("delete", kinds, "-n", SESSIONS, "-l", f"app.kubernetes.io/instance={user}", "--timeout=60s")
 
 

@@ -52,7 +52,7 @@ def opened(said: list[str] | None = None, **wishes: object) -> Iterator[OpenTarg
 
 def left(kubectl) -> list[str]:
     """Everything of any run in the cluster, volumes too."""
-    kinds = "pods,services,secrets,pvc,ingressroutes,podmonitors,networkpolicies"
+    kinds = "pods,services,secrets,pvc,ingressroutes,middlewares,podmonitors,networkpolicies"
     found = kubectl("-n", "vdi-sessions", "get", kinds, "-l", RUN_LABEL, "-o", "name").split()
     volumes = json.loads(kubectl("get", "pv", "-o", "json"))["items"]
     return found + [

@@ -40,6 +40,7 @@ class Behaviour:
     pages_status: int = 200
     location: str = ""
     authenticate: bool = False
+    asked_everywhere: bool = False  # a proxy wants the password where the desktop answers anybody
     unavailable: int = 0  # answers 503 so many times to the RTC configuration and to signalling
     ice_servers: list[dict[str, Any]] = field(default_factory=list)
     torn_turn_reply: bool = False  # two TCP segments, a moment apart
@@ -291,7 +292,7 @@ class StandIn:
         self.log.append(request.path)
         if not behaviour.answer_http:
             await self._stop.wait()
-        open_page = request.path in {"/api/status", "/api/health"}
+        open_page = request.path in {"/api/status", "/api/health"} and not behaviour.asked_everywhere
         token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if behaviour.authenticate and not open_page and request.headers.get("Authorization") != f"Basic {token}":
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="stand-in"'})
@@ -309,10 +310,13 @@ class StandIn:
         page = request.match_info.get("page", "")
         if behaviour.generation == 1 and page:
             return web.Response(status=404)
+        told = {"Date": formatdate(time.time() + behaviour.clock_shift, usegmt=True)}
+        if behaviour.front:
+            told["Server"] = behaviour.front
         if page == "status":
             if isinstance(behaviour.status, str):
                 return web.Response(text=behaviour.status, content_type="text/html")
-            return web.json_response(behaviour.status)
+            return web.json_response(behaviour.status, headers=told)
         if page == "turn":
             text = json.dumps({"iceServers": behaviour.ice_servers})
             if not behaviour.torn_turn_reply:
@@ -323,10 +327,7 @@ class StandIn:
                 await reply.write(part.encode())
                 await asyncio.sleep(0.05)  # so that the parts arrive apart
             return reply
-        headers = {"Date": formatdate(time.time() + behaviour.clock_shift, usegmt=True)}
-        if behaviour.front:
-            headers["Server"] = behaviour.front
-        return web.Response(text=behaviour.health, headers=headers)
+        return web.Response(text=behaviour.health, headers=told)
 
     async def _signalling(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

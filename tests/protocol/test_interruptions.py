@@ -70,6 +70,12 @@ async def test_a_short_cut_ends_nothing(stand_in: StandIns, desktop: Any, sample
             "is answered for by what stands in front of it, which does not reach it",
             "it ended, or is being restarted",
         ),
+        # A session that was suspended has no route any more.
+        (
+            {"pages_status": 404},
+            "is answered for by what stands in front of it, which does not reach it",
+            "it ended, or is being restarted",
+        ),
     ],
 )
 async def test_signalling_that_breaks(
@@ -94,7 +100,7 @@ async def test_a_better_reason_while_one_is_looked_for(stand_in: StandIns, deskt
         await watched.first_frame()
         server.behaviour.answer_http = False
         await asyncio.to_thread(server.do, server.session.close())
-        await until(lambda: server.log[-1] == "/api/health")
+        await until(lambda: server.log[-1] == "/api/status")
         await asyncio.to_thread(server.do, server.hang_up(1001, "restart"))
         with pytest.raises(StreamLost, match=r"the desktop went away \(restart\)"):
             await watched.watch(5)

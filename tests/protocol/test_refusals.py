@@ -35,6 +35,12 @@ DEAD_RELAY = [{"urls": "turn:127.0.0.1:9?transport=udp", "username": "u", "crede
 
 REFUSALS: dict[str, tuple[dict[str, Any], type[VdibenchError], str, str]] = {
     "no credentials": ({"authenticate": True}, AuthenticationError, "wants a user and a password", "VDIBENCH_PASSWORD"),
+    "no credentials for the proxy": (
+        {"authenticate": True, "asked_everywhere": True},
+        AuthenticationError,
+        "wants a user and a password",
+        "VDIBENCH_PASSWORD",
+    ),
     "a web page": ({"status": "<html>", "health": "<html>"}, NotADesktop, "no Selkies desktop", "check the URL"),
     "nothing below the URL": ({"pages_status": 404}, NotADesktop, "/api/status 404", "check the URL"),
     "an empty ingress": ({"pages_status": 503}, NotADesktop, "no Selkies desktop yet", "ingress"),

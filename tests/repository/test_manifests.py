@@ -82,7 +82,8 @@ def test_every_part_is_in_something_that_is_built() -> None:
         return found
 
     everything = {f.parent for f in MANIFESTS.rglob("kustomization.yaml") if LOAD not in f.parents}
-    optional = {"network/cert-manager", "security/internet-egress", "session/gstreamer-tracer", "session/selkies-1.6"}
+    optional = {"network/cert-manager", "security/internet-egress"}
+    optional |= {f"session/{part}" for part in ("gstreamer-tracer", "selkies-1.6", "selkies-2-websocket")}
     # As that folder's: test_load_manifests.py.
     optional |= {f"overlays/lab/load{part}" for part in ("", "/pods", "/results", "/workers")}
     in_use = set().union(*(reached(MANIFESTS / folder) for folder in BUILT))
@@ -207,7 +208,8 @@ def test_rights_are_for_sessions_only(folder: str) -> None:
     assert "delete" not in verbs["", "persistentvolumeclaims"]
     assert not {"list", "watch"} & verbs["", "secrets"]
     assert verbs["vdibench.io", "vdisessions"] == verbs["vdibench.io", "vditemplates"] == {"list", "watch"}
-    assert verbs["networking.k8s.io", "networkpolicies"] == verbs["", "pods"] == verbs["traefik.io", "ingressroutes"]
+    assert verbs["networking.k8s.io", "networkpolicies"] == verbs["", "pods"]
+    assert verbs["traefik.io", "ingressroutes"] == verbs["traefik.io", "middlewares"] == verbs["", "pods"]
     assert not {"nodes", "namespaces", "persistentvolumes", "roles", "pods/exec"} & {kind for _, kind in verbs}
     for item in items:
         if item["kind"] == "RoleBinding" and item["metadata"]["name"] == "vdi-operator":

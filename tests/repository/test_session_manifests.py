@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import selkies
+import yaml
 
 from .kustomize import MANIFESTS, SESSIONS, Object, built, edited, only
 
@@ -36,8 +37,9 @@ def environment(items: list[Object]) -> dict[str, str | None]:
     return {one["name"]: one.get("value") for one in container(items)["env"]}
 
 
-def lets_through(items: list[Object], path: str) -> bool:
-    (route,) = only(items, "IngressRoute")["spec"]["routes"]
+def lets_through(items: list[Object], path: str, number: int = 0) -> bool:
+    """Whether a rule of the route does: the first one leads to what the desktop guards itself."""
+    route = only(items, "IngressRoute")["spec"]["routes"][number]
     rule = RULE.fullmatch(route["match"])
     assert rule, route["match"]
     parts = [PATH.fullmatch(word.strip()) for word in re.split(r"\s\|\|\s", rule["paths"])]
@@ -73,6 +75,7 @@ def test_everything_of_a_user_is_named_after_one_word(tmp_path: Path) -> None:
         "Service": "vdi-session-service-bob-7f3a",
         "PersistentVolumeClaim": "vdi-home-bob-7f3a",
         "IngressRoute": "vdi-session-bob-7f3a",
+        "Middleware": "vdi-session-auth-bob-7f3a",
         "PodMonitor": "vdi-session-bob-7f3a",
     }
     pod = only(items, "Pod")
@@ -82,9 +85,10 @@ def test_everything_of_a_user_is_named_after_one_word(tmp_path: Path) -> None:
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
     assert volumes["home"]["persistentVolumeClaim"]["claimName"] == "vdi-home-bob-7f3a"
     assert volumes["rtc"]["secret"]["secretName"] == "vdi-session-rtc-bob-7f3a"
-    route = only(items, "IngressRoute")["spec"]["routes"][0]
-    assert route["match"].startswith("Host(`bob-7f3a.vdi.example.com`) && (")
-    assert route["services"] == [{"name": "vdi-session-service-bob-7f3a", "port": 8080}]
+    for rule in only(items, "IngressRoute")["spec"]["routes"]:
+        assert rule["match"].startswith("Host(`bob-7f3a.vdi.example.com`) && (")
+        assert rule["services"] == [{"name": "vdi-session-service-bob-7f3a", "port": 8080}]
+    assert only(items, "Middleware")["spec"]["basicAuth"]["secret"] == "vdi-session-auth-bob-7f3a"
     for item in items:
         assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "bob-7f3a"
 
@@ -92,9 +96,12 @@ def test_everything_of_a_user_is_named_after_one_word(tmp_path: Path) -> None:
 def test_a_route_uses_the_middlewares_that_there_are() -> None:
     there = {o["metadata"]["name"] for o in built("overlays/k3s") if o["kind"] == "Middleware"}
     for overlay in SESSIONS:
-        (route,) = only(built(overlay), "IngressRoute")["spec"]["routes"]
-        assert {one["name"] for one in route["middlewares"]} <= there
-        assert only(built(overlay), "IngressRoute")["spec"]["entryPoints"] == ["websecure"]
+        items = built(overlay)
+        own = only(items, "Middleware")["metadata"]["name"]
+        guarded, unguarded = only(items, "IngressRoute")["spec"]["routes"]
+        assert {one["name"] for one in guarded["middlewares"]} <= there
+        assert unguarded["middlewares"] == [*guarded["middlewares"], {"name": own}], "the proxy asks last"
+        assert only(items, "IngressRoute")["spec"]["entryPoints"] == ["websecure"]
 
 
 def test_each_generation_is_told_in_its_own_words(older: list[Object]) -> None:
@@ -141,12 +148,24 @@ def test_every_file_of_selkies_page_gets_through() -> None:
     assert [path for path in files if not lets_through(items, path)] == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/api/health", "/api/turn", "/api/status", "/api/websockets", "/api/ws", "/api/webrtc/signaling/"],
-)
+@pytest.mark.parametrize("path", ["/", "/api/turn", "/api/websockets", "/api/ws", "/api/webrtc/signaling/"])
 def test_a_client_of_2_gets_through(path: str) -> None:
     assert lets_through(built(SESSION), path)
+
+
+def test_the_proxy_asks_for_the_password_where_selkies_does_not(older: list[Object]) -> None:
+    items = built(SESSION)
+    assert lets_through(items, "/api/status", 1)
+    for path in ("/", "/api/health", "/api/status/", "/api/ws"):
+        assert not lets_through(items, path, 1)
+    asks = only(items, "Middleware")["spec"]["basicAuth"]
+    assert asks == {"secret": "vdi-session-auth-alice", "realm": "Selkies Restricted", "removeHeader": False}
+    (template, _) = yaml.safe_load_all((MANIFESTS / "session" / "secrets.template.yaml").read_text())
+    assert template["type"] == "kubernetes.io/basic-auth", "of two keys Traefik reads no other"
+    # 1.6 asks everywhere.
+    assert not [one for one in older if one["kind"] == "Middleware"]
+    (rule,) = only(older, "IngressRoute")["spec"]["routes"]
+    assert len(rule["middlewares"]) == 2
 
 
 CLOSED = [
@@ -157,9 +176,10 @@ CLOSED = [
         "//api/metrics",
         "/x/../api/metrics",
         "/assets/../api/metrics",
-        "/api/health/../metrics",
+        "/api/ws/../metrics",
         "/%61pi/metrics",
     ),
+    *("/api/health", "/api/health/", "/api/status", "/api/status/"),
     *("/api/turn/metrics", "/API/metrics", "/assets/%2e%2e/api/files/a.js", "/__init__.py"),
 ]
 
@@ -189,3 +209,40 @@ def test_secrets_are_named_as_the_pods_name_them() -> None:
         "username": {"name": "vdi-session-auth-alice", "key": "username"},
         "password": {"name": "vdi-session-auth-alice", "key": "password"},
     }
+
+
+BY_WEB_SOCKETS = (
+    KUSTOMIZATION,
+    "  - ../../../session/per-user\n",
+    "  - ../../../session/per-user\n  - ../../../session/selkies-2-websocket\n",
+)
+
+
+def test_by_web_sockets_nothing_is_left_of_the_relay(tmp_path: Path) -> None:
+    items, webrtc = edited(tmp_path, SESSION, BY_WEB_SOCKETS), built(SESSION)
+    desktop, other = container(items), container(webrtc)
+    relay = ("SELKIES_TURN_", "SELKIES_STUN_")
+    expected = {name: value for name, value in environment(webrtc).items() if not name.startswith(relay)}
+    assert environment(items) == {**expected, "SELKIES_MODE": "websockets"}
+    assert [one["name"] for one in desktop["env"]] == list(expected), "in their order"
+    assert desktop["volumeMounts"] == [one for one in other["volumeMounts"] if one["name"] != "rtc"]
+    volumes = only(webrtc, "Pod")["spec"]["volumes"]
+    assert only(items, "Pod")["spec"]["volumes"] == [one for one in volumes if one["name"] != "rtc"]
+    assert "192.0.2.10" not in str(items)
+    same = [[one for one in found if one["kind"] not in ("Pod", "IngressRoute")] for found in (items, webrtc)]
+    assert same[0] == same[1]
+
+
+def test_by_web_sockets_one_socket_gets_through(tmp_path: Path) -> None:
+    settings = f"{SESSION}/settings.yaml"
+    items = edited(tmp_path, SESSION, BY_WEB_SOCKETS, (settings, "host: alice.vdi", "host: desk.vdi"))
+    first, second = only(items, "IngressRoute")["spec"]["routes"]
+    assert first["match"].startswith("Host(`desk.vdi.example.com`) && (")
+    assert second == {
+        **only(built(SESSION), "IngressRoute")["spec"]["routes"][1],
+        "match": "Host(`desk.vdi.example.com`) && ( Path(`/api/status`))",
+    }
+    for path in ("/", "/index.html", "/api/websockets", "/api/websockets/"):
+        assert lets_through(items, path)
+    for path in (*CLOSED, "/api/turn", "/api/ws", "/api/webrtc/signaling/"):
+        assert not lets_through(items, path)

@@ -18,6 +18,7 @@ from vdibench.client.connection import CandidatePair, Connection
 from vdibench.client.http import DesktopHttp
 from vdibench.errors import StreamLost, TakenOver, TargetUnavailable, VdibenchError
 from vdibench.selkies import Dialect, IceServer
+from vdibench.selkies.detection import HEALTH_PATH, HEALTH_PATH_1, STATUS_PATH
 
 __all__ = ["blame", "may_heal"]
 
@@ -31,7 +32,8 @@ LISTEN_SECONDS = 0.3
 # A desktop that says goodbye does so at once.
 LONG_SECONDS = 10.0
 
-_PATH, _PATH_1 = "/api/health", "/health"
+# What a page of 2.x asks for, and what a proxy may have in its place; each with the password that the session has.
+_PATHS, _PATHS_1 = (STATUS_PATH, HEALTH_PATH), (HEALTH_PATH_1,)
 _PORT, _TLS_PORT = 3478, 5349  # RFC 8656
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 
@@ -97,15 +99,20 @@ async def _blame_relay(what: str, remedy: str, pair: CandidatePair, servers: tup
 async def _ask(http: DesktopHttp | None, dialect: Dialect | None) -> _Answer:
     if http is None:
         return _Answer.SILENT
-    limit = ASK_SECONDS_1 if dialect is Dialect.SELKIES_1_WEBRTC else ASK_SECONDS
+    old = dialect is Dialect.SELKIES_1_WEBRTC
+    status = 404
     try:
-        async with asyncio.timeout(limit):
-            probe = await http.get(_PATH_1 if dialect is Dialect.SELKIES_1_WEBRTC else _PATH)
+        async with asyncio.timeout(ASK_SECONDS_1 if old else ASK_SECONDS):
+            for path in _PATHS_1 if old else _PATHS:
+                status = (await http.get(path)).status
+                if status != 404:
+                    break
     except TimeoutError:
         return _Answer.SILENT
     except VdibenchError as error:
         return _meaning(error.__cause__)
-    return _Answer.GATEWAY if probe.status in {502, 503, 504} else _Answer.YES
+    # 404 at all of them: one was there when the session began, so the proxy has no way to the desktop any more.
+    return _Answer.GATEWAY if status in {404, 502, 503, 504} else _Answer.YES
 
 
 def _meaning(error: BaseException | None) -> _Answer:

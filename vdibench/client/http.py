@@ -34,7 +34,7 @@ from vdibench.selkies import (
     token_cookies,
     token_protocols,
 )
-from vdibench.selkies.detection import HEALTH_PATH
+from vdibench.selkies.detection import HEALTH_PATH, STATUS_PATH
 from vdibench.selkies.ice_servers import RTC_CONFIGURATION_PATH
 
 __all__ = ["DesktopHttp", "open_http"]
@@ -58,6 +58,8 @@ class DesktopHttp:
         self._endpoint = endpoint
         self._tls: ssl.SSLContext | bool = _tls(endpoint)
         self._secure = False
+        # A proxy may hide either.
+        self._telling = STATUS_PATH
 
     async def get(self, path: str) -> Probe:
         """``GET`` below the desktop's URL; redirects are told, not followed.
@@ -88,16 +90,11 @@ class DesktopHttp:
             where something that stands in front of it may have stated another time.
         :raises TargetUnavailable: nothing answers.
         """
-        try:
-            sent = time.time()
-            async with self._client.get(
-                self._endpoint.url + HEALTH_PATH, ssl=self._tls, allow_redirects=False
-            ) as reply:
-                received = time.time()
-                headers = reply.headers
-                await _body(reply)  # the next question needs no connection of its own then
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise unreachable(self._endpoint, error) from error
+        sent, received, reply = await self._told()
+        if reply.status == 404 and self._telling == STATUS_PATH:
+            self._telling = HEALTH_PATH
+            sent, received, reply = await self._told()
+        headers = reply.headers
         if reply.status != 200 or "aiohttp/" not in headers.get(aiohttp.hdrs.SERVER, "") or aiohttp.hdrs.AGE in headers:
             return None
         try:
@@ -105,6 +102,19 @@ class DesktopHttp:
         except (ValueError, OverflowError):
             return None
         return sent, received, int(date)
+
+    async def _told(self) -> tuple[float, float, aiohttp.ClientResponse]:
+        """A reply that has the time, and our clock before its request and after it."""
+        try:
+            sent = time.time()
+            async with self._client.get(
+                self._endpoint.url + self._telling, ssl=self._tls, allow_redirects=False
+            ) as reply:
+                received = time.time()
+                await _body(reply)  # the next question needs no connection of its own then
+                return sent, received, reply
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise unreachable(self._endpoint, error) from error
 
     async def detect(self) -> Detection:
         """Say which dialect answers.

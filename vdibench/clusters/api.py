@@ -24,6 +24,7 @@ VOLUMES = "/api/v1/persistentvolumes"
 KINDS: Mapping[str, str] = {
     "VDISession": "/apis/vdibench.io/v1alpha1/namespaces/{namespace}/vdisessions",
     "IngressRoute": "/apis/traefik.io/v1alpha1/namespaces/{namespace}/ingressroutes",
+    "Middleware": "/apis/traefik.io/v1alpha1/namespaces/{namespace}/middlewares",
     "PodMonitor": "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/podmonitors",
     "Service": "/api/v1/namespaces/{namespace}/services",
     "Pod": "/api/v1/namespaces/{namespace}/pods",

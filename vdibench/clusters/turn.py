@@ -20,6 +20,8 @@ LIFETIME_SECONDS = 86_400
 
 _NAMESPACE, _NAME, _KEY = "vdi-turn", "coturn-auth", "static-auth-secret"
 _PORT = 3478
+# Of two keys Traefik takes user and password from this type alone.
+_LOGIN_TYPE = "kubernetes.io/basic-auth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +73,17 @@ def turn_access(address: str, secret: str, name: str, now_unix_seconds: float) -
 
 
 def session_secrets(user: str, login: str, password: str, rtc: str, namespace: str = SESSIONS) -> list[Object]:
-    """The two Secrets that a session's pod waits for. Pure.
+    """The two Secrets that a session's pod waits for; the first one Traefik reads, too. Pure.
 
     :param user: whose session it is, a DNS label.
     :param login: user of the page's Basic authentication, with ``password``.
     :param rtc: the RTC configuration as JSON text.
     """
     return [
-        _secret(f"vdi-session-auth-{user}", user, {"username": login, "password": password}, namespace),
+        {
+            **_secret(f"vdi-session-auth-{user}", user, {"username": login, "password": password}, namespace),
+            "type": _LOGIN_TYPE,
+        },
         _secret(f"vdi-session-rtc-{user}", user, {"rtc.json": rtc}, namespace),
     ]
 

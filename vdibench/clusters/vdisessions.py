@@ -45,13 +45,17 @@ _STEPS = {
 }
 
 # Reasons of Ready for which a session waits for a node, or for the volume of its home.
-_WAITING = frozenset({"NoFreeSlice", "Unschedulable", "WaitingForVolume"})
+_WAITING = frozenset({"CapacityReached", "NoFreeSlice", "Unschedulable", "WaitingForVolume"})
 # And those that hold until a person does something.
 _HOPELESS = frozenset(
     {
         "ContainerConfig",
         "CrashLoop",
         "Deleting",
+        "EvidenceExpired",
+        "EvidenceMismatch",
+        "EvidenceMissing",
+        "EvidenceOfLab",
         "Expired",
         "Forbidden",
         "GpuAdmission",

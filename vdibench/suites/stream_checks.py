@@ -171,8 +171,11 @@ def frame_rate(measurement: Measurement, target: int) -> list[Check]:
     ]
 
 
-def latency(measurement: Measurement, session: DesktopSession, *, marked: bool) -> list[Check]:
-    """Whether the marker was there to be read; how fast is the objectives' business."""
+def latency(measurement: Measurement, session: DesktopSession, *, marked: bool, why: str = "") -> list[Check]:
+    """Whether the marker was there to be read; how fast is the objectives' business.
+
+    :param why: no desk draws, where that is known.
+    """
     found = values("glass_to_glass_seconds", measurement.tables().tables, suite=SUITE, trial=0)
     if not len(found):
         if not marked and not session.picture.marker_seen:
@@ -181,7 +184,7 @@ def latency(measurement: Measurement, session: DesktopSession, *, marked: bool) 
                     "latency",
                     Outcome.NO_DATA,
                     "no desk runs in this desktop, so glass-to-glass cannot be measured",
-                    "no marker in any decoded frame",
+                    why or "no marker in any decoded frame",
                     "start vdibench/desk/desk.py inside the desktop",
                 )
             ]

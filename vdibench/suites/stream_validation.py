@@ -177,7 +177,9 @@ class StreamValidation:
         """Glass-to-glass, from the marker in every decoded frame of the steady window."""
 
         async def look() -> list[Check]:
-            return checks.latency(self.measurement, self._connected(), marked=self.desktop.marker_id is not None)
+            marked = self.desktop.marker_id is not None
+            why = self._pods.deskless(self.desktop.id) if self._pods is not None else ""
+            return checks.latency(self.measurement, self._connected(), marked=marked, why=why)
 
         return self._step("latency", look)
 

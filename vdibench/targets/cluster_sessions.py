@@ -143,6 +143,10 @@ class PodSessions:
                 recorder.milestone(id_, "failed", time.time())
         recorder.move(trial=before)
 
+    def deskless(self, desktop: str) -> str:
+        """Why no desk draws in a desktop, where that is known; empty: one does, or nobody was to start it."""
+        return ""
+
     def tracer_rows(self, desktop: str, since_unix_seconds: float, until_unix_seconds: float) -> list[dict[str, Any]]:
         """Rows of the table ``server`` from the log of a desktop's pod, between two instants of its node's clock.
 

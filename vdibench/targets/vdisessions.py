@@ -83,6 +83,12 @@ class OperatedSessions(PodSessions):
             first_frame_unix_seconds=session.look.reached.get("first_frame"),
         )
 
+    def deskless(self, desktop: str) -> str:
+        """Why no desk draws in a desktop; empty where one does."""
+        session = self._of(desktop)
+        assert isinstance(session, OperatedSession)
+        return session.deskless
+
     def tell(self, recorder: Recorder) -> None:
         """Record each start, what the operator says of it, and the conditions that do not hold as checks."""
         super().tell(recorder)

@@ -7,6 +7,7 @@ from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
 from vdi_operator.children.dialects import needs_relay
 from vdi_operator.children.home import home
+from vdi_operator.children.login import login
 from vdi_operator.children.pod import pod
 from vdi_operator.children.policy import policy
 from vdi_operator.children.route import route
@@ -29,11 +30,13 @@ def children(session: Session, template: Template, world: Surroundings) -> tuple
     settings, relays = world.settings, world.relay_addresses
     relayed = needs_relay(template.dialect)
     rtc = rtc_secret(session, world) if relayed else None
+    asks = login(session, template)
     made = [
         auth_secret(session, world),
         *([rtc] if rtc is not None else []),
         home(session, template),
         service(session),
+        *([asks] if asks is not None else []),
         route(session, template, settings),
         policy(session, template, settings, relays),
     ]

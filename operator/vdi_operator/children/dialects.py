@@ -1,7 +1,7 @@
 """What differs between the ways in which Selkies speaks: variables, probes, paths. Pure.
 
-They are those of the components ``manifests/session/selkies-2`` and ``selkies-1.6``. WebSocket mode has no component of
-its own: it is 2.x in another mode, and since it needs no relay it is told of none.
+They are those of the components ``manifests/session/selkies-2``, ``selkies-2-websocket`` and ``selkies-1.6``. WebSocket
+mode is 2.x in another mode, and since it needs no relay it is told of none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vdi_operator.api.template import Dialect, Template
 from vdi_operator.children.names import SESSION_PORT
 from vdi_operator.settings import Settings
 
-__all__ = ["LOGIN", "RTC_FILE", "encoder", "environment", "needs_relay", "paths", "probes"]
+__all__ = ["LOGIN", "RTC_FILE", "encoder", "environment", "needs_relay", "paths", "probes", "unasked_paths"]
 
 # User of the page's Basic authentication.
 LOGIN = "user"
@@ -24,16 +24,15 @@ RTC_FILE = "/run/user/rtc.json"
 _MODES: Mapping[Dialect, str] = MappingProxyType(
     {Dialect.SELKIES_2_WEBRTC: "webrtc", Dialect.SELKIES_2_WEBSOCKET: "websockets"}
 )
-# What a user's browser asks for beside the root: files of the page, then streams and what they need. Not: metrics,
-# sessions, switch, tokens, files, upload, recording, screenshot.
+# What a user's browser asks for beside the root: files of the page, then streams and what they need. Not: health, which
+# is the kubelet's alone, metrics, sessions, switch, tokens, files, upload, recording, screenshot.
 _FILES_2 = r"^/((assets|codecs|jsdb|src)/([\w-][\w.-]*/)*)?[\w-][\w.-]*\.(css|html|ico|js|json|png|svg|wasm)$"
 _FILES_1 = r"^/((css|fonts|icons|js|lib)/([\w-][\w.-]*/)*)?[\w-][\w.-]*\.(css|html|ico|js|json|png|svg|ttf|woff2?)$"
 _PATTERNS: Mapping[Dialect, tuple[str, str]] = MappingProxyType(
     {
         Dialect.SELKIES_1_WEBRTC: (_FILES_1, "^/(health|turn|ws|webrtc/signalling)/?$"),
-        Dialect.SELKIES_2_WEBRTC: (_FILES_2, "^/api/(health|status|turn|websockets|ws|webrtc/signaling)/?$"),
-        # The page asks the status for the mode and opens the one socket.
-        Dialect.SELKIES_2_WEBSOCKET: (_FILES_2, "^/api/(health|status|websockets)/?$"),
+        Dialect.SELKIES_2_WEBRTC: (_FILES_2, "^/api/(turn|websockets|ws|webrtc/signaling)/?$"),
+        Dialect.SELKIES_2_WEBSOCKET: (_FILES_2, "^/api/websockets/?$"),
     }
 )
 
@@ -104,9 +103,17 @@ def probes(dialect: Dialect) -> dict[str, Object]:
 
 
 def paths(dialect: Dialect) -> tuple[str, ...]:
-    """Matchers of Traefik's for the paths that a user's browser may ask for; all else is 404."""
+    """Matchers of Traefik's for the paths that a user's browser may ask for; all else but the unasked ones is 404."""
     files, streams = _PATTERNS[dialect]
     return "Path(`/`)", f"PathRegexp(`{files}`)", f"PathRegexp(`{streams}`)"
+
+
+def unasked_paths(dialect: Dialect) -> tuple[str, ...]:
+    """Matchers for those of the paths that Selkies answers without a password, and its page needs: the proxy asks.
+
+    Exactly that path: with a slash behind it Selkies knows none.
+    """
+    return () if dialect is Dialect.SELKIES_1_WEBRTC else ("Path(`/api/status`)",)
 
 
 def _relay(settings: Settings, addresses: Sequence[str]) -> dict[str, str]:

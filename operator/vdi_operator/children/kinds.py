@@ -19,6 +19,7 @@ _ALL = (
     Kind("v1", "Node", "nodes"),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Kind("traefik.io/v1alpha1", "IngressRoute", "ingressroutes"),
+    Kind("traefik.io/v1alpha1", "Middleware", "middlewares"),
     Kind(f"{GROUP}/{VERSION}", "VDISession", "vdisessions"),
     Kind(f"{GROUP}/{VERSION}", "VDITemplate", "vditemplates"),
 )

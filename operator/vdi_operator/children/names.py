@@ -18,6 +18,7 @@ __all__ = [
     "INSTANCE_LABEL",
     "MANAGER",
     "NAME_LABEL",
+    "PASSWORD_ANNOTATION",
     "RESERVED_LABELS",
     "SESSION_PORT",
     "TEMPLATE_ANNOTATION",
@@ -28,6 +29,7 @@ __all__ = [
     "home_name",
     "host",
     "labels",
+    "login_name",
     "metadata",
     "owner",
     "pod_name",
@@ -53,6 +55,8 @@ USER_LABEL = f"{GROUP}/user-slug"
 USER_ANNOTATION = f"{GROUP}/user"
 # Uid and generation of the template that a pod was made from.
 TEMPLATE_ANNOTATION = f"{GROUP}/template-generation"
+# Since when the password in a Secret is that one, where the Secret had to be made again with it.
+PASSWORD_ANNOTATION = f"{GROUP}/password-since"
 
 # By these, Services and policies choose pods: no label of a user may have such a key.
 RESERVED_LABELS = frozenset(
@@ -103,6 +107,11 @@ def pod_name(session: Session) -> str:
 def route_name(session: Session) -> str:
     """Of its IngressRoute."""
     return f"{_NAME}-{session.name}"
+
+
+def login_name(session: Session) -> str:
+    """Of the Middleware that asks for its password; as the Secret with it, whose kind is another."""
+    return f"{_NAME}-auth-{session.name}"
 
 
 def policy_name(session: Session) -> str:

@@ -20,9 +20,12 @@ from vdi_operator.children.dialects import LOGIN
 from vdi_operator.children.surroundings import Surroundings
 from vdi_operator.settings import Settings
 
-__all__ = ["RTC_KEY", "auth_secret", "next_mint", "password", "rtc_secret", "turn_expiry"]
+__all__ = ["RTC_KEY", "auth_secret", "next_mint", "password", "password_since", "rtc_secret", "turn_expiry"]
 
 RTC_KEY = "rtc.json"
+
+# Of two keys Traefik takes user and password from this type alone.
+_LOGIN_TYPE = "kubernetes.io/basic-auth"
 
 # Of what stands in a Secret: printable ASCII without blanks, which every client sends alike.
 _PASSWORD = re.compile(r"[!-~]{8,256}")
@@ -33,10 +36,14 @@ def auth_secret(session: Session, world: Surroundings) -> Object:
 
     :raises ValueError: the spare one is wanted and not fit: no desktop is without a password.
     """
-    wanted = password(world.auth) or world.spare_password
+    kept = password(world.auth)
+    wanted = kept or world.spare_password
     if not _PASSWORD.fullmatch(wanted):
         raise ValueError("the spare password is not 8 to 256 characters of ASCII without blanks: make one at random")
-    return _secret(session, names.auth_name(session), {"username": LOGIN, "password": wanted})
+    made = _secret(session, names.auth_name(session), {"username": LOGIN, "password": wanted}) | {"type": _LOGIN_TYPE}
+    if kept is not None and _since_before(world.auth):
+        made["metadata"]["annotations"] = {names.PASSWORD_ANNOTATION: password_since(world.auth)}
+    return made
 
 
 def password(secret: Object | None) -> str | None:
@@ -46,6 +53,13 @@ def password(secret: Object | None) -> str | None:
     """
     found = _text(secret, "password")
     return found if _text(secret, "username") == LOGIN and found and _PASSWORD.fullmatch(found) else None
+
+
+def password_since(secret: Object | None) -> str | None:
+    """Since when a stored Secret has its password, as a time of the API; None where it is not known."""
+    metadata = (secret or {}).get("metadata") or {}
+    since = (metadata.get("annotations") or {}).get(names.PASSWORD_ANNOTATION) or metadata.get("creationTimestamp")
+    return str(since) if since else None
 
 
 def rtc_secret(session: Session, world: Surroundings) -> Object | None:
@@ -76,6 +90,16 @@ def next_mint(secret: Object | None, settings: Settings) -> float | None:
     """When a stored RTC configuration is to be minted anew, Unix seconds: half of its life is over then."""
     expiry = turn_expiry(secret)
     return None if expiry is None else expiry - settings.turn_lifetime_seconds / 2
+
+
+def _since_before(secret: Object | None) -> bool:
+    """Whether a stored password is older than the Secret that will have it, since no type can be changed.
+
+    Earlier operators made Secrets without one. Without a note, pods that know the password would look outdated.
+    """
+    stored = secret or {}
+    noted = names.PASSWORD_ANNOTATION in ((stored.get("metadata") or {}).get("annotations") or {})
+    return noted or (stored.get("type") != _LOGIN_TYPE and password_since(secret) is not None)
 
 
 def _configuration(session: Session, world: Surroundings, expires_unix_seconds: int) -> Object:

@@ -80,6 +80,7 @@ class Caches:
         self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
         self.services = self._children("Service")
         self.routes = self._children("IngressRoute")
+        self.logins = self._children("Middleware")
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
         self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
@@ -100,6 +101,7 @@ class Caches:
             self.pods,
             self.services,
             self.routes,
+            self.logins,
             self.policies,
             self.homes,
             self.templates,
@@ -110,7 +112,8 @@ class Caches:
     def of_kind(self) -> Mapping[str, Store[Any]]:
         """Where answers to own requests go, by kind."""
         stores: tuple[Store[Any], ...] = (
-            *(self.pods, self.services, self.routes, self.policies, self.homes, self.secrets, self.sessions),
+            *(self.pods, self.services, self.routes, self.logins, self.policies),
+            *(self.homes, self.secrets, self.sessions),
         )
         return {store.kind.name: store for store in stores}
 

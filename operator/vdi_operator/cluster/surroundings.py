@@ -114,6 +114,7 @@ class Surroundings:
         service = await self._child(caches.services, names.service_name(session), memory)
         route = await self._child(caches.routes, names.route_name(session), memory)
         policy = await self._child(caches.policies, names.policy_name(session), memory)
+        login = await self._child(caches.logins, names.login_name(session), memory)
         if not session.status and pod is None and service is None:
             # Nobody has had a pass of it: two requests less in a start. Where that is wrong, creating them says so.
             caches.secrets.suppose_absent(memory.secrets)
@@ -126,6 +127,7 @@ class Surroundings:
             service=service,
             route=route,
             policy=policy,
+            login=login,
             auth=auth,
             rtc=rtc,
             home=home,

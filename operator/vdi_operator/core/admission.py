@@ -78,6 +78,7 @@ def own(session: Session, world: World) -> World:
         "service": world.service,
         "route": world.route,
         "policy": world.policy,
+        "login": world.login,
         "auth": world.auth,
         "rtc": world.rtc,
     }

@@ -42,6 +42,7 @@ _WHERE: Mapping[Reason, ConditionType] = {
 _REPAIRED: Mapping[str, ConditionType] = {
     "Service": ConditionType.ROUTE_READY,
     "IngressRoute": ConditionType.ROUTE_READY,
+    "Middleware": ConditionType.ROUTE_READY,
     "NetworkPolicy": ConditionType.ROUTE_READY,
     "PersistentVolumeClaim": ConditionType.HOME_BOUND,
 }

@@ -24,6 +24,7 @@ _EXACT: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "NetworkPolicy": (("spec",),),
     "Service": (("spec", "selector"), ("spec", "ports")),
     "IngressRoute": (("spec",),),
+    "Middleware": (("spec",),),
 }
 # Path of a value somewhere in those parts, where only values count.
 _INSIDE = ("spec",)
@@ -43,7 +44,8 @@ def changes(decision: Decision, world: World) -> tuple[Change, ...]:
 
     What shall not exist goes first. The pod is made last and only after all else is there: its existence implies the
     rest. A pod that has ended, a password that is not fit and what a deleted session of the same name left are deleted;
-    a later pass, which sees them gone, makes new ones.
+    a later pass, which sees them gone, makes new ones. A Secret of another type is made again at once, since it alone
+    knows the password of a pod that runs.
 
     :raises ValueError: a home is to be deleted, which the operator never does.
     """
@@ -60,6 +62,8 @@ def changes(decision: Decision, world: World) -> tuple[Change, ...]:
         elif _others(wanted, actual) or (is_pod and pods.ended(actual)) or _outworn(wanted, actual, world):
             whole = False
             made.append(_deletion(ref(wanted), actual))
+        elif _retyped(wanted, actual):
+            made += [_deletion(ref(wanted), actual), Change(Verb.CREATE, ref(wanted), wanted)]
         else:
             made.extend(_repairs(wanted, actual))
     return tuple(made)
@@ -85,6 +89,7 @@ def _actual(one: Ref, world: World) -> Object | None:
         "Service": (world.service,),
         "IngressRoute": (world.route,),
         "NetworkPolicy": (world.policy,),
+        "Middleware": (world.login,),
         "Secret": (world.auth, world.rtc),
         "PersistentVolumeClaim": (world.home,),
     }
@@ -104,6 +109,11 @@ def _outworn(wanted: Object, actual: Object, world: World) -> bool:
     A Secret that is younger than a pod tells that the pod does not know its password.
     """
     return actual is world.auth and not _covers(actual.get("data"), _compared(wanted).get("data"))
+
+
+def _retyped(wanted: Object, actual: Object) -> bool:
+    """Whether it is a Secret of another type, which the API server lets nobody change."""
+    return wanted["kind"] == "Secret" and "type" in wanted and actual.get("type") != wanted["type"]
 
 
 def _repairs(wanted: Object, actual: Object) -> Iterable[Change]:

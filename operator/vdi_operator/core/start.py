@@ -11,6 +11,7 @@ from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
+from vdi_operator.children.secrets import password_since
 from vdi_operator.core import pods
 from vdi_operator.core.checking import Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
@@ -252,7 +253,7 @@ def _replaced(this: _Pass, served: bool) -> str:
         return ""
     if outdated(pod, this.template) and not served:
         return "the template has changed before anybody saw the desktop"
-    made, password = (unix(one["metadata"].get("creationTimestamp")) for one in (pod, this.world.auth or pod))
+    made, password = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(this.world.auth))
     if made is not None and password is not None and password > made:
         # It read its password when it started.
         return "its password is another one now"

@@ -73,6 +73,7 @@ class World:
 
     :param now: Unix seconds of this pass.
     :param seen_unix_seconds: when this process first saw the session's present wish (creation or resume).
+    :param login: the Middleware that asks for the password where the desktop does not.
     :param auth, rtc: Secrets; their data counts.
     :param events: Events about pod and home, oldest first.
     :param node: the pod's node, or, without a pod, the home's.
@@ -94,6 +95,7 @@ class World:
     service: Object | None = None
     route: Object | None = None
     policy: Object | None = None
+    login: Object | None = None
     auth: Object | None = None
     rtc: Object | None = None
     home: Object | None = None

@@ -33,7 +33,7 @@ LAB = "operator"
 SESSIONS = "vdi-sessions"
 PORT = 30443
 MANAGED = f"app.kubernetes.io/managed-by={names.MANAGER}"
-CHILDREN = ("Pod", "Service", "Secret", "IngressRoute", "NetworkPolicy")
+CHILDREN = ("Pod", "Service", "Secret", "IngressRoute", "Middleware", "NetworkPolicy")
 PATIENCE = 120.0  # for a busy machine; what is waited for comes in seconds
 LOOK_SECONDS = 0.05
 
@@ -244,6 +244,15 @@ class Site:
 
     def ask(self, name: str, path: str, login: Credentials | None = None) -> tuple[int, str]:
         """Status and text that a user gets at a path of a session's host."""
+        status, text, _ = self._ask(name, path, login)
+        return status, text
+
+    def challenge(self, name: str, path: str) -> str:
+        """How a browser that comes without a password is asked for one."""
+        _, _, headers = self._ask(name, path, None)
+        return headers["WWW-Authenticate"] or ""
+
+    def _ask(self, name: str, path: str, login: Credentials | None) -> tuple[int, str, http.client.HTTPMessage]:
         host = f"{name}.{DOMAIN}"
         context = ssl.create_default_context(cafile=str(self.authority))
         headers = {}
@@ -258,7 +267,7 @@ class Site:
             connection.sock = tls
             connection.request("GET", path, headers=headers)
             with connection.getresponse() as answer:
-                return answer.status, answer.read().decode(errors="replace")
+                return answer.status, answer.read().decode(errors="replace"), answer.headers
 
     def inside(self, name: str, script: str) -> str:
         """What a shell in a session's desktop prints."""

@@ -22,12 +22,13 @@ from .site import DOMAIN, OPERATOR, PORT, SESSIONS, Site
 pytestmark = pytest.mark.timeout(1800)  # the first test builds a cluster and two images
 
 CONDITIONS = ("Admitted", "HomeBound", "Scheduled", "PodReady", "RouteReady", "StreamReady", "Ready")
-# Selkies answers these to anybody: a probe has no password. They say that it runs and in which mode.
-OPEN = ("/api/health", "/api/status")
-STREAMS = ("/api/turn", "/api/websockets", "/api/ws", "/api/webrtc/signaling/")
+# Traefik asks at the status: Selkies would tell anybody.
+STREAMS = ("/api/status", "/api/turn", "/api/websockets", "/api/ws", "/api/webrtc/signaling/")
 CLOSED = (
     *("/metrics", "/api/metrics", "/api/sessions", "/api/switch", "/api/tokens", "/api/upload", "/api/files"),
     *("/files", "/api", "/api/", "/api/health/x", "/api/health/../metrics", "/api/turn/../sessions"),
+    # Of these two the kubelet asks one, and nobody the other.
+    *("/api/health", "/api/status/"),
     *("/.env", "/assets", "/assets/", "/index.php", "/src/../etc/passwd"),
 )
 
@@ -126,13 +127,11 @@ def test_no_path_answers_without_the_right_credential(site: Site, bob: str) -> N
         assert code not in (401, 403, 404), f"{path} answers {code} to its user"
 
 
-def test_what_is_open_tells_no_secret(site: Site, bob: str) -> None:
-    for path in OPEN:
-        code, text = site.ask("alice", path)
-        assert code == 200
-        assert site.login("alice").password not in text
-        assert "turn:" not in text
-        assert len(text) < 1000, "a probe's answer is small"
+def test_the_page_learns_its_mode(site: Site, bob: str) -> None:
+    code, text = site.ask("alice", "/api/status", site.login("alice"))
+    assert (code, json.loads(text)["current_mode"]) == (200, "webrtc")
+    for path in ("/api/status", "/"):
+        assert site.challenge("alice", path).startswith('Basic realm="Selkies Restricted"'), "a browser asks once"
 
 
 def test_every_other_path_is_not_there(site: Site, start: tuple[float, float]) -> None:

@@ -99,7 +99,7 @@ def test_kills_leave_no_trace(site: Site, operator: OperatorProcess) -> None:
     wanted = set()
     for name, mode in churn.wishes.items():
         whole = site.wanted(name, settings)
-        kept = ("Secret", "NetworkPolicy", "PersistentVolumeClaim")
+        kept = ("Secret", "Middleware", "NetworkPolicy", "PersistentVolumeClaim")
         wanted |= {key for key in whole if mode == "Running" or key[0] in kept}
         if mode == "Running":
             assert site.wrong(name, settings) == [], name

@@ -57,6 +57,7 @@ def squatters(name: str) -> list[Object]:
     claim = {"storageClassName": "played", "accessModes": ["ReadWriteOncePod"]}
     claim |= {"resources": {"requests": {"storage": "1Gi"}}}
     rule = {"kind": "Rule", "match": "Host(`squatter.test`)", "services": [{"name": "squatter", "port": 80}]}
+    question = {"basicAuth": {"secret": "squatter"}}
     login = {
         key: base64.b64encode(text).decode() for key, text in (("username", b"user"), ("password", b"from-before"))
     }
@@ -65,6 +66,7 @@ def squatters(name: str) -> list[Object]:
         _made("Secret", f"vdi-session-auth-{name}", data=login),
         _made("Pod", f"vdi-session-{name}", spec=spec),
         _made("Service", f"vdi-session-service-{name}", spec={"ports": [{"name": "squatter", "port": 80}]}),
+        _made("Middleware", f"vdi-session-auth-{name}", spec=question),
         _made("IngressRoute", f"vdi-session-{name}", spec={"routes": [rule]}),
         _made("NetworkPolicy", f"vdi-session-{name}", spec={"podSelector": {"matchLabels": {"squatter": "yes"}}}),
         _made("PersistentVolumeClaim", home_name(f"{name}@{DOMAIN}"), spec=claim),
@@ -91,6 +93,7 @@ def life(site: Site, operator: OperatorProcess) -> None:
     owner = {"apiVersion": "vdibench.io/v1alpha1", "kind": "VDISession", "name": OTHER, "uid": other}
     names = {
         "NetworkPolicy": f"vdi-session-{NAME}",
+        "Middleware": f"vdi-session-auth-{NAME}",
         "IngressRoute": f"vdi-session-{NAME}",
         "Service": f"vdi-session-service-{NAME}",
         "Secret": f"vdi-session-auth-{NAME}",

@@ -70,7 +70,7 @@ def test_no_desktop_was_looked_at_twice(crowd: list[str], checker: PlayedChecker
 def test_requests_are_few(site: Site, crowd: list[str], operator: OperatorProcess) -> None:
     made = operator.requests()
     creations = sum(count for (verb, kind, _), count in made.items() if verb == "create" and kind != "Event")
-    assert creations == 7 * COUNT, "two Secrets, home, Service, route, policy and pod, each once"
+    assert creations == 8 * COUNT, "two Secrets, home, Service, middleware, route, policy and pod, each once"
     assert not [key for key in made if key[2] in ("403", "422", "500")], made
 
 
@@ -112,9 +112,17 @@ def unrated(site: Site, name: str) -> object:
     return site.merge("IngressRoute", f"vdi-session-{name}", {"spec": {"routes": [rule]}})
 
 
+def asked_for_anothers(site: Site, name: str) -> object:
+    """A question that the neighbour can answer."""
+    change = {"spec": {"basicAuth": {"secret": f"vdi-session-auth-{NEIGHBOUR}"}}}
+    return site.merge("Middleware", f"vdi-session-auth-{name}", change)
+
+
 DAMAGES: dict[str, Damage] = {
     "the Service is deleted": lambda site, name: site.delete("Service", f"vdi-session-service-{name}"),
     "the route is deleted": lambda site, name: site.delete("IngressRoute", f"vdi-session-{name}"),
+    "the password is not asked for": lambda site, name: site.delete("Middleware", f"vdi-session-auth-{name}"),
+    "another password is asked for": asked_for_anothers,
     "the policy is deleted": lambda site, name: site.delete("NetworkPolicy", f"vdi-session-{name}"),
     "the relay's Secret is deleted": lambda site, name: site.delete("Secret", f"vdi-session-rtc-{name}"),
     "the relay's Secret is emptied": lambda site, name: site.merge(

@@ -9,6 +9,7 @@ from vdi_operator.api.template import Dialect
 from vdi_operator.children.all import children
 from vdi_operator.children.home import home
 from vdi_operator.children.kinds import KINDS
+from vdi_operator.children.login import login
 from vdi_operator.children.pod import pod
 from vdi_operator.children.policy import policy
 from vdi_operator.children.route import route
@@ -17,9 +18,11 @@ from vdi_operator.children.service import service
 
 from .samples import RELAY, SETTINGS, session, template, world
 
+LOGIN = Ref("Middleware", "vdi-session-auth-cad-7")
 BEFORE = [
     Ref("PersistentVolumeClaim", "vdi-home-alice"),
     Ref("Service", "vdi-session-service-cad-7"),
+    LOGIN,
     Ref("IngressRoute", "vdi-session-cad-7"),
     Ref("NetworkPolicy", "vdi-session-cad-7"),
 ]
@@ -31,16 +34,20 @@ POD = Ref("Pod", "vdi-session-cad-7")
 def test_the_children_of_webrtc_are_what_each_builder_makes(dialect: Dialect) -> None:
     one, kind, around = session(), template(dialect=dialect), world()
     made = children(one, kind, around)
+    asks = login(one, kind)
     assert made == (
         auth_secret(one, around),
         rtc_secret(one, around),
         home(one, kind),
         service(one),
+        *([asks] if asks is not None else []),
         route(one, kind, SETTINGS),
         policy(one, kind, SETTINGS, (RELAY,)),
         pod(one, kind, SETTINGS, (RELAY,)),
     )
-    assert [ref(child) for child in made] == [AUTH, RTC, *BEFORE, POD]
+    old = dialect is Dialect.SELKIES_1_WEBRTC
+    before = [one for one in BEFORE if one != LOGIN or not old]
+    assert [ref(child) for child in made] == [AUTH, RTC, *before, POD], "what asks for a password itself needs no other"
 
 
 @pytest.mark.parametrize("relays", [(), (RELAY,)])
@@ -86,8 +93,12 @@ def test_what_leads_to_a_pod_leads_to_its_own_pod() -> None:
     assert Ref("Secret", volumes["rtc"]["secret"]["secretName"]) in found
     (password,) = (one for one in found[POD]["spec"]["containers"][0]["env"] if "valueFrom" in one)
     assert Ref("Secret", password["valueFrom"]["secretKeyRef"]["name"]) in found
-    (rule,) = found[Ref("IngressRoute", "vdi-session-cad-7")]["spec"]["routes"]
-    assert Ref("Service", rule["services"][0]["name"]) in found
+    rules = found[Ref("IngressRoute", "vdi-session-cad-7")]["spec"]["routes"]
+    for rule in rules:
+        assert Ref("Service", rule["services"][0]["name"]) in found
+    assert Ref("Middleware", rules[1]["middlewares"][-1]["name"]) == LOGIN
+    asks = found[LOGIN]["spec"]["basicAuth"]["secret"]
+    assert found[Ref("Secret", asks)]["type"] == "kubernetes.io/basic-auth", "no other does Traefik read"
 
 
 def test_no_secret_stands_anywhere_but_in_a_secret() -> None:

@@ -83,6 +83,7 @@ def test_every_name_is_a_label_for_the_longest_session() -> None:
         names.route_name(longest),
         names.policy_name(longest),
         names.auth_name(longest),
+        names.login_name(longest),
         names.rtc_name(longest),
         names.home_name(longest.user),
     ]
@@ -93,7 +94,7 @@ def test_names_are_those_of_the_manifests() -> None:
     alice = session(name="alice")
     assert names.pod_name(alice) == names.route_name(alice) == names.policy_name(alice) == "vdi-session-alice"
     assert names.service_name(alice) == "vdi-session-service-alice"
-    assert names.auth_name(alice) == "vdi-session-auth-alice"
+    assert names.auth_name(alice) == names.login_name(alice) == "vdi-session-auth-alice"
     assert names.rtc_name(alice) == "vdi-session-rtc-alice"
     assert names.home_name("alice") == "vdi-home-alice"
 
@@ -132,6 +133,7 @@ def test_what_is_no_host_gets_into_no_rule(host: str) -> None:
         ("Event", "/api/v1/namespaces/n/events/x"),
         ("NetworkPolicy", "/apis/networking.k8s.io/v1/namespaces/n/networkpolicies/x"),
         ("IngressRoute", "/apis/traefik.io/v1alpha1/namespaces/n/ingressroutes/x"),
+        ("Middleware", "/apis/traefik.io/v1alpha1/namespaces/n/middlewares/x"),
         ("VDISession", "/apis/vdibench.io/v1alpha1/namespaces/n/vdisessions/x"),
         ("VDITemplate", "/apis/vdibench.io/v1alpha1/namespaces/n/vditemplates/x"),
     ],

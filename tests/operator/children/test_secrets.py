@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdi_operator.children.secrets import auth_secret, next_mint, password, rtc_secret, turn_expiry
+from vdi_operator.children.secrets import (
+    auth_secret,
+    next_mint,
+    password,
+    password_since,
+    rtc_secret,
+    turn_expiry,
+)
 
 from .samples import NOW, PASSWORD, RELAY, SETTINGS, Object, metadata, session, stored, texts, world
 
@@ -42,6 +49,7 @@ def test_a_session_gets_the_spare_password() -> None:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata("vdi-session-auth-cad-7", "credentials"),
+        "type": "kubernetes.io/basic-auth",
         "data": {"username": "user", "password": PASSWORD},
     }
     assert password(made) == PASSWORD
@@ -51,6 +59,33 @@ def test_it_keeps_the_password_that_it_has() -> None:
     kept = auth_secret(session(), world(auth=stored(username="user", password="chosen-before")))
     assert texts(kept) == {"username": "user", "password": "chosen-before"}
     assert auth_secret(session(), world(auth=kept, spare_password="another-one")) == kept
+
+
+SINCE = {"vdibench.io/password-since": "2026-11-29T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "noted"),
+    [
+        ({"type": "Opaque", "metadata": {"creationTimestamp": "2026-11-29T12:00:00Z"}}, SINCE),
+        ({"metadata": {"creationTimestamp": "2026-11-29T12:00:00Z"}}, SINCE),
+        ({"type": "kubernetes.io/basic-auth", "metadata": {"creationTimestamp": "2026-11-29T12:00:00Z"}}, None),
+        # The second time, and ever after.
+        (
+            {
+                "type": "kubernetes.io/basic-auth",
+                "metadata": {"creationTimestamp": "2026-11-29T13:00:00Z", "annotations": SINCE},
+            },
+            SINCE,
+        ),
+    ],
+)
+def test_a_password_is_as_old_as_it_was_when_its_secret_gets_a_type(kept: Object, noted: Object | None) -> None:
+    stored_one = {**stored(username="user", password="chosen-before"), **kept}
+    made = auth_secret(session(), world(auth=stored_one))
+    assert made["metadata"].get("annotations") == noted
+    assert password_since(stored_one) == "2026-11-29T12:00:00Z"
+    assert "annotations" not in auth_secret(session(), world(auth={**stored_one, "data": {}}))["metadata"]
 
 
 @pytest.mark.parametrize(

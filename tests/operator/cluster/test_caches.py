@@ -63,7 +63,7 @@ async def test_a_child_wakes_its_session(api: Server, client: Client) -> None:
 
 async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None:
     async with following(client):
-        await until(lambda: api.watching() == 8)
+        await until(lambda: api.watching() == 9)
     selectors = {
         one.path.rsplit("/", 1)[1]: one.query.get("labelSelector") or one.query.get("fieldSelector")
         for one in api.seen
@@ -74,6 +74,7 @@ async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None
         "pods": managed,
         "services": managed,
         "ingressroutes": managed,
+        "middlewares": managed,
         "networkpolicies": managed,
         "persistentvolumeclaims": "app.kubernetes.io/part-of=vdi-platform",
         "vditemplates": None,

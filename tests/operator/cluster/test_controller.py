@@ -86,6 +86,7 @@ def names_of(name: str, user: str = "alice") -> dict[str, str]:
         "persistentvolumeclaims": names.home_name(user),
         "services": names.service_name(one),
         "ingressroutes": names.route_name(one),
+        "middlewares": names.login_name(one),
         "networkpolicies": names.policy_name(one),
         "pods": names.pod_name(one),
     }
@@ -191,7 +192,7 @@ async def test_a_pass_that_a_result_has_overtaken_asks_for_no_second_check(
     assert len(standin.seen) == 1
 
 
-@pytest.mark.parametrize("plural", ["services", "ingressroutes", "networkpolicies"])
+@pytest.mark.parametrize("plural", ["services", "ingressroutes", "middlewares", "networkpolicies"])
 async def test_what_vanishes_is_made_again(operator: Operator, api: Server, plural: str) -> None:
     await begun(operator)
     await ready(operator)

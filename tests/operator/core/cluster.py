@@ -29,6 +29,7 @@ PLACES = {
     "service": Ref("Service", f"vdi-session-service-{NAME}"),
     "route": Ref("IngressRoute", f"vdi-session-{NAME}"),
     "policy": Ref("NetworkPolicy", f"vdi-session-{NAME}"),
+    "login": Ref("Middleware", f"vdi-session-auth-{NAME}"),
     "auth": Ref("Secret", f"vdi-session-auth-{NAME}"),
     "rtc": Ref("Secret", f"vdi-session-rtc-{NAME}"),
     "home": HOME,
@@ -130,6 +131,8 @@ class Cluster:
         elif change.verb is Verb.APPLY:
             if actual is None and "spec" not in change.body and "data" not in change.body:
                 raise Outdated  # 422: that is no pod and no claim
+            if actual is not None and change.body.get("type", actual.get("type")) != actual.get("type"):
+                raise AssertionError("a Secret's type is changed, which no API server lets anybody")
             made = self.defaulted(change.body) if actual is None else applied(actual, change.body)
             self._store(change.ref, made)
         elif actual is None:
@@ -161,7 +164,7 @@ class Cluster:
         elif one["kind"] == "NetworkPolicy":
             one["spec"] = {key: value for key, value in spec.items() if value != []}
         elif one["kind"] == "Secret":
-            one["type"] = "Opaque"
+            one.setdefault("type", "Opaque")
         elif one["kind"] == "PersistentVolumeClaim":
             spec["volumeMode"] = "Filesystem"
             one["status"] = {"phase": "Pending"}

@@ -20,7 +20,7 @@ from .process import Operator, begun, ready, reason, running, settled
 
 HOST = f"{NAME}.vdi.example.com"
 POD, ROUTE, SERVICE, AUTH = (PLACES[name] for name in ("pod", "route", "service", "auth"))
-KEPT = {PLACES["auth"], PLACES["rtc"], PLACES["policy"], HOME}
+KEPT = {PLACES["auth"], PLACES["rtc"], PLACES["policy"], PLACES["login"], HOME}
 
 
 def at(cluster: Cluster, operator: Operator, seconds: float) -> Decision:
@@ -493,6 +493,7 @@ def test_a_check_of_a_former_pod_says_nothing() -> None:
 
 REFUSALS: dict[str, tuple[str, str, tuple[str, str], tuple[str, str]]] = {
     "the way": ("Service", "RouteReady", ("False", "Forbidden"), ("False", "Forbidden")),
+    "the question": ("Middleware", "RouteReady", ("False", "Forbidden"), ("False", "Forbidden")),
     "the home": ("PersistentVolumeClaim", "HomeBound", ("True", "Bound"), ("True", "Published")),
     "a Secret": ("Secret", "PodReady", ("True", "Serving"), ("True", "Published")),
 }

@@ -17,8 +17,10 @@ from vdi_operator.core.world import World
 from .cluster import HOME, PLACES, applied, merged
 from .process import running
 
-POD, SERVICE, ROUTE, POLICY, AUTH, RTC = (PLACES[name] for name in ("pod", "service", "route", "policy", "auth", "rtc"))
-ORDER = [AUTH, RTC, HOME, SERVICE, ROUTE, POLICY, POD]
+POD, SERVICE, ROUTE, POLICY, AUTH, RTC, LOGIN = (
+    PLACES[name] for name in ("pod", "service", "route", "policy", "auth", "rtc", "login")
+)
+ORDER = [AUTH, RTC, HOME, SERVICE, LOGIN, ROUTE, POLICY, POD]
 NAMES = {place: name for name, place in PLACES.items()}
 
 CLUSTER, OPERATOR = running()
@@ -140,6 +142,14 @@ def with_other_pods(one: Object) -> None:
     one["spec"]["podSelector"] = {"matchLabels": {"app": "none"}}
 
 
+def with_another_secret(one: Object) -> None:
+    one["spec"]["basicAuth"]["secret"] = "vdi-session-auth-mallory"
+
+
+def with_another_question(one: Object) -> None:
+    one["spec"]["headers"] = {"customRequestHeaders": {"Authorization": "Basic eDp5"}}
+
+
 def with_another_credential(one: Object) -> None:
     one["data"]["rtc.json"] = "e30="
 
@@ -162,6 +172,8 @@ DRIFTS: dict[str, tuple[Ref, Callable[[Object], object], list[Verb]]] = {
     "open ingress": (POLICY, with_open_ingress, [MERGE]),
     "more ports": (POLICY, with_more_ports, [MERGE]),
     "other pods": (POLICY, with_other_pods, [MERGE, APPLY]),
+    "another password": (LOGIN, with_another_secret, [APPLY]),
+    "another middleware": (LOGIN, with_another_question, [MERGE]),
     "another credential": (RTC, with_another_credential, [APPLY]),
 }
 
@@ -243,6 +255,21 @@ def test_a_password_that_is_not_fit_is_not_edited_but_made_anew() -> None:
     uid = CLUSTER.objects[AUTH]["metadata"]["uid"]
     assert changes(wanted, short) == (Change(Verb.DELETE, AUTH, uid=uid),)
     assert decision.objects != wanted.objects
+
+
+def test_a_secret_of_another_type_is_made_again_with_what_is_in_it() -> None:
+    _, world = wished()
+    session, made_from, _ = OPERATOR.look()
+    assert made_from is not None
+    opaque = edited(world, AUTH, lambda one: one.update(type="Opaque"))
+    wanted = Decision(objects=every.children(session, made_from, opaque))
+    deleted, created = changes(wanted, opaque)
+    stored = CLUSTER.objects[AUTH]
+    assert deleted == Change(Verb.DELETE, AUTH, uid=stored["metadata"]["uid"])
+    assert (created.verb, created.ref) == (Verb.CREATE, AUTH)
+    assert (created.body["type"], created.body["data"]) == ("kubernetes.io/basic-auth", stored["data"])
+    # A pod that is not there does not have to wait for it: it knows what it will read.
+    assert verbs(changes(wanted, without(opaque, POD)))[-1] == (Verb.CREATE, POD)
 
 
 def test_what_shall_not_be_goes_first_and_once() -> None:

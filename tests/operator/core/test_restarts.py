@@ -246,6 +246,28 @@ def test_a_password_that_was_made_anew_needs_another_pod() -> None:
     assert operator.failures == []
 
 
+def test_a_secret_of_an_earlier_operator_gets_its_type_and_the_desktop_stays() -> None:
+    cluster, operator = running()
+    auth, pod = PLACES["auth"], cluster.objects[POD]["metadata"]["uid"]
+    known, since = cluster.password(), cluster.objects[auth]["metadata"]["creationTimestamp"]
+    former = cluster.objects[auth]["metadata"]["uid"]
+    cluster.objects[auth]["type"] = "Opaque"
+    cluster.now += 10
+    operator = operator.restarted()
+    assert ready(settled(operator).status) == ("True", "Published")
+    made = cluster.objects[auth]
+    assert (made["type"], made["metadata"]["uid"] == former) == ("kubernetes.io/basic-auth", False)
+    assert made["metadata"]["annotations"] == {"vdibench.io/password-since": since}
+    assert (cluster.password(), cluster.objects[POD]["metadata"]["uid"]) == (known, pod)
+    # The note goes with its password.
+    cluster.now += 10
+    cluster.delete(auth)
+    assert ready(settled(operator).status) == ("True", "Published")
+    assert cluster.password() != known
+    assert "annotations" not in cluster.objects[auth]["metadata"]
+    assert cluster.objects[POD]["metadata"]["uid"] != pod
+
+
 def test_a_home_that_is_being_deleted_is_waited_for() -> None:
     cluster, operator = begun()
     passed(operator)

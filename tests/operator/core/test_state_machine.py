@@ -33,6 +33,7 @@ EDITS: dict[str, Any] = {
     "service": lambda one: one["spec"]["selector"].update({"app.kubernetes.io/instance": "mallory"}),
     "route": lambda one: one["spec"]["routes"].append({"kind": "Rule", "match": "PathPrefix(`/`)"}),
     "policy": lambda one: one["spec"]["ingress"].append({}),
+    "login": lambda one: one["spec"]["basicAuth"].update({"secret": "vdi-session-auth-mallory"}),
     "auth": lambda one: one["data"].update({"password": "c2hvcnQ="}),
     "rtc": lambda one: one["data"].update({"rtc.json": "e30="}),
     "pod": lambda one: one["metadata"]["labels"].update({"app.kubernetes.io/instance": "mallory"}),

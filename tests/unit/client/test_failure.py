@@ -142,6 +142,21 @@ async def test_the_time_of_a_server_that_never_ends_its_answer() -> None:
     assert sent < 500
 
 
+async def test_the_time_is_asked_for_where_it_is_told() -> None:
+    """A proxy that hides the one page costs one question, and no more."""
+    asked: list[str] = []
+
+    async def health(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text="OK")
+
+    async with served("/api/health", health) as desktop, open_http(desktop.endpoint) as http:
+        assert await http.date() is not None
+    async with served("/api/{page}", health) as desktop, open_http(desktop.endpoint) as http:
+        assert await http.date() is not None
+    assert asked == ["/api/health", "/api/status"]
+
+
 async def test_the_time_is_asked_for_on_one_connection() -> None:
     peers: set[Any] = set()
 

@@ -155,6 +155,7 @@ def test_every_kind_of_a_session_has_its_place() -> None:
     assert set(KINDS) == {
         "VDISession",
         "IngressRoute",
+        "Middleware",
         "PodMonitor",
         "Service",
         "Pod",

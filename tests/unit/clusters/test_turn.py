@@ -32,5 +32,7 @@ def test_a_pod_finds_its_secrets() -> None:
         "username": b"user",
         "password": b"pass",
     }
+    assert login["type"] == "kubernetes.io/basic-auth", "Traefik reads no other with two keys"
+    assert "type" not in rtc
     assert base64.b64decode(rtc["data"]["rtc.json"]) == b'{"iceServers": []}'
     assert {one["metadata"]["namespace"] for one in (login, rtc)} == {"vdi-sessions"}

@@ -51,7 +51,10 @@ def conversation(replies: dict[str, Reply]) -> list[Probe]:
         ({"/api/status": (200, '{"current_mode": "quic"}')}, None, "unknown mode, 'quic'", 2),
         (dict.fromkeys(("/api/status", "/api/health", "/health"), (200, "<html>")), None, "no Selkies desktop", 4),
         ({"/api/status": (401, "")}, None, "/api/status 401", 4),
+        ({"/api/status": (401, "", "", BASIC), "/": (401, "", "", BASIC)}, None, "/api/status 401", 4),
         ({"/api/status": (502, "")}, None, "no Selkies desktop yet", 4),
+        # Behind a route that lets no health through, of a Service that leads nowhere.
+        ({"/api/status": (503, ""), "/": (503, "")}, None, "no Selkies desktop yet", 4),
     ],
 )
 def test_what_answers(replies: dict[str, Reply], dialect: Dialect | None, words: str, asked: int) -> None:
