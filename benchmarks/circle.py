@@ -227,7 +227,10 @@ def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
     frames = [one["frame_seconds"] for one in made if one["frame_seconds"] is not None]
     own = [one["own_seconds"] for one in made]
     phases = {
-        name: {f"p{share}": float(np.percentile([one["phases"].get(name, 0.0) for one in made], share)) for share in (50, 95)}
+        name: {
+            f"p{share}": float(np.percentile([one["phases"].get(name, 0.0) for one in made], share))
+            for share in (50, 95)
+        }
         for name in made[0]["phases"]
     }
     apart = max(abs(sum(one["phases"].values()) - one["ready_seconds"]) / one["ready_seconds"] for one in made)

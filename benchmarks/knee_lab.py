@@ -202,7 +202,7 @@ def main() -> None:
     line.add_argument("--workload", default="video", choices=[str(item) for item in Workload])
     line.add_argument("--trials", type=int, default=6, help="of a level, at most, in a search")
     line.add_argument("--searches", type=int, default=1, help="one before the sweep, the rest after it")
-    line.add_argument("--sweep-trials", type=int, default=2)
+    line.add_argument("--sweep-trials", type=int, default=5)
     line.add_argument("--warmup", type=float, default=1.5)
     # Beside six others a desktop stalls for a third of a second about every two minutes. Of five seconds p5 of the
     # frame rate is the worst one, so that each such stall is a bad session; of twenty it is not.

@@ -100,9 +100,7 @@ def _kubectl(say: Callable[[str], None]) -> Path:
         ) from error
 
 
-def _present(
-    subjects: Subjects, kubectl: Path, manifests: Path | None
-) -> tuple[Current | None, tuple[Finding, ...]]:
+def _present(subjects: Subjects, kubectl: Path, manifests: Path | None) -> tuple[Current | None, tuple[Finding, ...]]:
     try:
         return current(subjects, kubectl, manifests=manifests), ()
     except UsageError as error:

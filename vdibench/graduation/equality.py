@@ -230,4 +230,3 @@ def _plain(entry: Any) -> Any:
     if isinstance(entry, Mapping) and entry.keys() == {"name", "value"}:
         return entry["value"]
     return entry
-

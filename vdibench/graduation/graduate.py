@@ -310,9 +310,7 @@ class Candidate:
     def _verified(self, now: Current) -> tuple[Finding, ...]:
         self._say("judging the run's samples again")
         request = self.request
-        options = Options(
-            waivers=request.waivers, max_age_seconds=request.max_age_seconds, allow_lab=request.allow_lab
-        )
+        options = Options(waivers=request.waivers, max_age_seconds=request.max_age_seconds, allow_lab=request.allow_lab)
         return verify(self.recording, self.subjects, current=now, options=options, now=self._now)
 
     @cached_property

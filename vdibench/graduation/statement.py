@@ -156,7 +156,9 @@ def predicate(
             "lab": lab_evidence(run, subjects),
             "cpu": _cpu(run),
             "gpus": [
-                {"product": _product(one), "driver": one.driver, "count": one.gpus * one.count} for one in subjects.nodes if one.gpu
+                {"product": _product(one), "driver": one.driver, "count": one.gpus * one.count}
+                for one in subjects.nodes
+                if one.gpu
             ],
         },
         "cluster": {

@@ -22,9 +22,7 @@ _NEEDED = ("run", "seal", "spec", "date", "expires", "lab")
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _BOUNDS = re.compile(r"([0-9]{1,4})\.\.([0-9]{1,4})?")
 # RFC 3339 with a zone. Digits are spelled out: Python's \d is any script's.
-_MOMENT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,9 +191,7 @@ async def test_a_pod_that_is_refused_keeps_its_place_for_the_next_try(sites: Beg
         await until(lambda: set(waiting(api)) == {"new"})
 
 
-async def test_who_cannot_be_passed_gives_way(
-    sites: Begin, api: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_cannot_be_passed_gives_way(sites: Begin, api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     decide = module.desired
     broken = True
 

@@ -93,9 +93,7 @@ def measured(manifests: Path) -> Subjects:
     names = [one["image"] for part in ("initContainers", "containers") for one in pod["spec"].get(part) or ()]
     return subjects(
         session=session,
-        objects=tuple(
-            one for one in platform_objects(kubectl, "k3s", manifests=manifests) if one["kind"] != "Secret"
-        ),
+        objects=tuple(one for one in platform_objects(kubectl, "k3s", manifests=manifests) if one["kind"] != "Secret"),
         images=tuple(Image(name, name.partition("@")[2]) for name in dict.fromkeys(names)),
         domain=template.domain,
         relay=template.turn_address,
@@ -111,6 +109,4 @@ def edit(file: Path, old: str, new: str) -> None:
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

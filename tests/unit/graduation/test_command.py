@@ -45,9 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 def graduate(home: Site, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     results = str(home.place / "results")
-    return called(
-        "graduate", *words, "--results", results, "--manifests", str(home.manifests), cwd=cwd or home.place
-    )
+    return called("graduate", *words, "--results", results, "--manifests", str(home.manifests), cwd=cwd or home.place)
 
 
 def test_a_passing_run_is_graduated_and_says_how_it_is_checked(home: Site, tmp_path: Path) -> None:

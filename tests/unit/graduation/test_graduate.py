@@ -143,9 +143,7 @@ def test_the_same_run_gives_the_same_bytes_whenever_and_wherever(passing: Site, 
 
 def test_an_ed25519_key_signs_and_gives_the_same_bytes(passing: Site, tmp_path: Path) -> None:
     key, public = keys(tmp_path)
-    made = [
-        replace(passing, place=tmp_path / name).candidate(key=key).write() for name in ("first", "second")
-    ]
+    made = [replace(passing, place=tmp_path / name).candidate(key=key).write() for name in ("first", "second")]
     assert tree(made[0].output) == tree(made[1].output)
     assert made[0].signed
     assert check(passing, made[0].output, public_key=public) == ()
@@ -176,9 +174,7 @@ def test_a_graduated_chart_is_replaced_and_nothing_else_is(passing: Site, tmp_pa
 
 def test_all_steps_at_once(passing: Site, tmp_path: Path) -> None:
     said: list[str] = []
-    made = graduate(
-        passing.request(output=tmp_path / "chart"), now=time.time(), say=said.append, programs=programs()
-    )
+    made = graduate(passing.request(output=tmp_path / "chart"), now=time.time(), say=said.append, programs=programs())
     assert made.written
     assert said
     assert made.commands[0].startswith(f"helm install vdi {tmp_path / 'chart'} ")

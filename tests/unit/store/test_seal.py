@@ -67,8 +67,10 @@ def _flip(folder: Path) -> None:
         (lambda folder: (folder / SELFTEST_FILE).unlink(), "selftest.json is missing"),
         (lambda folder: (folder / "subjects.json").write_text("{}"), "subjects.json was added after the run had ended"),
         (
-            lambda folder: (folder / "samples" / "deep" / "more").mkdir(parents=True)
-            or (folder / "samples" / "deep" / "more" / "x").write_text(""),
+            lambda folder: (
+                (folder / "samples" / "deep" / "more").mkdir(parents=True)
+                or (folder / "samples" / "deep" / "more" / "x").write_text("")
+            ),
             "samples/deep/more/x was added after the run had ended",
         ),
     ],
