@@ -421,7 +421,7 @@ def test_settings_of_a_site_reach_what_is_made(programs: Programs, all_both: dic
 
 def test_a_program_that_is_not_there_is_told(programs: Programs, tmp_path: Path) -> None:
     absent = Programs(kubectl=programs.kubectl, helm=programs.helm, operator=tmp_path / "absent")
-    with pytest.raises(VdibenchError, match="cannot run .*absent: No such file"):
+    with pytest.raises(VdibenchError, match=r"cannot run .*absent: No such file"):
         made(absent, CASES[0].template, user=USER, domain="vdi.test", relay="192.0.2.10", settings={})
 
 

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from os.path import commonprefix
 from typing import Any
 
 from vdibench.clusters.api import Api, Object
@@ -187,8 +186,14 @@ def _line(stated: Any, live: Any, place: _Place) -> str:
     wanted, found = _text(stated), _text(live)
     start = 0
     if max(len(wanted), len(found)) > _SHOWN:
-        start = max(0, len(commonprefix((wanted, found))) - _BEFORE)
+        start = max(0, _shared(wanted, found) - _BEFORE)
     return f"{_where(place)} is {_cut(found, start)}, the manifest says {_cut(wanted, start)}"
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    shorter = min(len(one), len(other))
+    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
 
 
 def _text(value: Any) -> str:

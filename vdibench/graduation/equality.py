@@ -99,8 +99,8 @@ class _Comparing:
     def policies(self, theirs: frozenset[Edge], ours: frozenset[Edge], relay: frozenset[Edge]) -> None:
         """What the policies of both sides let through."""
         for edge in sorted(theirs ^ ours):
-            words = ("open", ABSENT) if edge in theirs else (ABSENT, "open")
-            if not self._declared(_POLICY, RELAY if edge in relay else str(edge), *words, {}):
+            was, now = ("open", ABSENT) if edge in theirs else (ABSENT, "open")
+            if not self._declared(_POLICY, RELAY if edge in relay else str(edge), was, now, {}):
                 was, is_now = ("open", "shut") if edge in theirs else ("shut", "open")
                 self.lines.append(
                     f"{_POLICY}: {edge} is {was} in what was validated and {is_now} in what the operator makes"

@@ -22,7 +22,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import UnverifiedSignatureError
-from securesystemslib.signer import CryptoSigner, Signature, SSlibKey
+from securesystemslib.signer import (  # type: ignore[attr-defined]  # exported, but not as mypy wants it said
+    CryptoSigner,
+    Signature,
+    SSlibKey,
+)
 
 from vdibench.errors import EvidenceError, UsageError
 from vdibench.graduation.digests import ENVELOPE_FILE, EVIDENCE_FILE

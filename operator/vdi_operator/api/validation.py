@@ -18,7 +18,7 @@ __all__ = ["faults"]
 # What every object has beside the fields of its schema.
 _EVERY = ("apiVersion", "kind", "metadata")
 _WORDS = {"object": "an object", "string": "text", "boolean": "true or false", "integer": "a whole number"}
-_TYPES: Mapping[str, type] = {"object": Mapping, "string": str, "boolean": bool, "integer": int}
+_TYPES: Mapping[str, Any] = {"object": Mapping, "string": str, "boolean": bool, "integer": int}
 
 
 def faults(kind: str, document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -43,9 +43,19 @@ objectives:
 # What the template says, and as little of everything as there is.
 PARAMETERS = {
     "template": TEMPLATE,
-    **{"width": "640", "height": "360", "framerate": "15", "bitrate_bps": "1000000"},
-    **{"desktops": "1", "max_desktops": "2", "trials": "1", "starts": "2", "inputs": "4"},
-    **{"warmup_seconds": "1", "steady_seconds": "4", "picture_seconds": "0", "click_seconds": "0"},
+    "width": "640",
+    "height": "360",
+    "framerate": "15",
+    "bitrate_bps": "1000000",
+    "desktops": "1",
+    "max_desktops": "2",
+    "trials": "1",
+    "starts": "2",
+    "inputs": "4",
+    "warmup_seconds": "1",
+    "steady_seconds": "4",
+    "picture_seconds": "0",
+    "click_seconds": "0",
     "link_seconds": "3",
     # Their probes may be placed on played nodes, where nothing runs.
     "policies": "false",

@@ -100,7 +100,7 @@ class Server(ThreadingHTTPServer):
 class Handler(Answering):
     server: Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # as http.server calls it
         path = urlsplit(self.path).path
         status = self.server.statuses.get(path, 200 if path in self.server.known else 404)
         self._say(status, self.server.known[path] if status == 200 else {"message": "that is forbidden"})

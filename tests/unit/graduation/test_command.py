@@ -169,7 +169,7 @@ def test_latest_is_the_newest_run_that_measured(home: Site, tmp_path: Path) -> N
     assert suite.find_run(tmp_path, "latest") == tmp_path / RUN_NAME
     assert suite.find_run(tmp_path, RUN_NAME) == tmp_path / RUN_NAME
     shutil.rmtree(tmp_path / RUN_NAME)
-    with pytest.raises(StoreError, match="no run in .* that measured"):
+    with pytest.raises(StoreError, match=r"no run in .* that measured"):
         suite.find_run(tmp_path, "latest")
 
 

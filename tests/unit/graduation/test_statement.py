@@ -43,7 +43,7 @@ def test_canonical_json_is_sorted_indented_and_utf_8() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
 def test_what_json_has_not_is_refused(value: object) -> None:
-    with pytest.raises(EvidenceError, match="JSON cannot say what evidence holds: .*: measure again"):
+    with pytest.raises(EvidenceError, match=r"JSON cannot say what evidence holds: .*: measure again"):
         canonical({"a": value})
 
 
