@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def command(
     """
     try:
         settings = site.load(settings_file) if settings_file is not None else Settings()
-        text = click.get_text_stream("stdin").read() if template_file == "-" else Path(template_file).read_text()
+        text = sys.stdin.read() if template_file == "-" else Path(template_file).read_text()
         template = _template(text, template_file, name)
         session = _session(template, user, session_name, host, settings)
         made = rendered(session, template, settings, tuple(dict.fromkeys((*settings.relay_addresses, *relays))))

@@ -21,7 +21,7 @@ from ..children.samples import world
 from ..schemas import OPERATOR
 
 EXAMPLE = str(OPERATOR / "examples" / "template.yaml")
-ORDER = ["PersistentVolumeClaim", "Service", "IngressRoute", "NetworkPolicy", "Pod"]
+ORDER = ["PersistentVolumeClaim", "Service", "Middleware", "IngressRoute", "NetworkPolicy", "Pod"]
 RELAY = "192.0.2.10"
 
 Object = dict[str, Any]
@@ -50,6 +50,11 @@ def objects(done: Result) -> list[Object]:
 
 def pod(done: Result) -> Object:
     return objects(done)[-1]
+
+
+def only(made: list[Object], kind: str) -> Object:
+    (found,) = (one for one in made if one["kind"] == kind)
+    return found
 
 
 def test_it_makes_what_the_operator_makes_but_secrets() -> None:
@@ -112,9 +117,11 @@ def test_session_and_host_may_be_named() -> None:
     assert [one["metadata"]["name"] for one in made] == [
         "vdi-home-alice",
         "vdi-session-service-cad-7",
+        "vdi-session-auth-cad-7",
         *["vdi-session-cad-7"] * 3,
     ]
-    assert "Host(`desk.vdi.example.com`)" in made[2]["spec"]["routes"][0]["match"]
+    for rule in only(made, "IngressRoute")["spec"]["routes"]:
+        assert "Host(`desk.vdi.example.com`)" in rule["match"]
 
 
 def test_the_sites_settings_count(tmp_path: Path) -> None:
@@ -124,16 +131,23 @@ def test_the_sites_settings_count(tmp_path: Path) -> None:
     )
     made = objects(render("--user", "alice", "--settings", str(file), "--relay", "192.0.2.11", given=document()))
     assert {one["metadata"]["namespace"] for one in made} == {"desks"}
-    assert "alice.vdi.test" in made[2]["spec"]["routes"][0]["match"]
+    for rule in only(made, "IngressRoute")["spec"]["routes"]:
+        assert "Host(`alice.vdi.test`)" in rule["match"]
     variables = {one["name"]: one.get("value") for one in made[-1]["spec"]["containers"][0]["env"]}
     assert (variables["SELKIES_TURN_HOST"], variables["SELKIES_TURN_PORT"]) == (RELAY, "5000")
-    blocks = [peer["ipBlock"]["cidr"] for rule in made[3]["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer]
+    peers = [peer for rule in only(made, "NetworkPolicy")["spec"]["egress"] for peer in rule["to"]]
+    blocks = [peer["ipBlock"]["cidr"] for peer in peers if "ipBlock" in peer]
     assert blocks == ["192.0.2.10/32", "192.0.2.11/32"]
 
 
 def test_web_sockets_want_no_relay() -> None:
     done = render("--user", "alice", given=document(dialect=str(Dialect.SELKIES_2_WEBSOCKET)))
     assert [one["kind"] for one in objects(done)] == ORDER
+
+
+def test_selkies_1_asks_for_the_password_itself_everywhere() -> None:
+    done = render("--user", "alice", "--relay", RELAY, given=document(dialect=str(Dialect.SELKIES_1_WEBRTC)))
+    assert [one["kind"] for one in objects(done)] == [kind for kind in ORDER if kind != "Middleware"]
 
 
 def test_a_text_that_looks_like_a_number_stays_text_to_other_readers() -> None:
@@ -178,9 +192,11 @@ def test_nothing_secret_is_printed() -> None:
         (("--template", "absent.yaml"), document(), "absent.yaml cannot be read: No such file or directory"),
     ],
 )
-def test_what_cannot_be_is_one_line(words: tuple[str, ...], given: Any, said: str, tmp_path: Path) -> None:
-    with CliRunner().isolated_filesystem(tmp_path):
-        done = render("--user", "alice", *words, given=given)
+def test_what_cannot_be_is_one_line(
+    words: tuple[str, ...], given: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no absent.yaml
+    done = render("--user", "alice", *words, given=given)
     assert done.exit_code == 2, done.output
     assert done.output.startswith("Error: ")
     assert said in done.output
