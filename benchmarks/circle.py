@@ -122,8 +122,8 @@ class Circle:
 
         :raises Failed: it has another verdict than those expected.
         """
-        line = ("run", *words, "--results", self.results, "--no-selftest", "--json")
-        return Path(json.loads(self.vdibench(*line, expect=expect))["folder"])
+        line = ("run", *words, "--results", str(self.results), "--no-selftest", "--json")
+        return self.results / Path(json.loads(self.vdibench(*line, expect=expect))["run"]).name
 
 
 def _until(holds: Callable[[], object], what: str, seconds: float = _PATIENCE_SECONDS) -> None:
@@ -296,21 +296,23 @@ def walk(circle: Circle, cluster: ClusterAccess, options: argparse.Namespace) ->
     """Every step; gives what was found."""
     document: dict[str, Any] = {}
     with circle.step("images of operator and checker") as noted:
-        made = add_images(cluster, ("operator", "checker"), lambda line: print(f"circle: {line}", file=sys.stderr))
-        noted["said"] = ", ".join(image.name for image in made)
+        images = add_images(cluster, ("operator", "checker"), lambda line: print(f"circle: {line}", file=sys.stderr))
+        noted["said"] = ", ".join(image.name for image in images)
     with circle.step("by hand: notebooks 01 to 04 on plain pods"):
         target = f"manifests:{circle.lab}"
         # What a lab cannot have is missed there, and waived by name below; whatever else is missed is refused.
-        words = ("01", "02", "03", "04", "--target", target, "--profile", "circle")
-        hand = circle.measured(*words, expect=(0, _MISSED))
+        notebooks = ("01", "02", "03", "04", "--target", target, "--profile", "circle")
+        hand = circle.measured(*notebooks, expect=(0, _MISSED))
     chart = circle.work / "vdi-operator"
     key, public = _keys(circle.work)
     with circle.step("graduation") as noted:
         waived = [word for what, reason in _WAIVED.items() for word in ("--waive", f"{what}={reason}")]
-        words = ("--output", chart, "--allow-lab", "--key", key, "--json", *waived)
-        graduated = json.loads(circle.vdibench("graduate", hand, *words))
-        capacity = int(graduated["sessions_per_gpu"])
-        noted["said"] = f"{graduated['template']}: {capacity} sessions a GPU"
+        wanted = ("--output", str(chart), "--allow-lab", "--key", str(key), "--json", *waived)
+        graduated = json.loads(circle.vdibench("graduate", hand, *wanted))
+        (template,) = graduated["templates"]
+        bounds = graduated["evidence"]["capacity"]
+        capacity = int(bounds["sessionsPerGPU"])
+        noted["said"] = f"{template}: {capacity} sessions a GPU"
     with circle.step("evidence checked") as noted:
         noted["said"] = circle.vdibench("graduate", "--verify", chart, "--run", hand, "--public-key", public).strip()
     with circle.step("chart packaged and installed") as noted:
@@ -321,7 +323,6 @@ def walk(circle: Circle, cluster: ClusterAccess, options: argparse.Namespace) ->
         more = {"settings": site, "rbac": {"create": False}, "serviceAccount": {"create": False}}
         install(cluster, release_values(cluster, more), package)
         noted["said"] = package.name
-    template = str(graduated["template"])
     with circle.step("by operator: notebooks 02 and 03 on VDISessions"):
         target = f"operator:{circle.lab}"
         own = circle.measured("02", "03", "--target", target, "--profile", "circle", "-p", "template", template)
@@ -340,12 +341,12 @@ def walk(circle: Circle, cluster: ClusterAccess, options: argparse.Namespace) ->
         sessions.close()
     with circle.step("both halves compared") as noted:
         html = circle.results / "circle.html"
-        words = ("--varied", "target_kind", "--html", html)
-        noted["said"] = circle.vdibench("compare", hand, own, *words).strip().splitlines()[-1]
+        compared = circle.vdibench("compare", hand, own, "--varied", "target_kind", "--html", html)
+        noted["said"] = compared.strip().splitlines()[-1]
     return document | {
         "hand": {"run": hand.name, "figures": figures(hand)},
         "operator": {"run": own.name, "figures": figures(own)},
-        "graduated": graduated,
+        "graduated": {"template": template, "capacity": bounds, "signed": graduated["signed"]},
         "starts": summary(made),
         "each_start": made,
     }

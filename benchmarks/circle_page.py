@@ -43,6 +43,7 @@ def page(document: Document) -> str:
     host, starts = document["host"], document["starts"]
     hand, own, graduated = document["hand"], document["operator"], document["graduated"]
     names = dict.fromkeys((*hand["figures"], *own["figures"]))
+    capacity = graduated["capacity"]
     phases = starts["phases"]
     lines = [
         "# The circle",
@@ -80,8 +81,9 @@ def page(document: Document) -> str:
         "",
         "## What was shipped",
         "",
-        f"Template `{graduated['template']}`, {graduated['sessions_per_gpu']} sessions a GPU (bounds "
-        f"{graduated['bounds']}), evidence of `{hand['run']}`, signed and checked. A session suspended and resumed had "
+        f"Template `{graduated['template']}`, {capacity['sessionsPerGPU']} sessions a GPU (bounds "
+        f"{capacity['sessionsPerGPU']} … {capacity['upper'] or 'more'}), evidence of `{hand['run']}`, signed and "
+        "checked. A session suspended and resumed had "
         f"its file again after {document['rest']['resumed_seconds']:.1f} s. With {document['fill']['capacity']} "
         f"sessions running one more was refused: {document['fill']['reason']}, “{document['fill']['message']}”; it "
         "started when another one left.",
