@@ -38,12 +38,11 @@ OLDER = (
     # Their metrics are those of 2.x.
     (COMPONENTS, "  - ../../../session/metrics\n", ""),
 )
-# No component speaks so by itself: it is 2.x in another mode.
 WEBSOCKET = (
     (
-        "session/selkies-2/pod.yaml",
-        "{name: SELKIES_MODE, value: webrtc}",
-        "{name: SELKIES_MODE, value: websockets}",
+        COMPONENTS,
+        "  - ../../../session/per-user\n",
+        "  - ../../../session/per-user\n  - ../../../session/selkies-2-websocket\n",
     ),
 )
 INTERNET = (
@@ -102,9 +101,10 @@ LAB = {
     "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
 }
 DISPLAY = {"width": 1280, "height": 720, "framerate": 30, "bitrate": 4_000_000}
+SELKIES_1 = "k3s with Selkies 1.6"
 CASES = (
     Case("k3s"),
-    Case("k3s with Selkies 1.6", {"dialect": "selkies-1-webrtc"}, changes=OLDER),
+    Case(SELKIES_1, {"dialect": "selkies-1-webrtc"}, changes=OLDER),
     Case("k3s by WebSocket", {"dialect": "selkies-2-websocket"}, changes=WEBSOCKET),
     Case("k3s with a way to the internet", {"egress": "internet"}, changes=INTERNET),
     Case("k3s as a run measured it", {"display": DISPLAY}, measured=as_measured),
@@ -174,26 +174,28 @@ def test_every_declared_field_differs_somewhere(all_both: dict[str, Both]) -> No
 
 def test_no_more_than_a_sessions_objects_are_made(both: Both) -> None:
     kinds = [one["kind"] for one in both.children]
-    assert sorted(kinds) == ["IngressRoute", "NetworkPolicy", "PersistentVolumeClaim", "Pod", "Service"]
+    asks = () if both.case.name == SELKIES_1 else ("Middleware",)
+    assert sorted(kinds) == sorted([*asks, "IngressRoute", "NetworkPolicy", "PersistentVolumeClaim", "Pod", "Service"])
     assert kinds[-1] == "Pod"
     assert {one["metadata"]["namespace"] for one in both.made} == {"vdi-sessions"}
 
 
 def test_secrets_are_those_that_the_validated_pod_reads(all_both: dict[str, Both]) -> None:
     session = Session("vdi-sessions", USER, "s", 1, USER, "cad")
-    for name in ("k3s", "k3s with Selkies 1.6", "lab"):
+    for name in ("k3s", SELKIES_1, "k3s by WebSocket", "lab"):
         both = all_both[name]
         pod = only(both.session, "Pod")
         (variable,) = (one for one in pod["spec"]["containers"][0]["env"] if "valueFrom" in one)
         password = variable["valueFrom"]["secretKeyRef"]
-        (rtc,) = (one["secret"]["secretName"] for one in pod["spec"]["volumes"] if "secret" in one)
+        mounted = [one["secret"]["secretName"] for one in pod["spec"]["volumes"] if "secret" in one]
+        assert len(mounted) == (0 if name == "k3s by WebSocket" else 1)
         world = World(
             0.0, Settings(), 0.0, relay_addresses=("192.0.2.10",), turn_secret="north", spare_password="nobody-guesses"
         )
         template = Template.of(both.case.template)
         secrets = [one for one in children(session, template, world) if one["kind"] == "Secret"]
         ours = {one["metadata"]["name"]: set(one["data"]) for one in secrets}
-        assert ours == {password["name"]: {"username", password["key"]}, rtc: {"rtc.json"}}
+        assert ours == {password["name"]: {"username", password["key"]}, **{rtc: {"rtc.json"} for rtc in mounted}}
 
 
 # A change of any field is found.
@@ -208,22 +210,22 @@ OTHERWISE: dict[type, Callable[[Any], Any]] = {
     dict: lambda nothing: {"more": "x"},
     list: lambda nothing: ["x"],
 }
-HELD = ("Pod", "Service", "IngressRoute", "PersistentVolumeClaim")
+HELD = [
+    (name, kind)
+    for name in NAMES
+    for kind in ("Pod", "Service", "Middleware", "IngressRoute", "PersistentVolumeClaim")
+    # Which asks for the password itself everywhere.
+    if (name, kind) != (SELKIES_1, "Middleware")
+]
 MANAGER: Place = ("metadata", "labels", "app.kubernetes.io/managed-by")
 INSTANCE: Place = ("metadata", "labels", "app.kubernetes.io/instance")
 
 
-def free(both: Both, one: Object) -> list[Place]:
+def free(one: Object) -> list[Place]:
     """Where anything may stand in a validated object: as declared, whatever it is."""
     found = [MANAGER]
     if one["kind"] == "PersistentVolumeClaim":
         found.append(INSTANCE)
-    if one["kind"] == "Pod" and both.case.spec.get("dialect") == "selkies-2-websocket":
-        # The relay's, of which such a desktop has none.
-        for way in (("spec", "volumes"), *(("spec", "containers", 0, name) for name in ("volumeMounts", "env"))):
-            for number, entry in enumerate(at(one, way)):
-                if entry["name"] == "rtc" or entry["name"].startswith(("SELKIES_TURN_", "SELKIES_STUN_")):
-                    found.append((*way, number))
     return found
 
 
@@ -276,12 +278,15 @@ def additions(one: Object) -> Iterator[Change]:
             yield (*place, "more"), partial(put, (*place, "more"), "x")
 
 
-@pytest.mark.parametrize("kind", HELD)
+@pytest.mark.parametrize(("name", "kind"), HELD)
 @pytest.mark.parametrize("change", [changes, deletions, additions])
-def test_a_change_of_any_field_is_found(both: Both, kind: str, change: Callable[[Object], Iterator[Change]]) -> None:
+def test_a_change_of_any_field_is_found(
+    all_both: dict[str, Both], name: str, kind: str, change: Callable[[Object], Iterator[Change]]
+) -> None:
+    both = all_both[name]
     one = only(both.session, kind)
     rest = [other for other in both.session if other is not one] + policies(both.platform)
-    allowed = free(both, one)
+    allowed = free(one)
     missed, count = [], 0
     for place, apply in change(one):
         if any(place[: len(start)] == start for start in allowed):
@@ -291,12 +296,13 @@ def test_a_change_of_any_field_is_found(both: Both, kind: str, change: Callable[
         count += 1
         if not differences([other, *rest], both.children):
             missed.append(place)
-    assert count > 5
+    assert count > 4, "as few has the smallest, the Middleware"
     assert missed == []
 
 
-@pytest.mark.parametrize("kind", HELD)
-def test_an_object_that_is_missing_is_found(both: Both, kind: str) -> None:
+@pytest.mark.parametrize(("case", "kind"), HELD)
+def test_an_object_that_is_missing_is_found(all_both: dict[str, Both], case: str, kind: str) -> None:
+    both = all_both[case]
     one, other = only(both.session, kind), only(both.children, kind)
     fewer = [item for item in both.validated if item is not one]
     assert any(line.startswith(f"{kind}: the operator makes ") for line in differences(fewer, both.made))
@@ -347,6 +353,26 @@ def test_a_policy_that_is_missing_or_open_is_found(all_both: dict[str, Both]) ->
         "NetworkPolicy: ingress from anyone at every port is open in what was validated and shut in what the operator "
         "makes"
     )
+
+
+def test_what_the_relays_policy_opens_beside_a_relay_is_found(all_both: dict[str, Both]) -> None:
+    """Only the way to a relay may be missing to a WebSocket desktop."""
+    both = all_both["k3s by WebSocket"]
+    rest = [one for one in both.validated if one["metadata"]["name"] != "allow-session-to-coturn"]
+    relays = only(both.platform, "NetworkPolicy", "allow-session-to-coturn")
+    (rule,) = relays["spec"]["egress"]
+    for more in (
+        {**rule, "ports": [{"port": 22, "protocol": "TCP"}]},
+        {**rule, "to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]},
+        {"ports": rule["ports"]},
+        {"to": rule["to"]},
+    ):
+        policy = {**relays, "spec": {**relays["spec"], "egress": [rule, more]}}
+        lines = differences([*rest, policy], both.made)
+        assert lines
+        assert all(line.startswith("NetworkPolicy: egress to ") and "is open in what was" in line for line in lines)
+    elsewhere = {**relays, "metadata": {**relays["metadata"], "name": "another"}}
+    assert len(differences([*rest, elsewhere], both.made)) == 2
 
 
 # Rights.

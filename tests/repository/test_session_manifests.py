@@ -224,7 +224,8 @@ def test_by_web_sockets_nothing_is_left_of_the_relay(tmp_path: Path) -> None:
     relay = ("SELKIES_TURN_", "SELKIES_STUN_")
     expected = {name: value for name, value in environment(webrtc).items() if not name.startswith(relay)}
     assert environment(items) == {**expected, "SELKIES_MODE": "websockets"}
-    assert [one["name"] for one in desktop["env"]] == list(expected), "in their order"
+    # kustomize puts first what was patched last; that would count only if a value named another variable.
+    assert not [one["name"] for one in desktop["env"] if "$(" in one.get("value", "")]
     assert desktop["volumeMounts"] == [one for one in other["volumeMounts"] if one["name"] != "rtc"]
     volumes = only(webrtc, "Pod")["spec"]["volumes"]
     assert only(items, "Pod")["spec"]["volumes"] == [one for one in volumes if one["name"] != "rtc"]

@@ -6,7 +6,6 @@ The whole list: what is not in it must be equal. A test fails where an entry cov
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +28,6 @@ ANY_KIND = "*"
 RELAY = "egress to the relay"
 
 _DESKTOP = "spec.containers[desktop]"
-_WEBSOCKET = "WebSocket mode has no relay: nothing of it is given to such a desktop, which can reach less"
-# Words of a route that only WebRTC asks for.
-_WEBRTC_PATHS = frozenset({"turn", "ws", "webrtc/signaling"})
-_API_PATHS = re.compile(r"(?<=\^/api/\()[^()]*(?=\))")
 
 
 def _any(theirs: Any, ours: Any, made: Object) -> bool:
@@ -62,13 +57,6 @@ def _default_pull(theirs: Any, ours: Any, made: Object) -> bool:
 
 def _no_references(theirs: Any, ours: Any, made: Object) -> bool:
     return not any("$(" in str(one.get("value", "")) for one in (*theirs, *ours))
-
-
-def _fewer_paths(theirs: Any, ours: Any, made: Object) -> bool:
-    def without(found: re.Match[str]) -> str:
-        return "|".join(word for word in found[0].split("|") if word not in _WEBRTC_PATHS)
-
-    return isinstance(theirs, str) and _API_PATHS.sub(without, theirs) == ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +135,12 @@ DECLARED: tuple[Declared, ...] = (
     ),
     Declared("Role", ("metadata.labels",), "of kustomize or of Helm: a Role is named, never chosen by its labels"),
     Declared(
-        "Pod",
-        (
-            "spec.volumes[rtc]",
-            f"{_DESKTOP}.volumeMounts[/run/rtc]",
-            *(f"{_DESKTOP}.env[SELKIES_{one}]" for one in ("TURN_HOST", "TURN_PORT", "STUN_HOST", "STUN_PORT")),
-        ),
-        _WEBSOCKET,
+        "NetworkPolicy",
+        (RELAY,),
+        "the manifests open it to every session, and WebSocket mode has no relay: such a desktop can reach less",
         _only_validated,
         websocket=True,
     ),
-    Declared(
-        "IngressRoute",
-        ("spec.routes[0].match",),
-        "WebSocket mode has no signalling and asks for no relay: those paths stay shut",
-        _fewer_paths,
-        websocket=True,
-    ),
-    Declared("NetworkPolicy", (RELAY,), _WEBSOCKET, _only_validated, websocket=True),
 )
 
 

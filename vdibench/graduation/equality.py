@@ -8,12 +8,13 @@ have several that choose sessions by a label, and the operator makes one a sessi
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vdibench.graduation.declared import ABSENT, ANY_KIND, DECLARED, RELAY
-from vdibench.graduation.reach import Edge, edges, peer_text
+from vdibench.graduation.reach import ANYONE, Edge, edges
 
 __all__ = ["Comparison", "compare", "differences"]
 
@@ -24,6 +25,8 @@ _SESSION = "vdi-session"
 _OPERATOR = "vdi-operator"
 # Compared otherwise than the objects of a session.
 _POLICY, _ROLE = "NetworkPolicy", "Role"
+# By which the manifests open the way to the relay, to every session.
+_RELAY_POLICY = "allow-session-to-coturn"
 # By which the entries of a list are told apart; a mount has a name too, that of its volume.
 _KEYS = ("mountPath", "name")
 
@@ -66,9 +69,8 @@ def compare(validated: Sequence[Object], made: Sequence[Object]) -> Comparison:
         comparing.whole(key, their_roles.get(key), our_roles.get(key))
     one = their_pod or our_pod
     if one is not None:
-        comparing.policies(
-            _edges(validated, their_pod or one), _edges(made, our_pod or one), _relay_edges(_variables(their_pod))
-        )
+        theirs_open, ours_open = _edges(validated, their_pod or one), _edges(made, our_pod or one)
+        comparing.policies(theirs_open, ours_open, _relay_edges(validated, their_pod or one))
     return Comparison(tuple(comparing.lines), frozenset(comparing.met))
 
 
@@ -191,14 +193,25 @@ def _edges(objects: Sequence[Object], pod: Object) -> frozenset[Edge]:
     return edges(policies, _labels(pod), str(pod["metadata"].get("namespace", "")))
 
 
-def _relay_edges(variables: Mapping[str, str]) -> frozenset[Edge]:
-    """The way to the relay that a desktop is told of."""
+def _relay_edges(validated: Sequence[Object], pod: Object) -> frozenset[Edge]:
+    """The way to the relay: one address, and a port by both protocols. Whatever else its policy opens is none."""
+    opened = _edges([one for one in validated if _key(one) == (_POLICY, _RELAY_POLICY)], pod)
+    single = {edge for edge in opened if edge.way == "egress" and _is_address(edge.peer)}
+    return frozenset(edge for edge in single if all(replace(edge, port=port) in single for port in _both(edge.port)))
+
+
+def _both(port: str) -> tuple[str, str]:
+    number = port.partition("/")[0]
+    return f"{number}/TCP", f"{number}/UDP"
+
+
+def _is_address(peer: str) -> bool:
+    """Whether a peer is one address and nothing more."""
+    block = {} if peer == ANYONE else json.loads(peer).get("ipBlock", {})
     try:
-        network = ipaddress.ip_network(variables.get("SELKIES_TURN_HOST", ""))
+        return ipaddress.ip_network(block.get("cidr", "")).num_addresses == 1
     except ValueError:
-        return frozenset()
-    peer, port = peer_text({"ipBlock": {"cidr": str(network)}}), variables.get("SELKIES_TURN_PORT", "")
-    return frozenset(Edge("egress", peer, f"{port}/{protocol}") for protocol in ("TCP", "UDP"))
+        return False
 
 
 def _settled(one: Object) -> Object:

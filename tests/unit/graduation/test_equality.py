@@ -186,7 +186,17 @@ def test_an_edge_is_told_with_its_side() -> None:
     )
 
 
-RELAYED = environment(SELKIES_TURN_HOST="192.0.2.10", SELKIES_TURN_PORT="3478")
+def relays(cidr: str = "192.0.2.10/32", ports: tuple[tuple[int, str], ...] = ((3478, "UDP"), (3478, "TCP"))) -> Object:
+    """The manifests' policy that lets every session reach the relay."""
+    rule = {
+        "to": [{"ipBlock": {"cidr": cidr}}],
+        "ports": [{"port": port, "protocol": protocol} for port, protocol in ports],
+    }
+    return {
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "allow-session-to-coturn", "namespace": "vdi-sessions"},
+        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -197,9 +207,7 @@ def test_a_relay_is_done_without_by_web_sockets_alone(theirs: str, ours: str, sa
     validated, made = both()
     for side, mode in ((validated, theirs), (made, ours)):
         desktop(side)["env"][0]["value"] = mode
-    desktop(validated)["env"] += deepcopy(RELAYED)
-    ports = [{"port": 3478, "protocol": "UDP"}]
-    validated[1]["spec"]["egress"] = [{"to": [{"ipBlock": {"cidr": "192.0.2.10/32"}}], "ports": ports}]
+    validated.append(relays())
     found = compare(validated, made)
     assert (found.differences == ()) is same
     assert (("NetworkPolicy", "egress to the relay") in found.declared) is same
@@ -207,13 +215,29 @@ def test_a_relay_is_done_without_by_web_sockets_alone(theirs: str, ours: str, sa
     assert differences(made, validated) != ()
 
 
-def test_an_address_that_is_no_relay_stays_a_difference() -> None:
+@pytest.mark.parametrize("mode", ["websockets", "webrtc"])
+def test_a_desktop_that_was_told_of_a_relay_is_another(mode: str) -> None:
+    validated, made = both()
+    for side in (validated, made):
+        desktop(side)["env"][0]["value"] = mode
+    desktop(validated)["env"] += environment(SELKIES_TURN_HOST="192.0.2.10")
+    (line,) = differences(validated, made)
+    assert line.startswith("Pod: spec.containers[desktop].env[SELKIES_TURN_HOST] is '192.0.2.10' in what was validated")
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        relays("192.0.2.0/24"),
+        relays(ports=((3478, "UDP"),)),
+        relays(ports=((22, "TCP"), (3478, "UDP"))),
+        {**relays(), "metadata": {"name": "allow-session-to-anything", "namespace": "vdi-sessions"}},
+    ],
+)
+def test_what_is_no_relay_stays_a_difference(policy: Object) -> None:
     validated, made = both()
     for side in (validated, made):
         desktop(side)["env"][0]["value"] = "websockets"
-    desktop(validated)["env"] += deepcopy(RELAYED)
-    for cidr, port in (("192.0.2.11/32", 3478), ("192.0.2.10/32", 443)):
-        rule = {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"port": port}]}
-        validated[1]["spec"]["egress"] = [rule]
-        (line,) = differences(validated, made)
-        assert line.startswith("NetworkPolicy: egress to")
+    found = differences([*validated, policy], made)
+    assert len(found) == len(policy["spec"]["egress"][0]["ports"])
+    assert all(line.startswith("NetworkPolicy: egress to ") for line in found)
