@@ -133,14 +133,14 @@ def _graduate(run: str, *, as_json: bool, dry_run: bool, **given: Any) -> int:
     return 0
 
 
-def _verify(chart: Path, *, as_json: bool, **given: Any) -> int:
+def _verify(graduated: Path, *, as_json: bool, **given: Any) -> int:
     for name in ("dry_run", "allow_lab", "key", "waived", "name", "chart", "context"):
         if given[name]:
             words = "waive" if name == "waived" else name.replace("_", "-")
             raise UsageError(f"--{words} has no place beside --verify", "leave it out")
     run = find_run(given["results"], given["of_run"]) if given["of_run"] else None
     found = check_chart(
-        chart,
+        graduated,
         now=time.time(),
         public_key=given["public_key"],
         run=run,
@@ -149,9 +149,9 @@ def _verify(chart: Path, *, as_json: bool, **given: Any) -> int:
         say=_say,
     )
     code = exit_code(found)
-    predicate = evidence_of(read_chart(chart))
+    predicate = evidence_of(read_chart(graduated))
     if as_json:
-        document: dict[str, Any] = {"schema": GRADUATION_SCHEMA, "chart": str(chart), "exit_code": code}
+        document: dict[str, Any] = {"schema": GRADUATION_SCHEMA, "chart": str(graduated), "exit_code": code}
         document |= {"findings": _listed(found), "evidence": dict(predicate) or None}
         print(json.dumps(document, ensure_ascii=False))
         return code
@@ -163,7 +163,7 @@ def _verify(chart: Path, *, as_json: bool, **given: Any) -> int:
     held += [f"run {run.name}"] if run is not None else []
     held += ["the signature"] if given["public_key"] is not None else []
     if not found:
-        print(f"valid: {chart} agrees with {', '.join(held)}")
+        print(f"valid: {graduated} agrees with {', '.join(held)}")
     else:
         print(f"not valid: {formats.counted(len(found), 'finding')}", file=sys.stderr)
     return code

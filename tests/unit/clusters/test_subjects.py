@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -254,7 +255,7 @@ def test_a_run_says_what_it_is_of(server: Server, api: Api, kubectl: Path) -> No
         applied=('StorageClass vdi-home: reclaimPolicy is "Delete", the manifest says "Retain"',),
         images=(Image(IMAGE, A),),
         kubernetes="v1.34.4",
-        nodes=(node_of(NODE),),
+        nodes=(replace(node_of(NODE), count=2),),
         domain="vdi.test",
         relay="10.244.3.1",
     )

@@ -28,6 +28,16 @@ OLDER = (
     # Their metrics are those of 2.x.
     (COMPONENTS, "  - ../../../session/metrics\n", ""),
 )
+ANNOTATIONS = {
+    "vdibench.io/evidence-run": "r",
+    "vdibench.io/evidence-seal": "ab" * 32,
+    "vdibench.io/evidence-spec": "cd" * 32,
+    "vdibench.io/evidence-bounds": "8..",
+    "vdibench.io/evidence-date": "2026-11-29T12:00:00Z",
+    "vdibench.io/evidence-expires": "2027-02-27T12:00:00Z",
+    "vdibench.io/evidence-hardware": "lab: AMD EPYC, 2 cores, no GPU",
+    "vdibench.io/evidence-lab": "true",
+}
 LAB = {
     "image": "vdibench.local/desktop:2.1.0",
     "imagePullPolicy": "Never",
@@ -107,13 +117,15 @@ def test_an_api_server_adds_nothing(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ["lab", "k3s"])
 def test_it_is_a_template_to_the_operator(overlay: str) -> None:
     measured = of(built(f"overlays/{overlay}/session"))
-    made = vdi_template(measured, name="cad", sessions_per_gpu=None, annotations={"vdibench.io/evidence-run": "r"})
+    made = vdi_template(measured, name="cad", sessions_per_gpu=None, annotations=ANNOTATIONS)
     checker = jsonschema.Draft202012Validator(strict(schema("VDITemplate")))
     assert [error.message for error in checker.iter_errors(made)] == []
     read = OperatorsTemplate.of(made)
     assert (read.name, read.image) == ("cad", made["spec"]["image"])
     assert read.start_deadline_seconds == OperatorsTemplate("", "", 0, "").start_deadline_seconds
-    assert made["metadata"] == {"name": "cad", "annotations": {"vdibench.io/evidence-run": "r"}}
+    assert read.evidence is not None
+    assert (read.evidence.run, read.evidence.bounds, read.evidence.lab) == ("r", (8, None), True)
+    assert made["metadata"] == {"name": "cad", "annotations": ANNOTATIONS}
     assert (made["apiVersion"], made["kind"]) == ("vdibench.io/v1alpha1", "VDITemplate")
 
 

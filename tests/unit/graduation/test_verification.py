@@ -17,7 +17,8 @@ import pytest
 from vdibench.graduation.findings import Finding, Required, Waiver
 from vdibench.graduation.verification import DAY_SECONDS, Current, Options, exit_code, expires, verify
 from vdibench.records import Check, Image, Outcome, RunState
-from vdibench.store import Recording, load_subjects, seal
+from vdibench.store import Recording, load_subjects
+from vdibench.store.seal import seal
 
 from .runs import (
     OBJECTIVES,
