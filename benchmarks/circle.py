@@ -208,7 +208,7 @@ def starts(circle: Circle, cluster: ClusterAccess, template: str, count: int) ->
     :raises Failed: one does not come up.
     """
     made: list[dict[str, Any]] = []
-    wanted = Wanted(desktops=2, display=_DISPLAY, bitrate_bps=_BITRATE_BPS, template=template)
+    wanted = Wanted(desktops=2, display=_DISPLAY, bitrate_bps=_BITRATE_BPS, template=template, relay_only=True)
     while len(made) < count:
         with open_target(parse_target(f"operator:{circle.lab}"), wanted, lambda line: None) as target:
             assert target.pods is not None, "a target on a cluster"
