@@ -5,3 +5,5 @@
     run folder ──verification──┐
     manifests/ ──templates, parts──> graduated/*.yaml ──equality──> chart ──statement, signing──> evidence
 """
+
+__all__: list[str] = []
