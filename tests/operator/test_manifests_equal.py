@@ -23,7 +23,7 @@ from vdi_operator.settings import Settings
 from vdibench.errors import UsageError, VdibenchError
 from vdibench.graduation.declared import DECLARED, table
 from vdibench.graduation.equality import compare, differences
-from vdibench.graduation.operating import chart_role, made, refusals
+from vdibench.graduation.operating import chart_role, made
 from vdibench.graduation.programs import Programs
 from vdibench.graduation.reach import ANYONE, EVERY_PORT, Edge, edges
 
@@ -398,21 +398,14 @@ def test_the_chart_gives_the_rights_of_the_manifests(all_both: dict[str, Both]) 
 
 # As a graduation asks.
 def asked(programs: Programs, both: Both, chart: Path = CHART, **spec: Any) -> list[str]:
-    """Causes of what stands against shipping the case's template with other fields."""
+    """What stands against shipping the case's template with other fields."""
     template = both.case.template
-    found = refusals(
-        programs,
-        template | {"spec": {**template["spec"], **spec}},
-        validated=both.validated,
-        chart=chart,
-        user=USER,
-        domain=both.case.domain,
-        relay=both.case.relay,
-        settings={},
-    )
-    assert {one.kind for one in found} <= {"equality"}
-    assert all(one.remedy for one in found)
-    return [one.cause for one in found]
+    changed = template | {"spec": {**template["spec"], **spec}}
+    try:
+        children = made(programs, changed, user=USER, domain=both.case.domain, relay=both.case.relay, settings={})
+    except UsageError as error:
+        return [error.cause]
+    return list(differences(both.validated, [*children, chart_role(programs, chart)]))
 
 
 def test_what_is_equal_is_not_refused(programs: Programs, all_both: dict[str, Both]) -> None:

@@ -15,21 +15,17 @@ from typing import Any
 import yaml
 
 from vdibench.errors import UsageError, VdibenchError
-from vdibench.graduation.equality import differences
-from vdibench.graduation.findings import Finding
 from vdibench.graduation.programs import Programs
 from vdibench.lab.cluster.operating import NAMESPACE, RELEASE
 from vdibench.lab.cluster.versions import KUBERNETES
 
-__all__ = ["chart_role", "made", "refusals"]
+__all__ = ["chart_role", "made"]
 
 Object = dict[str, Any]
 
 # Exit code of the operator's program for a file or a word that is not what it must be.
 _REFUSED = 2
 _ROLE = "vdi-operator"
-_KIND = "equality"
-_MEASURE = "say it in the VDITemplate, or take it out of the session's manifests and measure again"
 
 
 def made(
@@ -76,31 +72,6 @@ def chart_role(programs: Programs, chart: Path) -> Object:
             f"the chart {chart} brings {len(found)} Roles {_ROLE}, not one", "take the operator's chart as it is"
         )
     return dict(found[0])
-
-
-def refusals(
-    programs: Programs,
-    template: Mapping[str, Any],
-    *,
-    validated: Sequence[Mapping[str, Any]],
-    chart: Path,
-    user: str,
-    domain: str,
-    relay: str,
-    settings: Mapping[str, Any],
-) -> tuple[Finding, ...]:
-    """In what the operator would not make of a template what was validated: none, and it does.
-
-    :param validated: one session of ``user`` and the platform around it.
-    :param chart: the operator's.
-    :raises VdibenchError: a program is not there or fails.
-    """
-    try:
-        children = made(programs, template, user=user, domain=domain, relay=relay, settings=settings)
-    except UsageError as error:
-        return (Finding(_KIND, error.cause, error.remedy),)
-    lines = differences(validated, [*children, chart_role(programs, chart)])
-    return tuple(Finding(_KIND, line, _MEASURE) for line in lines)
 
 
 def _run(command: Sequence[str], given: str = "", refusal: int = _REFUSED) -> str:
