@@ -59,7 +59,7 @@ class Parameters(RunParameters):
     chart: str = parameter("", "chart to take as it is and add to; empty: the operator's in this checkout")
     output: str = parameter(OUTPUT, "folder for the graduated chart; one that is there is replaced")
     name: str = parameter("", "name of the VDITemplate; empty: of the session's overlay, desktop where that is session")
-    waive: str = parameter("", "what need not have passed and why, as --waive takes it; several separated by semicolons")
+    waive: str = parameter("", "what need not have passed and why, as --waive takes it; separated by semicolons")
     max_age_days: float = parameter(90.0, "days after which a run is no evidence any more", minimum=0)
     allow_lab: bool = parameter(False, "graduate a run on the project's own cluster, for GPUs that it did not have")
     key: str = parameter("", "PEM file of the private key that signs the evidence; empty: it is not signed")
