@@ -134,8 +134,10 @@ def _graduate(run: str, *, as_json: bool, dry_run: bool, **given: Any) -> int:
 
 
 def _verify(graduated: Path, *, as_json: bool, **given: Any) -> int:
-    for name in ("dry_run", "allow_lab", "key", "waived", "name", "chart", "context"):
-        if given[name]:
+    source = click.get_current_context().get_parameter_source
+    for name in ("dry_run", "allow_lab", "key", "waived", "name", "chart", "context", "output", "max_age"):
+        # Some have a default, so that a value alone does not say that somebody gave it.
+        if source(name) is click.core.ParameterSource.COMMANDLINE:
             words = "waive" if name == "waived" else name.replace("_", "-")
             raise UsageError(f"--{words} has no place beside --verify", "leave it out")
     run = find_run(given["results"], given["of_run"]) if given["of_run"] else None

@@ -145,6 +145,7 @@ CALLS = {
     "no chart to verify": (["--verify", "nowhere"], "there is no chart nowhere", 2),
     "run and verify": ([RUN_NAME, "--verify", "nowhere"], "are two things", 2),
     "public key without verify": ([RUN_NAME, "--public-key", "key.pub"], "says nothing without --verify", 2),
+    "output beside verify": (["--verify", "nowhere", "--output", "x"], "has no place beside --verify", 2),
     "dry run beside verify": (["--verify", "nowhere", "--dry-run"], "has no place beside --verify", 2),
 }
 
