@@ -1,14 +1,18 @@
-"""Everything that a cluster lab is started from, made before it starts. Runs programs; minutes once, then nothing."""
+"""Everything that a cluster lab is started from, made before it starts. Runs programs; minutes once, then nothing.
+
+``python -m vdibench.lab.cluster.prepared`` makes it ahead of the first lab.
+"""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from vdibench.errors import LabError
+from vdibench.errors import LabError, VdibenchError
 from vdibench.lab.cluster.binaries import binaries, module_files
 from vdibench.lab.cluster.images import images
 from vdibench.lab.cluster.packages import node_packages
@@ -16,7 +20,7 @@ from vdibench.lab.cluster.store import image_store
 from vdibench.lab.cluster.versions import GO_FILES
 from vdibench.store.caches import cache_root, entry, entry_name
 
-__all__ = ["Prepared", "manifests_folder", "prepare"]
+__all__ = ["Prepared", "main", "manifests_folder", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +99,16 @@ def _rendered(kubectl: Path, folder: Path) -> Path:
         (into / "objects.yaml").write_bytes(done.stdout)
 
     return entry(cache_root() / "cluster", entry_name("platform", (done.stdout,)), write) / "objects.yaml"
+
+
+def main() -> None:
+    """Make it, and say what is made."""
+    try:
+        prepare(lambda line: print(line, file=sys.stderr, flush=True))
+    except VdibenchError as error:
+        print(f"vdibench: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
