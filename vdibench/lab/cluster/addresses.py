@@ -50,18 +50,18 @@ class Addresses:
 
     @property
     def services(self) -> str:
-        """The services' network."""
-        return f"10.96.{self.number}.0/24"
+        """The services' network: room for four thousand, one a session of a benchmark."""
+        return f"10.96.{16 * self.number}.0/20"
 
     @property
     def kubernetes(self) -> str:
         """The service ``kubernetes``: by definition the first of the services' network."""
-        return f"10.96.{self.number}.1"
+        return f"10.96.{16 * self.number}.1"
 
     @property
     def dns(self) -> str:
         """The cluster's DNS."""
-        return f"10.96.{self.number}.10"
+        return f"10.96.{16 * self.number}.10"
 
     @property
     def link(self) -> tuple[str, str]:
