@@ -205,7 +205,7 @@ async def restart(bench: Bench, name: str, there: int) -> dict[str, Any]:
 async def measure(bench: Bench, options: argparse.Namespace, secret: str) -> dict[str, Any]:
     """All of it, each part in a namespace without sessions but for those of the restarts."""
     document: dict[str, Any] = {}
-    names = [f"s{number:05}" for number in range(max(options.sessions, *options.restarts))]
+    names = [f"s{number:05}" for number in range(max((options.sessions, *options.restarts)))]
     print("bare client", flush=True)
     document["bare"] = await bare(bench, names[: options.sessions], secret)
     await bench.clear()
