@@ -4,7 +4,7 @@
 ``manifests/``, graduates the run into a chart, installs the packaged chart, and measures the desktops that the
 operator makes of it with the same client on the same way. It writes ``docs/results/circle.md`` and ``.json`` and, where
 the runs are, ``circle.html`` with both halves side by side. Exit status: that of the first step that did not do what
-it should; 99 says that a target was missed. Linux, as root; a quarter of an hour on two cores.
+it should; 99 says that a target was missed. Linux, as root; meant to end within a quarter of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from vdibench.metrics import Statistic, values
 from vdibench.records import Display
 from vdibench.store import Recording
 from vdibench.targets import Wanted, open_target, parse_target
+from vdibench.targets.vdisessions import OperatedSession
 
 __all__ = ["main"]
 
@@ -215,7 +216,8 @@ def starts(circle: Circle, cluster: ClusterAccess, template: str, count: int) ->
             for session in target.pods.sessions:
                 if session.reason:
                     raise Failed(f"session {session.user} did not start: {session.reason}")
-                status = session.document.get("status") or {}  # type: ignore[attr-defined]  # of an operated one
+                assert isinstance(session, OperatedSession), "a session of an operator"
+                status = session.document.get("status") or {}
                 frame = session.look.reached.get("first_frame")
                 made.append(
                     {

@@ -373,3 +373,13 @@ def unchanged(of: Subjects | None = None) -> Current:
         kubernetes=known.kubernetes,
         driver=next((node.driver for node in known.nodes), ""),
     )
+
+
+def all_passed(document: dict[str, Any]) -> None:
+    """A failed verdict as somebody would write it who wants it to be a pass."""
+    document["outcome"] = "pass"
+    for suite in document["suites"]:
+        suite["outcome"] = "pass"
+        for result in suite["objectives"]:
+            if result["outcome"] == "fail":
+                result |= {"outcome": "pass", "observed": 2.0}

@@ -15,7 +15,7 @@ from vdibench.records import Outcome, SuiteVerdict, Verdict
 from vdibench.store import Recording
 from vdibench.store.documents import load_verdict
 
-from .runs import OBJECTIVES, SUITES, drop_suite, passing_run, resample, rewrite
+from .runs import OBJECTIVES, SUITES, all_passed, drop_suite, passing_run, resample, rewrite
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 
@@ -80,15 +80,7 @@ def test_a_suite_that_was_taken_out_of_the_verdict_is_judged_all_the_same(tmp_pa
 def test_a_result_that_was_made_better_is_named_with_both_numbers(tmp_path: Path) -> None:
     folder = passing_run(tmp_path, good=1)
 
-    def better(document: dict[str, Any]) -> None:
-        document["outcome"] = "pass"
-        for suite in document["suites"]:
-            suite["outcome"] = "pass"
-            for result in suite["objectives"]:
-                if result["outcome"] == "fail":
-                    result |= {"outcome": "pass", "observed": 2.0}
-
-    rewrite(folder / "verdict.json", better)
+    rewrite(folder / "verdict.json", all_passed)
     assert differences(folder) == [
         "gpu_density: sessions_per_gpu knee_lower_bound >= 2 at gpu: stored pass (2), recomputed fail (1)"
     ]
