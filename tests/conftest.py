@@ -64,7 +64,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         # Whoever needs it waits for it, and says what is wrong if it fails.
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         line = ["nice", f"-n{NICENESS}", sys.executable, "-m", "vdibench.lab.cluster.prepared"]
-        _builders.append(subprocess.Popen(line, start_new_session=True, **quiet))
+        builder = subprocess.Popen(line, start_new_session=True, **quiet)
+        _builders.append(builder)
+        # Reaped when it ends: tests that look at this process's children shall not meet a dead one.
+        threading.Thread(target=builder.wait, daemon=True).start()
 
 
 def _computes(path: Path) -> bool:

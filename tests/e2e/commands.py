@@ -21,9 +21,20 @@ import psutil
 import pytest
 
 from vdibench import cli
+from vdibench.records import Outcome, SuiteVerdict
 from vdibench.store import Recording
 
-__all__ = ["VDIBENCH", "await_steady", "called", "command_lines", "living", "short_run", "start", "vdibench"]
+__all__ = [
+    "VDIBENCH",
+    "await_steady",
+    "called",
+    "command_lines",
+    "judged",
+    "living",
+    "short_run",
+    "start",
+    "vdibench",
+]
 
 VDIBENCH = Path(sys.executable).with_name("vdibench")
 
@@ -47,6 +58,14 @@ def short_run(**changes: str) -> list[str]:
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name != "VDIBENCH_PASSWORD"}
     return clean | dict(extra or {})
+
+
+def judged(suite: SuiteVerdict, *outcomes: Outcome) -> bool:
+    """Whether a suite came out as one of ``outcomes``, or this machine was too busy or uneven to say, and said so."""
+    if suite.outcome is not Outcome.INVALID:
+        return suite.outcome in outcomes
+    of_the_machine = ("event loop was late", "decoder was late", "was busy", "end other work on this machine")
+    return bool(suite.reasons) and all(any(word in reason for word in of_the_machine) for reason in suite.reasons)
 
 
 def start(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

@@ -13,6 +13,7 @@ from vdibench.metrics import Statistic, values
 from vdibench.records import TABLES, Outcome, RunState
 from vdibench.store import load_selftest
 
+from .commands import judged
 from .conftest import FullRun
 
 pytestmark = pytest.mark.timeout(600)
@@ -21,8 +22,10 @@ MEASURING = {"preflight", "stream_validation", "latency_under_load", "gpu_densit
 
 def test_ends_with_the_verdict_line_and_its_code(full_run: FullRun) -> None:
     last = full_run.process.stdout.strip().splitlines()[-1]
-    assert re.fullmatch(rf"verdict: (PASS|FAIL)  results/{full_run.folder.name}/report.html", last), last
-    assert full_run.process.returncode == (0 if "PASS" in last else 99), full_run.process.stderr
+    found = re.fullmatch(rf"verdict: (PASS|FAIL|INVALID)  results/{full_run.folder.name}/report.html", last)
+    assert found, last
+    assert found[1].lower() == full_run.recording.verdict.outcome
+    assert full_run.process.returncode == {"PASS": 0, "FAIL": 99, "INVALID": 97}[found[1]], full_run.process.stderr
 
 
 def test_is_quiet_without_a_terminal(full_run: FullRun) -> None:
@@ -137,7 +140,7 @@ def test_every_suite_has_a_verdict_and_a_gpu_objective_does_not_apply(full_run: 
     assert recording.run.state is RunState.FINISHED
     assert {suite.suite for suite in recording.verdict.suites} == MEASURING
     for suite in recording.verdict.suites:
-        assert suite.outcome in {Outcome.PASS, Outcome.FAIL}, (suite.suite, suite.reasons)
+        assert judged(suite, Outcome.PASS, Outcome.FAIL), (suite.suite, suite.reasons)
         for result in suite.objectives:
             if "gpu" in result.metric or "at gpu" in result.expect:
                 assert result.outcome is Outcome.NOT_APPLICABLE
@@ -148,7 +151,7 @@ def test_the_folder_holds_what_the_design_promises(full_run: FullRun) -> None:
     assert {"run.json", "verdict.json", "junit.xml", "report.html", "samples", "notebooks", "figures"} <= {
         path.name for path in folder.iterdir()
     }
-    assert json.loads((folder / "verdict.json").read_text())["outcome"] in {"pass", "fail"}
+    assert json.loads((folder / "verdict.json").read_text())["outcome"] == full_run.recording.verdict.outcome
     assert list(ET.parse(folder / "junit.xml").getroot().iter("testcase"))
     for name in ("frames", "inputs", "milestones", "network", "resources", "checks", "facts", "server", "clock"):
         assert name in TABLES

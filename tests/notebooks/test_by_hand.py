@@ -154,8 +154,11 @@ async def test_02_cell_by_cell(kernel: Kernel, tmp_path: Path) -> None:
     outcomes = checks[checks.name != "vmaf"].set_index("name").outcome
     assert outcomes.pop("policies") == "not applicable"
     assert set(outcomes) == {"pass"}
-    # Four seconds are too few for the objectives, and too little data is never a pass.
-    assert recording.verdict.outcome is Outcome.NO_DATA
+    # Four seconds are too few for the objectives, and too little data is never a pass; a busy machine says so instead.
+    (suite,) = recording.verdict.suites
+    assert suite.outcome is Outcome.NO_DATA or (
+        suite.outcome is Outcome.INVALID and all("this machine is overloaded" in reason for reason in suite.reasons)
+    )
 
 
 async def test_02_interrupted_keeps_samples_and_ends_its_desktop(kernel: Kernel, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vdibench.analysis import criteria, recorded_knee, recorded_parameters
+from vdibench.analysis import criteria, measured_trial, recorded_framerate, recorded_knee, recorded_parameters
 from vdibench.analysis.neighbours import SUITE as NEIGHBOUR_SUITE
 from vdibench.client.mode import Mode
 from vdibench.errors import ObjectiveError
@@ -165,6 +165,7 @@ def _generator(run: Run, tables: Tables, suite: str, objectives: Objectives, con
         decoding_cores=int(cores) if _decodes(run, suite, "client_mode") else 1,
     )
     shared = _shares_host(tables, suite)
+    framerate = recorded_framerate(run, suite)
     found: list[str] = []
     for name in (suite, NEIGHBOUR_SUITE) if suite == _SEARCHING else (suite,):
         for level, trial in _trials(tables, name):
@@ -177,6 +178,7 @@ def _generator(run: Run, tables: Tables, suite: str, objectives: Objectives, con
                 limits=limits,
                 cores=cores,
                 shared_host=shared,
+                passed=measured_trial(tables, expectations, level, trial, suite=name, framerate=framerate).passed,
             )
     return found
 

@@ -9,13 +9,14 @@ who filled it. See ``docs/design/load-guard.md``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
 from vdibench.load.guard import GuardLimits, reasons
 from vdibench.metrics import FAILED, PROBE, STEADY, Tables, chosen
 
-__all__ = ["FULL_SHARE", "GENERATOR_SHARE", "OTHERS_SHARE", "generator_reasons"]
+__all__ = ["FULL_SHARE", "GENERATOR_SHARE", "LATE_AND_GOOD_SECONDS", "OTHERS_SHARE", "generator_reasons"]
 
 FULL_SHARE = 0.85
 """Of the host's cores, from which on it counts as full: work that arrives at random queues well before the last one."""
@@ -25,6 +26,13 @@ GENERATOR_SHARE = 0.5
 
 OTHERS_SHARE = 0.15
 """Of a full host's cores: beyond it, what is neither a desktop nor ours moved the knee."""
+
+LATE_AND_GOOD_SECONDS = 0.05
+"""Loop lag p99 of a second that a trial may have which passed all the same.
+
+A late loop adds to latencies and to no rate. What it can hide is its own length of a gap between frames: this much is a
+third of the 150 ms by which a gap must exceed the usual one to be a freeze.
+"""
 
 
 def generator_reasons(
@@ -37,6 +45,7 @@ def generator_reasons(
     limits: GuardLimits,
     cores: float,
     shared_host: bool,
+    passed: bool,
 ) -> list[str]:
     """Why a trial must not be trusted; empty when nothing speaks against it.
 
@@ -44,6 +53,7 @@ def generator_reasons(
 
     :param cores: that this host has.
     :param shared_host: the desktops are on this host.
+    :param passed: the trial's sessions were good, by what was measured.
     """
     if _all_failed(tables, suite, level, trial):
         return []
@@ -52,6 +62,8 @@ def generator_reasons(
         engine = chosen(tables["engine"], suite=suite, level=level, trial=trial)
         found = _who_filled_it(use, cores, engine, limits)
     else:
+        if passed:
+            limits = replace(limits, loop_lag_seconds=max(limits.loop_lag_seconds, LATE_AND_GOOD_SECONDS))
         found = iter(reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial))
     place = f"level {level}, trial {trial + 1}"
     return [reason if place in reason else f"{place}: {reason}" for reason in found]

@@ -133,7 +133,7 @@ class GpuDensity:
                 measurement.tables().tables, self._criteria, level, trial, suite=SUITE, framerate=parameters.framerate
             )
             search.add(level, measured)
-            load.guard(level, trial, self._criteria)
+            load.guard(level, trial, self._criteria, framerate=parameters.framerate)
         load.close()
         measurement.knee = search.knee()
         return density_table(measurement.tables(), SUITE)
@@ -183,7 +183,7 @@ class GpuDensity:
             for count in range(parameters.neighbours + 1):
                 for trial in range(parameters.neighbour_trials):
                     load.measure(1 + count, trial)
-                    load.guard(1 + count, trial, self._criteria)
+                    load.guard(1 + count, trial, self._criteria, framerate=parameters.framerate)
             load.close()
         return neighbours_table(measurement.tables())
 

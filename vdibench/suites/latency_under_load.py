@@ -76,7 +76,7 @@ class LatencyUnderLoad:
         expectations = criteria(measurement.objectives, SUITE, measurement.context(measurement.folder.run))
         for level in range(1, parameters.max_desktops + 1):
             failures = load.measure(level, 0)
-            load.guard(level, 0, expectations)
+            load.guard(level, 0, expectations, framerate=parameters.framerate)
             if len(failures) == level:
                 error = next(iter(failures.values()))
                 measurement.close(error)

@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vdibench.analysis import Criterion
+from vdibench.analysis import Criterion, measured_trial
 from vdibench.client import DesktopSession, InputKind, Mode
 from vdibench.errors import VdibenchError
 from vdibench.load.driver import LoadDriver, LoadOptions
@@ -112,12 +112,14 @@ class LevelLoad:
             measurement.note_loaded(watched, self._suite)
         return failures
 
-    def guard(self, level: int, trial: int, expectations: Sequence[Criterion]) -> None:
+    def guard(self, level: int, trial: int, expectations: Sequence[Criterion], *, framerate: float) -> None:
         """Say what speaks against a trial's numbers: then the run is invalid.
 
         :param expectations: that its sessions are held against: a generator may be late by a share of their latencies.
+        :param framerate: frames per second that were asked for.
         """
         tables, mode = self._measurement.tables().tables, Mode(self._mode)
+        measured = measured_trial(tables, expectations, level, trial, suite=self._suite, framerate=framerate)
         bounds = [expectation.limit(None) for metric, expectation in expectations if metric.endswith("_seconds")]
         for reason in generator_reasons(
             tables,
@@ -131,6 +133,7 @@ class LevelLoad:
             ),
             cores=usable_cores(),
             shared_host=any(desktop.pids or desktop.cgroup for desktop in self._desktops),
+            passed=measured.passed,
         ):
             self._measurement.invalid(reason)
 

@@ -51,7 +51,7 @@ def failing(given: dict[str, pd.DataFrame], sessions: int, trial: int = TRIAL) -
     return given
 
 
-def found(given: dict[str, pd.DataFrame], *, shared: bool = True) -> list[str]:
+def found(given: dict[str, pd.DataFrame], *, shared: bool = True, passed: bool = False) -> list[str]:
     return generator_reasons(
         given,
         suite=SUITE,
@@ -61,6 +61,7 @@ def found(given: dict[str, pd.DataFrame], *, shared: bool = True) -> list[str]:
         limits=GuardLimits(),
         cores=CORES,
         shared_host=shared,
+        passed=passed,
     )
 
 
@@ -85,6 +86,21 @@ def test_a_loop_that_is_late_on_a_host_with_room_is_the_generators() -> None:
     (reason,) = found(tables(desktops=0.8, client=0.2, lag=0.2))
     assert "event loop was late" in reason
     assert "level 4, trial 2" in reason
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_late_loop_does_not_speak_against_a_trial_that_passed_all_the_same(*, shared: bool) -> None:
+    late = tables(desktops=0.8, client=0.2, lag=0.04)
+    assert found(late, shared=shared, passed=True) == []
+    (reason,) = found(late, shared=shared, passed=False)
+    assert "event loop was late" in reason
+
+
+def test_a_loop_so_late_that_it_may_hide_a_freeze_does_and_so_does_all_else() -> None:
+    (reason,) = found(tables(desktops=0.8, client=0.2, lag=0.06), passed=True)
+    assert "up to 60.0 ms where 50.0 ms are allowed" in reason
+    (reason,) = found(tables(desktops=0.8, client=0.2, cpu=0.85), passed=True)
+    assert "process was busy" in reason
 
 
 def test_a_loop_that_is_late_on_a_host_that_desktops_filled_is_the_knee() -> None:
