@@ -25,7 +25,7 @@ report: setup-report ## measure real desktops on this machine and write one repo
 
 test: setup ## lint, then every test
 	@$(MAKE) --no-print-directory lint
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python scripts/test.py $(ARGS)
 
 notebooks: setup-report ## open the notebooks in JupyterLab
 	@exec $(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)

@@ -102,7 +102,7 @@ def test_ci_runs_what_everybody_runs(root: Path) -> None:
     assert lines == ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
     goals = subprocess.run(["make", "-n", "test"], cwd=root, env=env, capture_output=True, text=True, check=True).stdout
-    assert goals.rstrip().splitlines()[-1].endswith("python -m pytest")
+    assert goals.rstrip().splitlines()[-1].endswith("python scripts/test.py")
 
 
 def test_version_has_its_place_in_the_changelog(root: Path) -> None:

@@ -1,0 +1,97 @@
+"""Every test, in two goes: what only computes on all cores, then what is timed or shares the host, one by one.
+
+`python scripts/test.py [pytest's words]`: with words it is pytest and nothing else. Without, both goes run whatever
+came of the first, and the exit status is that of the first that failed. Meanwhile what clusters are made of is
+built, where it is not kept yet: from cold caches that is a quarter of an hour in which nothing else could be tested.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).parent.parent
+# They need no cluster and no desktop, and nothing of them is timed.
+COMPUTING = ("tests/unit", "tests/report", "tests/fuzz", "tests/operator")
+# But these ask programs that are built with a cluster's, or a desktop.
+ASKING = (
+    "tests/unit/graduation",
+    "tests/operator/chart",
+    "tests/operator/checker",
+    "tests/operator/test_manifests_equal.py",
+)
+NICENESS = 10
+GRACE_SECONDS = 20.0
+INTERRUPTED = 130
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the tests; returns an exit status as pytest's."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if words:
+            return _pytest(*words)
+        builder = subprocess.Popen(
+            ["nice", f"-n{NICENESS}", sys.executable, "-m", "vdibench.lab.cluster.prepared"],
+            cwd=ROOT,
+            start_new_session=True,
+            # Whoever needs it waits for it, and says what is wrong if it fails.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            return _both()
+        finally:
+            _end(builder)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _both() -> int:
+    left_out = [f"--ignore={path}" for path in ASKING]
+    first = _pytest("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", *left_out, *COMPUTING)
+    others = (path for path in sorted((ROOT / "tests").iterdir()) if path.is_dir() and any(path.glob("**/test_*.py")))
+    rest = [str(path.relative_to(ROOT)) for path in others]
+    second = _pytest(*(path for path in rest if path not in COMPUTING), *ASKING)
+    if first:
+        # Said last but one: the last line of all stays pytest's.
+        sys.stderr.write("tests that only compute failed, see above\n")
+    return first or second
+
+
+def _pytest(*words: str) -> int:
+    process = subprocess.Popen([sys.executable, "-m", "pytest", *words], cwd=ROOT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # A terminal has told it as well; a kill has not. It cleans up, and says what it had.
+        process.send_signal(signal.SIGINT)
+        _end_within(process)
+        raise
+
+
+def _end(builder: subprocess.Popen[bytes]) -> None:
+    if builder.poll() is None:
+        os.killpg(builder.pid, signal.SIGINT)  # so that it removes its temporary folders
+        _end_within(builder)
+
+
+def _end_within(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
