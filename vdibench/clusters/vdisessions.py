@@ -71,7 +71,6 @@ _HOPELESS = frozenset(
         "Suspended",
         "TemplateInvalid",
         "TemplateNotFound",
-        "VolumeFailed",
     }
 )
 
@@ -132,7 +131,8 @@ def operated_outlook(session: Mapping[str, Any]) -> Outlook:
     said = _said(ready)
     return Outlook(
         scheduled=scheduled.get("status") == "True" or word not in _WAITING,
-        hopeless=word in _HOPELESS,
+        # A start that was given up says so; a volume, say, is tried more than once before.
+        hopeless=word in _HOPELESS or bool(status.get("failure")),
         reason=said,
     )
 

@@ -26,6 +26,8 @@ __all__ = ["MOUNT_TRIES", "SHARED_HOME", "Finding", "Verdict", "of_gone", "of_po
 SHARED_HOME = "ReadWriteOncePod"
 # So often a node may try to mount: a Secret that was just made, or a volume that another node lets go, takes a try.
 MOUNT_TRIES = 3
+# The kubelet has not heard of a Secret yet: on a busy node it may take more tries than that, and none is a fault.
+_CATCHING_UP = re.compile(r"failed to sync (secret|configmap) cache")
 
 # An image that is asked for and not had. The kubelet tries again by itself, so the first time is no verdict.
 _PULL_FAILED = frozenset({"ErrImagePull", "RegistryUnavailable", "ImageInspectError"})
@@ -195,7 +197,11 @@ def _volume(world: World, since_unix_seconds: float) -> Finding | None:
 
 
 def _mount(pod: Object, events: Iterable[Object]) -> Finding | None:
-    told = [one for one in _about(events, pod) if one.get("reason") in ("FailedMount", "FailedAttachVolume")]
+    told = [
+        one
+        for one in _about(events, pod)
+        if one.get("reason") in ("FailedMount", "FailedAttachVolume") and not _CATCHING_UP.search(one.get("message") or "")
+    ]
     if not told or any(_begun(one) for one in pods.containers(pod)):
         return None
     verdict = Verdict.FAIL if _times(told) >= MOUNT_TRIES else Verdict.WAIT

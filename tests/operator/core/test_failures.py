@@ -208,6 +208,11 @@ EVENTS: dict[str, tuple[tuple[Object, ...], Reason, Verdict]] = {
         Reason.VOLUME_FAILED,
         FAIL,
     ),
+    "the kubelet is catching up": (
+        (event("FailedMount", "failed to sync secret cache: timed out waiting for the condition", count=9),),
+        Reason.STARTING,
+        WAIT,
+    ),
     "not attached": ((event("FailedAttachVolume", "Multi-Attach error", count=3),), Reason.VOLUME_FAILED, FAIL),
     "of a former pod": ((event("FailedMount", MOUNT, count=9, uid="p-0"),), Reason.STARTING, WAIT),
 }

@@ -157,7 +157,12 @@ def test_the_words_are_those_of_the_crd() -> None:
     assert list(vdisessions._STEPS) == list(MILESTONES)
     # What a person has to mend ends the wait, but for what the operator tries again by itself.
     healing = {"Unschedulable", "NodeLost", "OutOfMemory", "Evicted", "SoftwareFallback", "CheckerUnreachable"}
+    healing.add("VolumeFailed")  # is tried more than once, until the start is given up
     assert {str(reason) for reason in FAILURES} - vdisessions._HOPELESS == healing
     assert (vdisessions.USER_ANNOTATION, vdisessions.USER_LABEL) == (names.USER_ANNOTATION, names.USER_LABEL)
     assert names.home_name(USER) == f"vdi-home-{USER}"
     assert operated_outlook(session(condition("Ready", "False", str(Reason.SUSPENDED)))).hopeless
+    tried = session(condition("Ready", "False", str(Reason.VOLUME_FAILED)))
+    assert not operated_outlook(tried).hopeless
+    tried["status"]["failure"] = {"reason": str(Reason.VOLUME_FAILED)}
+    assert operated_outlook(tried).hopeless
