@@ -72,9 +72,7 @@ def test_every_figure_draws_the_same_data(reference: Recording) -> None:
 
 
 def test_a_figure_of_other_data_is_told_apart(reference: Recording) -> None:
-    chart = next(
-        block.chart for section in sections(Evidence.of(reference)) for block in section.blocks if block.chart
-    )
+    chart = next(block.chart for section in sections(Evidence.of(reference)) for block in section.blocks if block.chart)
     before = [plotted(axes) for axes in chart.axes]
     for line in (line for axes in chart.axes for line in axes.lines):
         line.set_ydata(np.asarray(line.get_ydata(), dtype=float) * 1.001)

@@ -200,7 +200,8 @@ def _mount(pod: Object, events: Iterable[Object]) -> Finding | None:
     told = [
         one
         for one in _about(events, pod)
-        if one.get("reason") in ("FailedMount", "FailedAttachVolume") and not _CATCHING_UP.search(one.get("message") or "")
+        if one.get("reason") in ("FailedMount", "FailedAttachVolume")
+        and not _CATCHING_UP.search(one.get("message") or "")
     ]
     if not told or any(_begun(one) for one in pods.containers(pod)):
         return None
