@@ -64,6 +64,14 @@ def test_suites_say_what_was_waived_and_why() -> None:
     ]
 
 
+def test_a_suite_that_only_missed_what_is_waived_says_what_that_was() -> None:
+    missed = {"suite": "stream_validation", "metric": "check:policies", "outcome": "fail"}
+    suite = {"name": "stream_validation", "outcome": "fail", "reasons": [], "waived": False}
+    predicate = PREDICATE | {"suites": [suite], "objectives": [*PREDICATE["objectives"], missed]}
+    first = next(evidenced_suites_table(predicate).itertuples(index=False))
+    assert tuple(first) == ("stream_validation", "FAIL", "missed: policies")
+
+
 def test_objectives_that_applied_have_their_units() -> None:
     rows = [tuple(row) for row in evidenced_objectives_table(PREDICATE).itertuples(index=False)]
     assert rows == [("stream_validation", "glass_to_glass_seconds", "p(95) < 0.100", "23.4 ms", "1,330", "PASS")]

@@ -27,12 +27,12 @@ def refusals_table(findings: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
 
 
 def evidenced_suites_table(predicate: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a suite: its outcome, its reasons, and where it was waived, why."""
+    """One row a suite: its outcome, its reasons or what it missed, and where it was waived, why."""
     reasons = {str(one.get("what", "")): str(one.get("reason", "")) for one in _rows(predicate, "waivers")}
     rows = []
     for one in _rows(predicate, "suites"):
         name = str(one.get("name", ""))
-        said = "; ".join(str(reason) for reason in one.get("reasons") or ())
+        said = "; ".join(str(reason) for reason in one.get("reasons") or ()) or _missed(predicate, name)
         waived = one.get("waived") or reasons.get(name)
         if waived:
             said = f"waived: {reasons.get(name) or waived}"
@@ -44,6 +44,16 @@ def evidenced_suites_table(predicate: Mapping[str, Any]) -> pd.DataFrame:
         if name not in listed
     )
     return pd.DataFrame(rows, columns=["suite", "outcome", "reason"])
+
+
+def _missed(predicate: Mapping[str, Any], suite: str) -> str:
+    """What of a suite was missed, by name: a check of it may be waived where the suite is not."""
+    names = [
+        str(one.get("metric", "")).removeprefix(CHECK_PREFIX)
+        for one in _rows(predicate, "objectives")
+        if one.get("suite") == suite and one.get("outcome") == Outcome.FAIL
+    ]
+    return f"missed: {', '.join(names)}" if names else ""
 
 
 def evidenced_objectives_table(predicate: Mapping[str, Any]) -> pd.DataFrame:
