@@ -18,6 +18,7 @@ from vdibench.slo import CHECK_PREFIX
 __all__ = ["evidence_table", "evidenced_objectives_table", "evidenced_suites_table", "refusals_table", "sessions_text"]
 
 _SHOWN_DIGITS = 12
+_NAMED = 3  # of what was missed
 
 
 def refusals_table(findings: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
@@ -53,7 +54,8 @@ def _missed(predicate: Mapping[str, Any], suite: str) -> str:
         for one in _rows(predicate, "objectives")
         if one.get("suite") == suite and one.get("outcome") == Outcome.FAIL
     ]
-    return f"missed: {', '.join(names)}" if names else ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"missed: {', '.join(names[:_NAMED])}{more}" if names else ""
 
 
 def evidenced_objectives_table(predicate: Mapping[str, Any]) -> pd.DataFrame:
