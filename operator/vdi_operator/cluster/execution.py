@@ -63,7 +63,8 @@ async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]
     kind, name, store = KINDS[change.ref.kind], change.ref.name, stores[change.ref.kind]
     try:
         if change.verb is Verb.CREATE:
-            store.put(await client.create(kind, change.body), quiet=True)
+            with store.awaiting(name):
+                store.put(await client.create(kind, change.body), quiet=True)
         elif change.verb is Verb.APPLY:
             store.put(await client.apply(kind, name, change.body), quiet=True)
         elif change.verb is Verb.MERGE:
