@@ -48,10 +48,8 @@ _MADE_SECONDS = 0.1
 # Between two writes of one session's status while it only takes steps: what happens in between is decided at its time
 # and written with the next, so that a quick start has one status, its last. A crowd's steps come so many a second.
 _STATUS_SECONDS = 1.0
-_STATUS_RATE = 10.0
-_STEPS = frozenset(
-    {Reason.PENDING, Reason.WAITING_FOR_VOLUME, Reason.PULLING_IMAGE, Reason.STARTING, Reason.CHECKING}
-)
+_STATUS_RATE = 4.0
+_STEPS = frozenset({Reason.PENDING, Reason.WAITING_FOR_VOLUME, Reason.PULLING_IMAGE, Reason.STARTING, Reason.CHECKING})
 # What another process could not find again.
 _LASTING = ("attempts", "failure")
 _SHORTEST_SECONDS = 0.05
@@ -143,7 +141,7 @@ class Controller:
             if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
                 memory.refusal = memory.refused = ""
                 self._queue.wake(name, _SHORTEST_SECONDS)
-        memory.status = decision.status
+        memory.status = decision.status | self._made(wanted)
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
         if memory.busy != 1:  # else the next pass, which comes at once, knows more
@@ -177,6 +175,12 @@ class Controller:
             return
         # Something that is never as it is wanted must not keep a worker busy.
         self._queue.wake(name, _BUSY_SECONDS[min(memory.busy, len(_BUSY_SECONDS)) - 1])
+
+    def _made(self, wanted: Sequence[Change]) -> Object:
+        """What the status says of a pod that this pass has made: should it be gone by the next one, it was there."""
+        pods = [change.ref.name for change in wanted if change.ref.kind == "Pod" and change.verb is Verb.CREATE]
+        found = [entry.uid for entry in map(self._caches.pods.entry, pods) if entry is not None]
+        return {"podUID": found[0]} if found else {}
 
     async def _publish(self, document: Object, memory: Memory) -> None:
         """Store the status where it is another one than the stored; at once, or with what comes a little later.

@@ -268,7 +268,7 @@ async def test_steps_of_a_pod_are_looked_at_together_and_its_end_at_once(api: Se
     def status(phase: str, ready: str) -> Object:
         return {"status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}}
 
-    async with following(client) as (caches, queue):
+    async with following(client) as (_, queue):
         for number, (more, at_once) in enumerate(
             [
                 ({}, True),
