@@ -32,7 +32,8 @@ _MANAGED = f"app.kubernetes.io/managed-by={names.MANAGER}"
 _PLATFORM = "app.kubernetes.io/part-of=vdi-platform"
 # What is known of an object: its newest events.
 _EVENTS = 20
-# "Pulling", "Started" and the like say little that the pod's own status does not say a moment later.
+# Of what is well, Events say little that the object's own status does not say a moment later; these alone are read.
+_READ = frozenset({"Pulling", "Pulled"})
 _NORMAL_EVENT_SECONDS = 1.0
 # Steps of a start come in bursts: a pod is placed, initialised and started within moments, while its claim is bound.
 _STEP_SECONDS = 0.05
@@ -209,6 +210,8 @@ class Caches:
             return
         kind, about, importance = after
         self._about.setdefault((kind, about), {})[name] = None
+        if not importance:
+            return
         pause = 0.0 if importance == "Warning" else _NORMAL_EVENT_SECONDS
         if kind == "Pod":
             pod = self.pods.entry(about)
@@ -269,7 +272,10 @@ def _per_gpu(one: Object) -> int | None:
 
 def _event(one: Object) -> tuple[str, str, str]:
     about = one.get("involvedObject") or {}
-    return str(about.get("kind", "")), str(about.get("name", "")), str(one.get("type", ""))
+    importance = str(one.get("type", ""))
+    if importance == "Normal" and one.get("reason") not in _READ:
+        importance = ""
+    return str(about.get("kind", "")), str(about.get("name", "")), importance
 
 
 def _slim_event(one: Object) -> Object:

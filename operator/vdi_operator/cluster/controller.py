@@ -43,8 +43,8 @@ RETRY_SECONDS = (0.5, 1.0, 2.0)
 # Between passes in a row that all find something to change, or are refused it.
 _BUSY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _OUTDATED_SECONDS = 0.1
-# After a pass that only created: by then the scheduler and the binder of volumes have mostly told the next one more.
-_MADE_SECONDS = 0.1
+# After a pass that only created, where no watch tells of more before.
+_MADE_SECONDS = 1.0
 # Between two writes of one session's status while it only takes steps: what happens in between is decided at its time
 # and written with the next, so that a quick start has one status, its last. A crowd's steps come so many a second.
 _STATUS_SECONDS = 1.0
@@ -144,7 +144,7 @@ class Controller:
         memory.status = decision.status | self._made(wanted)
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
-        if memory.busy != 1:  # else the next pass, which comes at once, knows more
+        if memory.busy != 1:  # else the next pass, which comes soon, knows more
             try:
                 await self._publish(document, memory)
             except (Outdated, ApiError) as error:
@@ -162,15 +162,16 @@ class Controller:
 
     async def _change(self, name: str, memory: Memory, wanted: Sequence[Change]) -> None:
         """Make changes, and have the next pass see what came of them: the echo of an own change wakes nobody."""
+        moved = True
         try:
-            await execute(wanted, self._client, self._caches.of_kind())
+            moved = await execute(wanted, self._client, self._caches.of_kind())
         except Refused as refused:
             _log.warning("%s", refused, extra={"session": name})
             memory.refusal, memory.refused = refused.message, refused.kind
         else:
             memory.refusal = memory.refused = ""
         memory.busy += 1
-        if memory.busy == 1 and not memory.refusal and all(change.verb is Verb.CREATE for change in wanted):
+        if memory.busy == 1 and not moved and all(change.verb is Verb.CREATE for change in wanted):
             self._queue.wake(name, _MADE_SECONDS)
             return
         # Something that is never as it is wanted must not keep a worker busy.
@@ -195,8 +196,10 @@ class Controller:
             return
         self._unwritten.add(name)
         since = time.monotonic() - memory.written
-        pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE)
-        if since < pause and not _presses(stored, status):
+        # The longer a start takes, the less often it is asked how far it is.
+        pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
+        presses = _presses(stored, status)
+        if since < pause and not presses:
             self._queue.wake(name, max(_SHORTEST_SECONDS, pause - since))
             return
         sessions, metadata = self._caches.sessions, document["metadata"]
@@ -213,6 +216,7 @@ class Controller:
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()
+        memory.steps = 0 if presses else memory.steps + 1
         self._unwritten.discard(name)
 
     def _template(self, name: str) -> tuple[Template | None, str]:

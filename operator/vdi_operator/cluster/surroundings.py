@@ -34,6 +34,7 @@ class Memory:
     :param mode: that was wished for when ``seen_unix_seconds`` was set.
     :param status: decided and not yet written, None: what is stored holds.
     :param written: monotonic seconds of the last written status, at first of the first pass.
+    :param steps: statuses in a row that told of a step of a start alone.
     :param busy: passes in a row that had something to change.
     :param told: Events of the present start, by reason and message.
     :param secrets: names of its Secrets.
@@ -45,6 +46,7 @@ class Memory:
     seen_unix_seconds: float
     status: Object | None = None
     written: float = field(default_factory=time.monotonic)
+    steps: int = 0
     busy: int = 0
     refusal: str = ""
     refused: str = ""

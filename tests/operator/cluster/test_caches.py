@@ -131,6 +131,21 @@ async def test_events_are_found_by_their_object_and_forgotten_with_it(api: Serve
         await until(lambda: [one["message"] for one in caches.events("Pod", "p", uid)] == ["early"])
 
 
+async def test_of_good_events_those_alone_wake_that_are_read(api: Server, client: Client) -> None:
+    async with following(client) as (caches, queue):
+        api.put("pods", pod("p", "cad-7"))
+        await until(lambda: "p" in caches.pods)
+        about = {"kind": "Pod", "name": "p"}
+        queue.woken.clear()
+        for reason in ("Scheduled", "Pulling"):
+            api.put("events", {"metadata": {"name": reason}, "involvedObject": about, "type": "Normal", "reason": reason})
+        await until(lambda: queue.woken)
+        assert len(caches.events("Pod", "p", "")) == 2, "both are known, in this order"
+        ((session_name, pause, _),) = queue.woken
+        assert session_name == "cad-7"
+        assert pause > 0, "the pod's own status may tell it meanwhile"
+
+
 async def test_heartbeats_of_a_node_wake_nobody_and_its_state_does(api: Server, client: Client) -> None:
     def node(ready: str, beat: str, address: str = "192.0.2.1") -> Object:
         return {
