@@ -49,6 +49,8 @@ _MADE_SECONDS = 1.0
 # and written with the next, so that a quick start has one status, its last. A crowd's steps come so many a second.
 _STATUS_SECONDS = 1.0
 _STATUS_RATE = 4.0
+# Of its steps that were written, so many make the next one wait longer.
+_STEPS_COUNTED = 4
 _STEPS = frozenset({Reason.PENDING, Reason.WAITING_FOR_VOLUME, Reason.PULLING_IMAGE, Reason.STARTING, Reason.CHECKING})
 # What another process could not find again.
 _LASTING = ("attempts", "failure")
@@ -216,7 +218,7 @@ class Controller:
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()
-        memory.steps = 0 if presses else memory.steps + 1
+        memory.steps = 0 if presses else min(memory.steps + 1, _STEPS_COUNTED)
         self._unwritten.discard(name)
 
     def _template(self, name: str) -> tuple[Template | None, str]:
