@@ -138,7 +138,9 @@ async def test_of_good_events_those_alone_wake_that_are_read(api: Server, client
         about = {"kind": "Pod", "name": "p"}
         queue.woken.clear()
         for reason in ("Scheduled", "Pulling"):
-            api.put("events", {"metadata": {"name": reason}, "involvedObject": about, "type": "Normal", "reason": reason})
+            api.put(
+                "events", {"metadata": {"name": reason}, "involvedObject": about, "type": "Normal", "reason": reason}
+            )
         await until(lambda: queue.woken)
         assert len(caches.events("Pod", "p", "")) == 2, "both are known, in this order"
         ((session_name, pause, _),) = queue.woken
