@@ -67,6 +67,7 @@ def page(document: Document) -> str:
         "Real are API server, scheduler, controllers and the operator, which runs as a process of the host as its "
         "chart's service account, with its chart's rights. **Played are pods (kwok) and frames (a checker that always "
         "sees one)**: the figures are of the control plane, never of a desktop. Everything shares the host's cores. "
+        "The platform's own pods (Traefik, coturn, Prometheus, DNS) are ended before: none is asked for anything here. "
         "One run.",
         "",
         "| target | measured | wanted | |",
@@ -89,7 +90,10 @@ def page(document: Document) -> str:
         _row("burst", document["burst"]),
         _row(f"{document['paced']['asked_per_second']:g} a second", document["paced"]),
         "",
-        "Processor time and requests are a session's.",
+        "Processor time and requests are a session's. A session's requests in the burst: "
+        + ", ".join(f"{made:.2f} {what}" for what, made in document["burst"]["requests"].items())
+        + ". Looks at Secrets, which no watch tells of, are not among them: they come by turns, "
+        f"{document['burst']['looks_per_second']:.0f} a second in the burst.",
         "",
     ]
     if document["restarts"]:

@@ -5,6 +5,7 @@ They are those of ``manifests/session``, with the session's name where those hav
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 
@@ -78,6 +79,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _DOMAIN = re.compile(rf"{_LABEL.pattern}(?:\.{_LABEL.pattern})*")
 
 
+@functools.lru_cache(maxsize=4096)
 def slug(text: str, longest: int = 48) -> str:
     """A DNS label for any text: the text itself where it is one, else what is left of it and a digest of all of it.
 

@@ -25,6 +25,8 @@ from vdi_operator.cluster.programs import NoCredential, Program, load_pair
 __all__ = ["Access", "Token", "from_kubeconfig", "in_cluster"]
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# At the same time, watches among them: each costs both sides a handshake, and more do not make an API server quicker.
+_CONNECTIONS = 48
 # How old a known token may be before its file is looked at again: kubelet writes a new one minutes before the old ends.
 _LOOK_SECONDS = 1.0
 
@@ -90,7 +92,7 @@ class Access:
         else:
             kept = {"keepalive_timeout": 60.0}
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True, **kept),
+            connector=aiohttp.TCPConnector(ssl=self.tls if self.tls is not None else True, limit=_CONNECTIONS, **kept),
             headers={"User-Agent": f"vdi-operator/{__version__}"},
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(authorise,),

@@ -32,8 +32,13 @@ _MANAGED = f"app.kubernetes.io/managed-by={names.MANAGER}"
 _PLATFORM = "app.kubernetes.io/part-of=vdi-platform"
 # What is known of an object: its newest events.
 _EVENTS = 20
-# "Pulling", "Started" and the like say little that the pod's own status does not say a moment later.
-_NORMAL_EVENT_SECONDS = 0.2
+# Of what is well, Events say little that the object's own status does not say a moment later; these alone are read.
+_READ = frozenset({"Pulling", "Pulled"})
+_NORMAL_EVENT_SECONDS = 1.0
+# Steps of a start come in bursts: a pod is placed, initialised and started within moments, while its claim is bound.
+_STEP_SECONDS = 0.05
+# Sessions that have passes at the same time: a crowd.
+_CROWD = 8
 # Passes of all sessions at once, when a relay's address changes, are spread over this long.
 _ALL_SECONDS = 2.0
 
@@ -44,12 +49,16 @@ class PodFacts:
 
     :param template: uid of the one that it was made from.
     :param ended: for good, so that it holds nothing any more.
+    :param serves: it is ready and stays.
+    :param going: it is being deleted.
     """
 
     session: str
     node: str
     template: str = ""
     ended: bool = False
+    serves: bool = False
+    going: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ class Caches:
         self.gpus_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
         self.sessions = Sessions(self._session_changed)
-        self.secrets = Secrets(self._wake)
+        self.secrets = Secrets(self._wake, crowded=lambda: queue.load() > _CROWD)
         self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
         self.services = self._children("Service")
         self.routes = self._children("IngressRoute")
@@ -136,7 +145,7 @@ class Caches:
     def events(self, kind: str, name: str, uid: str) -> list[Object]:
         """What is known to have happened to an object, oldest first."""
         store = self._events[kind]
-        found = [store.get(event) for event in self._about.get((kind, name), ())]
+        found = [store.shared(event) for event in self._about.get((kind, name), ())]
         ours = [one for one in found if one is not None and one["involvedObject"].get("uid", uid) == uid]
         return sorted(ours, key=last_seen)[-_EVENTS:]
 
@@ -170,9 +179,9 @@ class Caches:
             self._wake(session)
 
     def _pod_changed(self, name: str, before: PodFacts | None, after: PodFacts | None) -> None:
-        for facts in (before, after):
-            if facts is not None:
-                self._wake(facts.session)
+        pause = _STEP_SECONDS if _is_step(before, after) else 0.0
+        for session in {facts.session for facts in (before, after) if facts is not None}:
+            self._wake(session, pause)
         if after is None and before is not None:
             # The user's home is free for another of the user's sessions.
             entry = self.sessions.entry(before.session)
@@ -181,7 +190,7 @@ class Caches:
 
     def _home_changed(self, name: str, before: str | None, after: str | None) -> None:
         for session in self.sessions.of_home(name):
-            self._wake(session)
+            self._wake(session, 0.0 if after is None else _STEP_SECONDS)
 
     def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
         for session in self.sessions.of_template(name):
@@ -201,6 +210,8 @@ class Caches:
             return
         kind, about, importance = after
         self._about.setdefault((kind, about), {})[name] = None
+        if not importance:
+            return
         pause = 0.0 if importance == "Warning" else _NORMAL_EVENT_SECONDS
         if kind == "Pod":
             pod = self.pods.entry(about)
@@ -239,7 +250,16 @@ def _session(one: Object) -> str:
 def _pod(one: Object) -> PodFacts:
     made_from = str((one["metadata"].get("annotations") or {}).get(names.TEMPLATE_ANNOTATION, ""))
     node = str((one.get("spec") or {}).get("nodeName", ""))
-    return PodFacts(_session(one), node, made_from.partition("/")[0], pods.ended(one))
+    template = made_from.partition("/")[0]
+    return PodFacts(_session(one), node, template, pods.ended(one), pods.ready(one), pods.going(one))
+
+
+def _is_step(before: PodFacts | None, after: PodFacts | None) -> bool:
+    """Whether a pod is only a step nearer: nobody waits for this pass, and another change is about to come."""
+    if before is None or after is None or before.session != after.session:
+        return False
+    ways = [(facts.serves, facts.ended, facts.going) for facts in (before, after)]
+    return ways[0] == ways[1] and not after.ended
 
 
 def _per_gpu(one: Object) -> int | None:
@@ -252,7 +272,10 @@ def _per_gpu(one: Object) -> int | None:
 
 def _event(one: Object) -> tuple[str, str, str]:
     about = one.get("involvedObject") or {}
-    return str(about.get("kind", "")), str(about.get("name", "")), str(one.get("type", ""))
+    importance = str(one.get("type", ""))
+    if importance == "Normal" and one.get("reason") not in _READ:
+        importance = ""
+    return str(about.get("kind", "")), str(about.get("name", "")), importance
 
 
 def _slim_event(one: Object) -> Object:

@@ -9,9 +9,10 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import ConditionType
+from vdi_operator.api.reasons import ConditionType, Reason
 from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
@@ -26,8 +27,9 @@ from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.notices import tell
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.slots import Slots
+from vdi_operator.cluster.stores import Entry
 from vdi_operator.cluster.surroundings import Memory, Surroundings
-from vdi_operator.core.decision import Change, Decision
+from vdi_operator.core.decision import Change, Decision, Verb
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import unix
 from vdi_operator.core.plan import changes
@@ -41,9 +43,17 @@ RETRY_SECONDS = (0.5, 1.0, 2.0)
 # Between passes in a row that all find something to change, or are refused it.
 _BUSY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 _OUTDATED_SECONDS = 0.1
-# Between two writes of one session's status, unless it became ready or ceased to be: what happens in between is decided
-# at its time and written with the next.
-_STATUS_SECONDS = 0.2
+# After a pass that only created, where no watch tells of more before.
+_MADE_SECONDS = 1.0
+# Between two writes of one session's status while it only takes steps: what happens in between is decided at its time
+# and written with the next, so that a quick start has one status, its last. A crowd's steps come so many a second.
+_STATUS_SECONDS = 1.0
+_STATUS_RATE = 4.0
+# Of its steps that were written, so many make the next one wait longer.
+_STEPS_COUNTED = 4
+_STEPS = frozenset({Reason.PENDING, Reason.WAITING_FOR_VOLUME, Reason.PULLING_IMAGE, Reason.STARTING, Reason.CHECKING})
+# What another process could not find again.
+_LASTING = ("attempts", "failure")
 _SHORTEST_SECONDS = 0.05
 # Between looks at what is in a child's place and in no watch.
 _STRANGER_SECONDS = 2.0
@@ -75,6 +85,10 @@ class Controller:
         self._queue = queue
         self._metrics = metrics
         self._failures: dict[str, int] = {}
+        # Sessions whose status is decided and not written.
+        self._unwritten: set[str] = set()
+        # Templates as they were read, each with the document that it was read from.
+        self._templates: dict[str, tuple[Entry[Any], Template | None, str]] = {}
         self.slots = Slots(settings, caches, queue)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
         self.succeeded = time.monotonic()
@@ -100,7 +114,7 @@ class Controller:
         self._metrics.passed(time.perf_counter() - began, self._surroundings.clock())
 
     async def _pass(self, name: str) -> None:
-        document = self._caches.sessions.get(name)
+        document = self._caches.sessions.shared(name)
         if document is None:
             self._forget(name)
             return
@@ -119,6 +133,8 @@ class Controller:
         # With a template at hand a fault is the session's own.
         decision = desired(session, template, world, fault=fault if template is None else invalid)
         self.slots.settle(session, decision.place)
+        entered = _condition(decision.status, ConditionType.ADMITTED).get("status") == "True"
+        self._caches.sessions.admit(name, session.uid, admitted=entered)
         wanted = changes(decision, world)
         if wanted:
             await self._change(name, memory, wanted)
@@ -127,10 +143,10 @@ class Controller:
             if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
                 memory.refusal = memory.refused = ""
                 self._queue.wake(name, _SHORTEST_SECONDS)
-        memory.status = decision.status
+        memory.status = decision.status | self._made(wanted)
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
-        if memory.busy != 1:  # else the next pass, which comes at once, knows more
+        if memory.busy != 1:  # else the next pass, which comes soon, knows more
             try:
                 await self._publish(document, memory)
             except (Outdated, ApiError) as error:
@@ -148,16 +164,26 @@ class Controller:
 
     async def _change(self, name: str, memory: Memory, wanted: Sequence[Change]) -> None:
         """Make changes, and have the next pass see what came of them: the echo of an own change wakes nobody."""
+        moved = True
         try:
-            await execute(wanted, self._client, self._caches.of_kind())
+            moved = await execute(wanted, self._client, self._caches.of_kind())
         except Refused as refused:
             _log.warning("%s", refused, extra={"session": name})
             memory.refusal, memory.refused = refused.message, refused.kind
         else:
             memory.refusal = memory.refused = ""
         memory.busy += 1
+        if memory.busy == 1 and not moved and all(change.verb is Verb.CREATE for change in wanted):
+            self._queue.wake(name, _MADE_SECONDS)
+            return
         # Something that is never as it is wanted must not keep a worker busy.
         self._queue.wake(name, _BUSY_SECONDS[min(memory.busy, len(_BUSY_SECONDS)) - 1])
+
+    def _made(self, wanted: Sequence[Change]) -> Object:
+        """What the status says of a pod that this pass has made: should it be gone by the next one, it was there."""
+        pods = [change.ref.name for change in wanted if change.ref.kind == "Pod" and change.verb is Verb.CREATE]
+        found = [entry.uid for entry in map(self._caches.pods.entry, pods) if entry is not None]
+        return {"podUID": found[0]} if found else {}
 
     async def _publish(self, document: Object, memory: Memory) -> None:
         """Store the status where it is another one than the stored; at once, or with what comes a little later.
@@ -168,31 +194,48 @@ class Controller:
         patch = difference(stored, status)
         if not patch:
             memory.status = None
+            self._unwritten.discard(name)
             return
+        self._unwritten.add(name)
         since = time.monotonic() - memory.written
-        if _ready(stored) == _ready(status) and since < _STATUS_SECONDS:
-            self._queue.wake(name, max(_SHORTEST_SECONDS, _STATUS_SECONDS - since))
+        # The longer a start takes, the less often it is asked how far it is.
+        pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
+        presses = _presses(stored, status)
+        if since < pause and not presses:
+            self._queue.wake(name, max(_SHORTEST_SECONDS, pause - since))
             return
         sessions, metadata = self._caches.sessions, document["metadata"]
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch}
         try:
-            sessions.put(await self._client.merge_status(sessions.kind, name, body), quiet=True)
+            with sessions.awaiting(name):
+                answer = await self._client.merge_status(sessions.kind, name, body)
+                sessions.put(answer, quiet=True)
+            if sessions.newer(answer):  # of which nobody was told while this was awaited
+                self._queue.wake(name)
         except Conflict as error:
             await sessions.look(self._client, name)
             raise Outdated(str(error)) from error
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()
+        memory.steps = 0 if presses else min(memory.steps + 1, _STEPS_COUNTED)
+        self._unwritten.discard(name)
 
     def _template(self, name: str) -> tuple[Template | None, str]:
         """A template, or what is wrong with it."""
-        document = self._caches.templates.get(name)
-        if document is None:
+        entry = self._caches.templates.entry(name)
+        document = self._caches.templates.shared(name)
+        if entry is None or document is None:
+            self._templates.pop(name, None)
             return None, ""
-        try:
-            return Template.of(document), ""
-        except ValueError as error:
-            return None, str(error)
+        known = self._templates.get(name)
+        if known is None or known[0] is not entry:
+            try:
+                known = (entry, Template.of(document), "")
+            except ValueError as error:
+                known = (entry, None, str(error))
+            self._templates[name] = known
+        return known[1], known[2]
 
     def _count(self, session: Session, decision: Decision) -> None:
         """For the metrics: a start that is over now, a failure that has come now."""
@@ -232,6 +275,7 @@ class Controller:
         self.checker.forget(name)
         self.slots.forget(name)
         self._queue.forget(name)
+        self._unwritten.discard(name)
         self._failures.pop(name, None)
 
     def _failed(self, name: str, began: float, retry_after_seconds: float) -> None:
@@ -244,11 +288,19 @@ class Controller:
         self._queue.wake(name, max(pause, retry_after_seconds))
 
 
-def _ready(status: Object) -> str:
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == ConditionType.READY:
-            return str(condition.get("status"))
-    return ""
+def _presses(stored: Object, status: Object) -> bool:
+    """Whether a status cannot wait: it began or ceased to be Ready, or says what is no mere step of a start."""
+    before, after = _condition(stored, ConditionType.READY), _condition(status, ConditionType.READY)
+    if (before.get("status") == "True") != (after.get("status") == "True"):
+        return True
+    if after.get("reason") not in _STEPS and after.get("reason") != before.get("reason"):
+        return True
+    return any(stored.get(key) != status.get(key) for key in _LASTING)
+
+
+def _condition(status: Object, kind: ConditionType) -> Object:
+    found: list[Object] = [one for one in status.get("conditions") or () if one.get("type") == kind]
+    return found[0] if found else {}
 
 
 def _readable(document: Object) -> Session:

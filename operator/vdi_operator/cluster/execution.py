@@ -37,34 +37,41 @@ class Refused(Exception):
         self.message = message
 
 
-async def execute(changes: Sequence[Change], client: Client, stores: Mapping[str, Store[Any]]) -> None:
+async def execute(changes: Sequence[Change], client: Client, stores: Mapping[str, Store[Any]]) -> bool:
     """Make them. Creations that follow each other are made at the same time, but a pod's only after all before it.
 
     :param stores: by kind, for what comes back.
+    :returns: whether something that was made is another one already, of which nobody was told.
     :raises Outdated, Refused, ApiError: the first that went wrong; what comes after it was not begun.
     """
+    moved = False
     for together, some in groupby(changes, key=_together):
         if not together:
             for change in some:
-                await _make(change, client, stores)
+                moved = await _make(change, client, stores) or moved
             continue
         # All of them end before the first error counts: none may go on behind the back of the next pass.
         results = await asyncio.gather(*(_make(change, client, stores) for change in some), return_exceptions=True)
         for result in results:
-            if result is not None:
+            if isinstance(result, BaseException):
                 raise result
+            moved = result or moved
+    return moved
 
 
 def _together(change: Change) -> bool:
     return change.verb is Verb.CREATE and change.ref.kind != "Pod"
 
 
-async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]) -> None:
+async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]) -> bool:
     kind, name, store = KINDS[change.ref.kind], change.ref.name, stores[change.ref.kind]
     try:
         if change.verb is Verb.CREATE:
-            store.put(await client.create(kind, change.body), quiet=True)
-        elif change.verb is Verb.APPLY:
+            with store.awaiting(name):
+                made = await client.create(kind, change.body)
+                store.put(made, quiet=True)
+            return store.newer(made)
+        if change.verb is Verb.APPLY:
             store.put(await client.apply(kind, name, change.body), quiet=True)
         elif change.verb is Verb.MERGE:
             store.put(await client.merge(kind, name, change.body), quiet=True)
@@ -84,7 +91,7 @@ async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]
     except NotFound as error:
         if change.verb is Verb.DELETE:
             store.drop(name, change.uid, quiet=True)
-            return
+            return False
         if change.verb is not Verb.MERGE:
             raise  # the namespace or the kind itself
         store.drop(name, quiet=True)
@@ -97,6 +104,7 @@ async def _make(change: Change, client: Client, stores: Mapping[str, Store[Any]]
             if name not in store:  # an apply creates what is gone, and of a pod it has only the metadata
                 raise Outdated(str(error)) from error
         raise Refused(kind.name, error.message) from error
+    return False
 
 
 def _goes(metadata: Object) -> bool:

@@ -87,6 +87,10 @@ class WorkQueue:
         """Keys that wait for a worker."""
         return len(self._urgent) + len(self._ready)
 
+    def load(self) -> int:
+        """Keys that wait for a worker, or are with one."""
+        return self.depth() + len(self._working)
+
     def delayed(self) -> int:
         """Keys that wait for their time."""
         return len(self._due)

@@ -26,6 +26,8 @@ SESSIONS_PER_SECOND = 25.0
 _ROUND_SECONDS = 4.0
 # Sessions at the same time: what keeps the pace where an answer takes longer than the pause to the next session.
 _AT_ONCE = 8
+# While sessions start, their requests go first: looks come this many times more slowly.
+_YIELDING = 4
 # Of a delay so much is caught up by haste; what the API server was slower for longer is not its debt.
 _LATE_SECONDS = 1.0
 
@@ -38,6 +40,7 @@ class Secrets(Store[str]):
     :param wake: has a pass of a session whose Secret is different now.
     :param clock: monotonic seconds.
     :param sleep: until the next session's turn; a test's does not wait.
+    :param crowded: whether many sessions have passes.
     """
 
     def __init__(
@@ -46,22 +49,24 @@ class Secrets(Store[str]):
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(KINDS["Secret"], _session, self._tell)
         self._wake = wake
         self._clock = clock
         self._sleep = sleep
+        self._crowded = crowded
         # Asked for, and there was none: whoever makes one hears of it if that was wrong.
         self._absent: set[str] = set()
 
     async def read(self, client: Client, name: str) -> Object | None:
-        """A Secret, from the API server where it is not known.
+        """A Secret, from the API server where it is not known; nobody may change it.
 
         :raises ApiError: it cannot be read.
         """
         if name not in self and name not in self._absent:
             await self.look(client, name, quiet=True)
-        return self.get(name)
+        return self.shared(name)
 
     def suppose_absent(self, wanted: Iterable[str]) -> None:
         """Do not ask for these: their session is new."""
@@ -113,7 +118,7 @@ class Secrets(Store[str]):
                         await room.acquire()
                         turning.add(session)
                         group.create_task(turn(session, wanted))
-                    due = await self._next(due + pause)
+                    due = await self._next(due + (_YIELDING * pause if self._crowded() else pause))
                 if not by_session:
                     due = await self._next(due + pause)
 

@@ -37,6 +37,7 @@ class Known:
 
     :param host: first label of the host.
     :param passed: its present generation had a pass already.
+    :param generation: of its spec.
     :param order: who has a shared host: whoever was admitted, then the older one. Creation times have whole seconds.
     """
 
@@ -49,6 +50,7 @@ class Known:
     state: State
     passed: bool
     order: tuple[bool, str, str]
+    generation: int = 0
 
 
 class Sessions(Store[Known]):
@@ -60,6 +62,8 @@ class Sessions(Store[Known]):
     def __init__(self, wake: Callable[[str, bool], None]) -> None:
         super().__init__(KINDS["VDISession"], _known, self._wake_others)
         self._wake = wake
+        # Sessions that were let in, by uid: their statuses say so a little later.
+        self._admitted: dict[str, str] = {}
         self._users: defaultdict[str, set[str]] = defaultdict(set)
         self._hosts: defaultdict[str, set[str]] = defaultdict(set)
         self._homes: defaultdict[str, set[str]] = defaultdict(set)
@@ -82,9 +86,16 @@ class Sessions(Store[Known]):
         entry = self.entry(name)
         if entry is None:
             return ""
-        rivals = [(other.facts.order, rival) for rival, other in self._sharing(entry.facts.host)]
+        rivals = [(self._order(rival, other.facts), rival) for rival, other in self._sharing(entry.facts.host)]
         oldest = min(rivals, default=(entry.facts.order, name))[1]
         return "" if oldest == name else oldest
+
+    def admit(self, name: str, uid: str, *, admitted: bool) -> None:
+        """A session was let in, or is not any more; its status may be written later."""
+        if admitted:
+            self._admitted[name] = uid
+        else:
+            self._admitted.pop(name, None)
 
     async def look(self, client: Client, name: str) -> None:
         """Have one as the API server has it now: by a list, which the role allows, for the role may not get one.
@@ -106,7 +117,16 @@ class Sessions(Store[Known]):
         found = ((name, self.entry(name)) for name in self._hosts.get(host, ()))
         return [(name, entry) for name, entry in found if entry is not None]
 
+    def _order(self, name: str, known: Known) -> tuple[bool, str, str]:
+        return (known.order[0] and self._admitted.get(name) != known.uid, *known.order[1:])
+
+    def _expected(self, before: Entry[Known] | None, after: Known) -> bool:
+        """Own requests write a status, and nothing else of a session."""
+        return before is not None and (before.uid, before.facts.generation) == (after.uid, after.generation)
+
     def _note(self, name: str, before: Known | None, after: Known | None, quiet: bool) -> None:
+        if after is None:
+            self._admitted.pop(name, None)
         if before is not None:
             for index, key in self._places(before):
                 index[key].discard(name)
@@ -152,6 +172,7 @@ def _known(one: Object) -> Known:
             str(metadata.get("creationTimestamp", "")),
             str(metadata["name"]),
         ),
+        generation=int(metadata.get("generation") or 0),
     )
 
 

@@ -1,7 +1,8 @@
 """What the API server has, as far as watches tell: one store a kind, by name. Asyncio.
 
-Documents are kept as compact bytes without ``managedFields`` and decoded when a pass asks: a thousand sessions have
-seven thousand objects, of which a pass looks at seven. Whoever reads one has a copy of his own.
+Documents are kept as compact bytes without ``managedFields``: a thousand sessions have seven thousand objects, of which
+a pass looks at seven. The last few are kept decoded besides: a session that starts has its passes within moments of
+each other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import logging
 import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -29,6 +30,8 @@ F = TypeVar("F")
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 # And after the server has ended one, spread so that nine watches do not come back together.
 _ENDED_SECONDS = (0.05, 0.2)
+# Documents that are kept decoded, of each kind.
+_DECODED = 128
 # Uids of deleted objects, so that a late answer to an own request does not bring one back.
 _TOMBSTONES = 4096
 
@@ -76,6 +79,8 @@ class Store(Generic[F]):
         self._reduce = reduce
         self._entries: dict[str, Entry[F]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._decoded: OrderedDict[str, Object] = OrderedDict()
+        self._awaited: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -90,6 +95,17 @@ class Store(Generic[F]):
             return None
         document: Object = json.loads(entry.raw)
         return document
+
+    def shared(self, name: str) -> Object | None:
+        """An object's document, which others read, too: nobody may change it."""
+        found = self._decoded.get(name)
+        if found is not None:
+            self._decoded.move_to_end(name)
+            return found
+        found = self.get(name)
+        if found is not None:
+            self._keep_decoded(name, found)
+        return found
 
     def entry(self, name: str) -> Entry[F] | None:
         """What is stored of an object."""
@@ -117,14 +133,36 @@ class Store(Generic[F]):
         old = self._entries.get(name)
         if old is not None and version <= old.version:
             return False
-        raw = json.dumps(self._reduce(one), separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+        kept = self._reduce(one)
+        raw = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
         if old is not None and old.raw == raw:
             old.version = version
             return False
         facts = self._facts(one)
         self._entries[name] = Entry(raw, version, uid, facts)
+        self._keep_decoded(name, kept)
+        quiet = quiet or (name in self._awaited and self._expected(old, facts))
         self._note(name, old.facts if old is not None else None, facts, quiet)
         return True
+
+    @contextlib.contextmanager
+    def awaiting(self, name: str) -> Iterator[None]:
+        """While an own request for an object is under way: a watch that tells of it before the answer wakes nobody.
+
+        Whoever asks looks again: what others changed in the same moment is not told either.
+        """
+        self._awaited[name] += 1
+        try:
+            yield
+        finally:
+            self._awaited[name] -= 1
+            if not self._awaited[name]:
+                del self._awaited[name]
+
+    def newer(self, one: Object) -> bool:
+        """Whether what is there is newer than a document."""
+        entry = self._entries.get(str(one["metadata"]["name"]))
+        return entry is not None and entry.version > _number(one["metadata"])
 
     def told(self, one: Object) -> bool:
         """Whether somebody would tell if this document's object were deleted."""
@@ -152,6 +190,7 @@ class Store(Generic[F]):
         if old is None or (uid and old.uid != uid):
             return False
         del self._entries[name]
+        self._decoded.pop(name, None)
         self._note(name, old.facts, None, quiet)
         return True
 
@@ -182,6 +221,16 @@ class Store(Generic[F]):
         """An entry is different now."""
         if not quiet:
             self._changed(name, before, after)
+
+    def _expected(self, before: Entry[F] | None, after: F) -> bool:
+        """Whether an own request can have made this of what was there."""
+        return True
+
+    def _keep_decoded(self, name: str, one: Object) -> None:
+        self._decoded[name] = one
+        self._decoded.move_to_end(name)
+        while len(self._decoded) > _DECODED:
+            self._decoded.popitem(last=False)
 
     def _bury(self, uid: str) -> None:
         if uid:

@@ -33,7 +33,8 @@ class Memory:
 
     :param mode: that was wished for when ``seen_unix_seconds`` was set.
     :param status: decided and not yet written, None: what is stored holds.
-    :param written: monotonic seconds of the last written status.
+    :param written: monotonic seconds of the last written status, at first of the first pass.
+    :param steps: statuses in a row that told of a step of a start alone.
     :param busy: passes in a row that had something to change.
     :param told: Events of the present start, by reason and message.
     :param secrets: names of its Secrets.
@@ -44,7 +45,8 @@ class Memory:
     mode: OperatingMode
     seen_unix_seconds: float
     status: Object | None = None
-    written: float = float("-inf")
+    written: float = field(default_factory=time.monotonic)
+    steps: int = 0
     busy: int = 0
     refusal: str = ""
     refused: str = ""
@@ -145,10 +147,10 @@ class Surroundings:
 
     async def _child(self, store: Watched[Any], name: str, memory: Memory) -> Object | None:
         """What is in a child's place, from the API server itself where no watch would tell that it is gone."""
-        found = store.get(name)
+        found = store.shared(name)
         if found is not None and not store.told(found):
             await store.fetch(self._client, name)
-            found = store.get(name)
+            found = store.shared(name)
             memory.strangers = memory.strangers or found is not None
         return found
 
@@ -176,11 +178,11 @@ class Surroundings:
     def _home_holder(self, session: Session) -> str:
         claim = names.home_name(session.user)
         for other in sorted(self._caches.sessions.of_home(claim) - {session.name}):
-            document = self._caches.sessions.get(other)
+            document = self._caches.sessions.shared(other)
             if document is None:
                 continue
             try:
-                pod = self._caches.pods.get(names.pod_name(Session.of(document)))
+                pod = self._caches.pods.shared(names.pod_name(Session.of(document)))
             except ValueError:
                 continue  # its own pass says what is wrong with it
             if pod is not None and _mounts(pod, claim):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import logging
 import sys
@@ -18,6 +19,9 @@ from vdi_operator.cluster.process import operate
 __all__ = ["command"]
 
 _log = logging.getLogger(__name__)
+
+# New objects between two looks of the garbage collector.
+_COLLECTED = 20_000
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -73,6 +77,10 @@ def command(
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     logs.configure(log_format)
+    # What was imported stays, and documents are made and dropped by the thousand: looking for cycles among all of it so
+    # often would cost more than a session does.
+    gc.freeze()
+    gc.set_threshold(_COLLECTED)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(operate(settings, found, *listen, listening=_say))

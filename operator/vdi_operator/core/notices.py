@@ -12,8 +12,8 @@ from vdi_operator.core.start import Progress
 
 __all__ = ["failure", "notices"]
 
-# Beside all failures. Steps of a start are in the conditions and would drown these.
-_TOLD = frozenset({Reason.PUBLISHED, Reason.CAPACITY_REACHED, Reason.NO_FREE_SLICE, Reason.SUSPENDED, Reason.EXPIRED})
+# Beside all failures. Steps of a start and its good end are in the conditions and would drown these.
+_TOLD = frozenset({Reason.CAPACITY_REACHED, Reason.NO_FREE_SLICE, Reason.SUSPENDED, Reason.EXPIRED})
 # Which reasons of which condition are failures of their own.
 _COUNTED: Mapping[ConditionType, frozenset[Reason]] = {
     ConditionType.ADMITTED: frozenset(FAILURES),

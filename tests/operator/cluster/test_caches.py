@@ -131,6 +131,23 @@ async def test_events_are_found_by_their_object_and_forgotten_with_it(api: Serve
         await until(lambda: [one["message"] for one in caches.events("Pod", "p", uid)] == ["early"])
 
 
+async def test_of_good_events_those_alone_wake_that_are_read(api: Server, client: Client) -> None:
+    async with following(client) as (caches, queue):
+        api.put("pods", pod("p", "cad-7"))
+        await until(lambda: "p" in caches.pods)
+        about = {"kind": "Pod", "name": "p"}
+        queue.woken.clear()
+        for reason in ("Scheduled", "Pulling"):
+            api.put(
+                "events", {"metadata": {"name": reason}, "involvedObject": about, "type": "Normal", "reason": reason}
+            )
+        await until(lambda: queue.woken)
+        assert len(caches.events("Pod", "p", "")) == 2, "both are known, in this order"
+        ((session_name, pause, _),) = queue.woken
+        assert session_name == "cad-7"
+        assert pause > 0, "the pod's own status may tell it meanwhile"
+
+
 async def test_heartbeats_of_a_node_wake_nobody_and_its_state_does(api: Server, client: Client) -> None:
     def node(ready: str, beat: str, address: str = "192.0.2.1") -> Object:
         return {
@@ -235,6 +252,54 @@ def test_a_host_stays_with_whom_it_was_given_to() -> None:
         one["metadata"]["creationTimestamp"] = "2026-11-29T12:00:00Z"
     kept(found, a, b)
     assert (found.host_holder("a"), found.host_holder("b")) == ("b", "")
+
+
+def test_a_host_is_given_before_a_status_says_so() -> None:
+    found, _ = sessions()
+    a, b = session("a", host="desk"), session("b", host="desk")
+    for one in (a, b):
+        one["metadata"]["creationTimestamp"] = "2026-11-29T12:00:00Z"
+    kept(found, a, b)
+    found.admit("b", "u-b", admitted=True)
+    assert (found.host_holder("a"), found.host_holder("b")) == ("b", "")
+    found.admit("b", "u-b", admitted=False)
+    assert (found.host_holder("a"), found.host_holder("b")) == ("", "a")
+    found.admit("b", "u-of-a-former-one", admitted=True)
+    assert found.host_holder("b") == "a"
+
+
+def test_the_echo_of_an_own_status_wakes_nobody_and_a_wish_meanwhile_does() -> None:
+    found, woken = sessions()
+    one = session("a")
+    one["metadata"] |= {"uid": "u-a", "generation": 1, "resourceVersion": "1"}
+    found.put(one)
+    woken.clear()
+    with found.awaiting("a"):
+        found.put({**one, "metadata": {**one["metadata"], "resourceVersion": "2"}, "status": {"observedGeneration": 1}})
+        assert woken == []
+        found.put({**one, "metadata": {**one["metadata"], "resourceVersion": "3", "generation": 2}})
+    assert woken == [("a", True)]
+
+
+async def test_steps_of_a_pod_are_looked_at_together_and_its_end_at_once(api: Server, client: Client) -> None:
+    def status(phase: str, ready: str) -> Object:
+        return {"status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}}
+
+    async with following(client) as (_, queue):
+        for number, (more, at_once) in enumerate(
+            [
+                ({}, True),
+                ({"spec": {"nodeName": "n1"}}, False),
+                (status("Pending", "False"), False),
+                (status("Running", "True"), True),
+                (status("Running", "False"), True),
+                (status("Failed", "False"), True),
+            ]
+        ):
+            queue.woken.clear()
+            api.put("pods", {**pod("p", "cad-7"), **more})
+            await until(lambda: queue.woken, f"step {number}")
+            assert [(key, after == 0.0) for key, after, _ in queue.woken] == [("cad-7", at_once)], number
 
 
 def test_who_waits_for_a_host_or_a_home_hears_when_it_is_free() -> None:

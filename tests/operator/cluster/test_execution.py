@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vdi_operator.api.objects import Ref
+from vdi_operator.api.objects import Kind, Ref
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.errors import Unavailable
 from vdi_operator.cluster.execution import Outdated, Refused, difference, execute
@@ -46,6 +46,26 @@ async def test_the_pod_comes_after_all_before_it(api: Server, client: Client, st
     assert api.seen[-1].path.endswith("/pods")
     assert all(len(store) == 1 for store in stores.values()), "answers are kept"
     assert stores.woken == [], "and wake nobody"
+
+
+async def test_what_has_moved_before_its_answer_came_is_told(
+    api: Server, client: Client, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = client.create
+
+    async def overtaken(kind: Kind, body: Object) -> Object:
+        made = await make(kind, body)
+        if kind.name == "Pod":  # its watch tells of it, and of its node, before the answer is here
+            version = str(int(made["metadata"]["resourceVersion"]) + 1)
+            stores["Pod"].put(made)
+            moved = {**made["metadata"], "resourceVersion": version}
+            stores["Pod"].put({**made, "metadata": moved, "spec": {"nodeName": "n1"}})
+        return made
+
+    monkeypatch.setattr(client, "create", overtaken)
+    assert not await execute([create("Service", "s")], client, stores)
+    assert await execute([create("Pod", "p")], client, stores)
+    assert stores.woken == [], "whoever asks looks again"
 
 
 async def test_no_pod_where_something_before_it_failed(api: Server, client: Client, stores: Stores) -> None:

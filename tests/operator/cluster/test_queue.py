@@ -219,3 +219,18 @@ async def test_a_forgotten_key_does_not_come() -> None:
     queue.tick()
     assert (queue.depth(), queue.delayed()) == (0, 0)
     queue.close()
+
+
+async def test_its_load_is_what_waits_and_what_is_worked_on() -> None:
+    queue, hold = WorkQueue(), asyncio.Event()
+
+    async def work(key: str) -> None:
+        await hold.wait()
+
+    async with Working(queue, workers=1, work=work):
+        for key in "abc":
+            queue.wake(key)
+        await until(lambda: queue.depth() == 2)
+        assert queue.load() == 3
+        hold.set()
+        await until(lambda: queue.load() == 0)

@@ -198,3 +198,19 @@ async def test_one_that_gets_no_answer_keeps_no_other_waiting(
     async with turning(client, secrets):
         await until(lambda: min(begun.count("a"), begun.count("b")) >= 3)
     assert begun.count("never") == 1
+
+
+async def test_looks_give_way_to_a_crowd_of_starts() -> None:
+    api, crowd = Loaded(0.0, busy=False), True
+    secrets = Secrets(lambda session: None, clock=lambda: api.now, sleep=api.sleep, crowded=lambda: crowd)
+    for number in range(100):
+        secrets.put(versioned(f"s{number}.auth"), quiet=True)
+    async with turning(api, secrets):
+        await until(lambda: len(api.looks) == 100)
+        slow = api.now
+        crowd = False
+        rounds = {name: len(looks) for name, looks in api.looks.items()}
+        await until(lambda: all(len(api.looks[name]) >= rounds[name] + 2 for name in api.looks))
+    assert slow >= 3 * module._ROUND_SECONDS
+    late = [looks[-1] - looks[-2] for looks in api.looks.values()]
+    assert max(late) <= 4.2, "and the pace comes back"

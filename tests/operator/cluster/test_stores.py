@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from vdi_operator.children.kinds import KINDS
+from vdi_operator.cluster import stores as module
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.stores import Store, Watched
 
@@ -209,6 +210,39 @@ def test_who_reads_has_a_copy() -> None:
     assert first is not None
     first["spec"]["nodeName"] = "changed"
     assert store.get("a") == versioned("a", 5, node="n1")
+
+
+def test_what_is_shared_is_decoded_once_and_as_new_as_the_store() -> None:
+    store = stored(Told())
+    store.put(versioned("a", 5, node="n1"))
+    assert store.shared("a") is store.shared("a")
+    store.put(versioned("a", 6, node="n2"))
+    assert store.shared("a") == store.get("a") == versioned("a", 6, node="n2")
+    store.drop("a")
+    assert store.shared("a") is None
+
+
+def test_of_many_only_the_last_are_kept_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_DECODED", 2)
+    store = stored(Told())
+    for number in range(4):
+        store.put(versioned(str(number), 5, uid=str(number)))
+    assert len(store._decoded) == 2
+    assert [store.shared(str(number)) for number in range(4)] == [store.get(str(number)) for number in range(4)]
+
+
+def test_a_watch_that_is_quicker_than_the_answer_wakes_nobody() -> None:
+    told = Told()
+    store = stored(told)
+    with store.awaiting("a"):
+        store.put(versioned("a", 5, node="n1"))  # of the watch
+        store.put(versioned("a", 5, node="n1"), quiet=True)  # the answer
+        store.put(versioned("b", 6, uid="u2"))
+    assert told.changes == [("b", None, "")]
+    assert not store.newer(versioned("a", 5))
+    store.put(versioned("a", 7, node="n2"))
+    assert store.newer(versioned("a", 5))
+    assert told.changes[1:] == [("a", "n1", "n2")]
 
 
 def test_what_is_reduced_away_changes_nothing() -> None:
