@@ -349,7 +349,7 @@ def walk(circle: Circle, cluster: ClusterAccess, options: argparse.Namespace) ->
     with circle.step("both halves compared") as noted:
         html = circle.results / "circle.html"
         compared = circle.vdibench("compare", hand, own, "--varied", "target_kind", *_UNSTATED, "--html", html)
-        noted["said"] = compared.strip().splitlines()[-1]
+        noted["said"] = next((line for line in compared.splitlines() if line.startswith("worse ")), "")
     return document | {
         "hand": {"run": hand.name, "figures": figures(hand)},
         "operator": {"run": own.name, "figures": figures(own)},
