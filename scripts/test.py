@@ -54,7 +54,9 @@ def main(words: Sequence[str]) -> int:
 
 def _both() -> int:
     left_out = [f"--ignore={path}" for path in ASKING]
-    first = _pytest("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", *left_out, *COMPUTING)
+    # Each process has a core: threads of linear algebra beside them would only take turns.
+    words = ("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", *left_out, *COMPUTING)
+    first = _pytest(*words, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     others = (path for path in sorted((ROOT / "tests").iterdir()) if path.is_dir() and any(path.glob("**/test_*.py")))
     rest = [str(path.relative_to(ROOT)) for path in others]
     second = _pytest(*(path for path in rest if path not in COMPUTING), *ASKING)
@@ -64,8 +66,8 @@ def _both() -> int:
     return first or second
 
 
-def _pytest(*words: str) -> int:
-    process = subprocess.Popen([sys.executable, "-m", "pytest", *words], cwd=ROOT)
+def _pytest(*words: str, **variables: str) -> int:
+    process = subprocess.Popen([sys.executable, "-m", "pytest", *words], cwd=ROOT, env=os.environ | variables)
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -90,7 +90,7 @@ run_host_checks(context, checks=checks, progress=lambda *_: print("checking", fl
             silent.settimeout(20)
             assert silent.recv(2048)
             os.kill(process.pid, signal.SIGINT)
-            process.wait(20)
+            process.wait(60)
             assert process.stderr is not None
             assert "KeyboardInterrupt" in process.stderr.read()
 

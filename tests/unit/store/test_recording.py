@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,26 +160,3 @@ def test_a_newer_schema_is_refused(run, tmp_path: Path, name: str, schema: int) 
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema + 1}))
     with pytest.raises(StoreError, match=re.escape(f"{path} has schema {schema + 1}, this vdibench reads up to")):
         Recording.open(folder.path)
-
-
-def test_appending_and_reading_cost_little(run, rows, tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, run)
-    each = rows(1)
-    started = time.thread_time()
-    for _ in range(6000):
-        folder.append("frames", each)
-    per_row = (time.thread_time() - started) / 6000
-    assert per_row < 200e-6, "600 rows a second would take more than an eighth of a core"
-    count = 50_000
-    columns = {name: [value] * count for name, value in each[0].items()}
-    columns["arrival_unix_seconds"] = 1e9 + np.arange(count) / 600
-    for _ in range(20):
-        folder.append("frames", columns)
-        folder.flush()
-    folder.finish(RunState.FINISHED)
-    durations = []
-    for _ in range(3):  # the machine may be busy with something else once
-        started = time.perf_counter()
-        assert len(Recording.open(folder.path).table("frames")) == 1_006_000
-        durations.append(time.perf_counter() - started)
-    assert min(durations) < 1.0

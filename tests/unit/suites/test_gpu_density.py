@@ -24,8 +24,8 @@ class Load:
         self.measured.append((level, trial))
         return {}
 
-    def guard(self, level: int, trial: int, expectations: object) -> None:
-        assert expectations == "criteria"
+    def guard(self, level: int, trial: int, expectations: object, *, framerate: float) -> None:
+        assert (expectations, framerate) == ("criteria", gpu_density.Parameters().framerate)
         self.guarded.append((level, trial))
 
 
