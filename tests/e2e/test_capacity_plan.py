@@ -21,8 +21,8 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder with a copy of the reference run."""
-    shutil.copytree(ROOT / "results" / "reference", tmp_path / "results" / "reference")
+    """A folder whose reference run is one of a lab with a decided knee."""
+    shutil.copytree(ROOT / "tests" / "data" / "runs" / "lab", tmp_path / "results" / "reference")
     return tmp_path
 
 

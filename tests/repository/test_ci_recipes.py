@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "docs" / "examples" / "ci"
 SCRIPT = RECIPES / "validate.sh"
 WORKFLOW = RECIPES / "github-workflow.yaml"
-REFERENCE = ROOT / "results" / "reference"
+REFERENCE = ROOT / "tests" / "data" / "runs" / "lab"
 LIMIT = "glass_to_glass_seconds p95 5%"
 # What the script asks for; nothing of it comes from the shell of whoever runs the tests.
 VARIABLES = re.findall(r"^#   ([A-Z_]+) ", SCRIPT.read_text(), flags=re.M)

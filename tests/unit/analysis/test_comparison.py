@@ -275,7 +275,7 @@ def test_many_comparisons_raise_the_bar() -> None:
 
 def test_an_older_run_has_no_data_where_it_has_no_column(make: Make) -> None:
     """Stages came with schema 2: an older run compares, without them."""
-    reference = Recording.open(Path(__file__).resolve().parents[3] / "results" / "reference")
+    reference = Recording.open(Path(__file__).resolve().parents[3] / "tests" / "data" / "runs" / "lab")
     found = compare([reference], [Recording.open(reference.folder)], wanted=[parse_wanted(G2G)])
     assert {row.finding for row in found.differences} == {Finding.NO_DIFFERENCE}
     stages = one(

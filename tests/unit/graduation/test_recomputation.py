@@ -17,7 +17,7 @@ from vdibench.store.documents import load_verdict
 
 from .runs import OBJECTIVES, SUITES, all_passed, drop_suite, passing_run, resample, rewrite
 
-REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
+REFERENCE = Path(__file__).resolve().parents[2] / "data" / "runs" / "lab"
 
 
 @pytest.fixture(scope="module")
