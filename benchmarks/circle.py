@@ -125,7 +125,8 @@ class Circle:
 
         :raises Failed: it has another verdict than those expected.
         """
-        line = ("run", *words, "--results", str(self.results), "--no-selftest", "--json")
+        # As it is called from where it runs: a run keeps its command, and is carried to other people.
+        line = ("run", *words, "--results", self.results.name, "--no-selftest", "--json")
         return self.results / Path(json.loads(self.vdibench(*line, expect=expect))["run"]).name
 
 

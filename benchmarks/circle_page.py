@@ -21,6 +21,17 @@ class _Targets:
 
 
 START_TARGETS = _Targets()
+# Of a start, as its session's status has them.
+_ORDER = (
+    "accepted",
+    "homeBound",
+    "scheduled",
+    "containerStarted",
+    "podReady",
+    "routed",
+    "streamReady",
+    "published",
+)
 
 
 def targets(document: Document) -> list[dict[str, Any]]:
@@ -44,7 +55,7 @@ def page(document: Document) -> str:
     hand, own, graduated = document["hand"], document["operator"], document["graduated"]
     names = dict.fromkeys((*hand["figures"], *own["figures"]))
     capacity = graduated["capacity"]
-    phases = starts["phases"]
+    phases = sorted(starts["phases"].items(), key=lambda one: _ORDER.index(one[0]) if one[0] in _ORDER else len(_ORDER))
     lines = [
         "# The circle",
         "",
@@ -77,7 +88,7 @@ def page(document: Document) -> str:
         "",
         "| phase | p50 | p95 |",
         "|---|---|---|",
-        *(f"| {name} | {found['p50']:.3f} s | {found['p95']:.3f} s |" for name, found in phases.items()),
+        *(f"| {name} | {found['p50']:.3f} s | {found['p95']:.3f} s |" for name, found in phases),
         "",
         "## What was shipped",
         "",

@@ -85,10 +85,14 @@ def plotted(axes: Axes) -> dict[str, Any]:
     """What axes draw, in the units of their data."""
     return {
         "lines": [_digest(line.get_xydata(), to_hex(line.get_color())) for line in axes.lines],
-        "patches": [_digest(patch.get_path().vertices) for patch in axes.patches],
-        "points": [_digest(np.asarray(dots.get_offsets(), dtype=float)) for dots in axes.collections],
+        "patches": _together([patch.get_path().vertices for patch in axes.patches]),
+        "points": _together([np.asarray(dots.get_offsets(), dtype=float) for dots in axes.collections]),
         "words": [text.get_text() for text in axes.texts if text.get_text()],
     }
+
+
+def _together(parts: list[Any]) -> dict[str, Any]:
+    return _digest(np.concatenate(parts)) if parts else {}
 
 
 def _digest(points: Any, colour: str = "") -> dict[str, Any]:
