@@ -29,8 +29,25 @@ def main() -> int:
     parser.add_argument("--readings", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = RunFolder.create(Path(place), Run(name="", profile="benchmark", target_kind="lab"))
-        row = {"session": "desktop-0", "arrival_unix_seconds": 1e9, "bytes": 16_000, "complete": True}
+        folder = RunFolder.create(
+            Path(place),
+            Run(name="", suite="pipeline", profile="benchmark", target="lab", started_unix_seconds=time.time()),
+        )
+        row = {
+            "suite": "stream_validation",
+            "level": 1,
+            "trial": 0,
+            "phase": "steady",
+            "session": "desktop-0",
+            "arrival_unix_seconds": 1e9,
+            "rtp_timestamp": 0,
+            "packets": 12,
+            "size_bytes": 16_000,
+            "key_frame": False,
+            "complete": True,
+            "decoded_unix_seconds": None,
+            "marker_repeated": False,
+        }
         began = time.thread_time()
         for _ in range(options.rows):
             folder.append("frames", [row])
