@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -53,6 +54,8 @@ _LOOK_SECONDS = 0.1
 # As in notebooks/params/circle.yaml, from where the template has it too.
 _DISPLAY, _BITRATE_BPS = Display(1280, 720, 30), 4_000_000
 _MISSED = 99
+# Sessions that start together, and that notebook 03 watches.
+_AT_ONCE = 2
 # What a lab has not, and a cluster of a site must have.
 _WAIVED = {
     "preflight": "a lab has no public DNS, and Debian's coturn",
@@ -213,7 +216,7 @@ def starts(circle: Circle, cluster: ClusterAccess, template: str, count: int) ->
     :raises Failed: one does not come up.
     """
     made: list[dict[str, Any]] = []
-    wanted = Wanted(desktops=2, display=_DISPLAY, bitrate_bps=_BITRATE_BPS, template=template, relay_only=True)
+    wanted = Wanted(desktops=_AT_ONCE, display=_DISPLAY, bitrate_bps=_BITRATE_BPS, template=template, relay_only=True)
     while len(made) < count:
         with open_target(parse_target(f"operator:{circle.lab}"), wanted, lambda line: None) as target:
             assert target.pods is not None, "a target on a cluster"
@@ -327,7 +330,9 @@ def walk(circle: Circle, cluster: ClusterAccess, options: argparse.Namespace) ->
     with circle.step("chart packaged and installed") as noted:
         said = said_by(cluster, "helm", "package", str(chart), f"--destination={circle.work}")
         package = Path(said.rpartition(":")[2].strip())
-        site = {"gpus": 1, "requireEvidence": True, "allowLabEvidence": True}
+        # So many that two sessions have a place, whatever one GPU was found to carry.
+        gpus = math.ceil(_AT_ONCE / capacity)
+        site = {"gpus": gpus, "requireEvidence": True, "allowLabEvidence": True}
         # Role and account are those of manifests/security, which the lab has applied.
         more = {"settings": site, "rbac": {"create": False}, "serviceAccount": {"create": False}}
         install(cluster, release_values(cluster, more), package)
@@ -345,7 +350,7 @@ def walk(circle: Circle, cluster: ClusterAccess, options: argparse.Namespace) ->
             document["rest"] = rest(sessions, "alice")
             sessions.delete("alice")
         with circle.step("filled to the limit"):
-            document["fill"] = fill(sessions, capacity)
+            document["fill"] = fill(sessions, capacity * gpus)
     finally:
         sessions.close()
     with circle.step("both halves compared") as noted:
