@@ -225,12 +225,14 @@ def starts(circle: Circle, cluster: ClusterAccess, template: str, count: int) ->
                     raise Failed(f"session {session.user} did not start: {session.reason}")
                 assert isinstance(session, OperatedSession), "a session of an operator"
                 status = session.document.get("status") or {}
-                frame = session.look.reached.get("first_frame")
+                reached = session.look.reached
+                frame, connecting = reached.get("first_frame"), reached.get("started")
                 made.append(
                     {
                         "ready_seconds": status["readyInSeconds"],
                         "phases": dict(status["phases"]),
                         "frame_seconds": None if frame is None else frame - session.begun_unix_seconds,
+                        "connect_seconds": None if frame is None or connecting is None else frame - connecting,
                         "own_seconds": sum(status["phases"].get(name, 0.0) for name in _OWN),
                     }
                 )
@@ -251,7 +253,13 @@ def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for name in made[0]["phases"]
     }
-    apart = max(abs(sum(one["phases"].values()) - one["ready_seconds"]) / one["ready_seconds"] for one in made)
+    # The operator's phases and the client's own connect, against what the client's clock saw from wish to frame: the
+    # status adds up by itself, as it has both from the same instants.
+    apart = max(
+        abs(sum(one["phases"].values()) + one["connect_seconds"] - one["frame_seconds"]) / one["frame_seconds"]
+        for one in made
+        if one["frame_seconds"] is not None and one["connect_seconds"] is not None
+    )
     return {
         "starts": len(made),
         "frame_seconds": {f"p{share}": float(np.percentile(frames, share)) for share in (50, 95)},
