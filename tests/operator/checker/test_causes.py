@@ -17,6 +17,7 @@ from certificates import self_signed
 from standin import PASSWORD, USER, Behaviour, StandIn
 from standin_websocket import Behaviour as WebSocketBehaviour
 from standin_websocket import WebSocketStandIn
+from watching import until
 
 from vdi_checker.check import Site, transport
 from vdibench.client import CandidatePair
@@ -64,7 +65,8 @@ async def test_a_frame_of_webrtc(checker, stand_in) -> None:
     # It came as a controller with the template's size, and left before it answered.
     assert server.session.hello["client_type"] == "controller"
     assert server.session.hello["page_size"] == [640, 360]
-    assert "socket closed" in server.session.events
+    # The stand-in has answered the close by now, but writes it down in a thread of its own.
+    await until(lambda: "socket closed" in server.session.events)
 
 
 async def test_a_frame_of_websockets(checker, stand_in_websocket) -> None:
