@@ -20,12 +20,22 @@ from vdibench.lab.cluster.versions import GO_MODULES
 from vdibench.store.caches import cache_root
 
 ROOT = Path(__file__).parent.parent
+# These ask programs that are built with a cluster's: they only compute, where those are kept already. Largest first:
+# each file is one process's, and one that comes last leaves the other cores nothing to do.
+ASKING = (
+    *("tests/unit/graduation", "tests/repository/test_ci_recipes.py", "tests/repository/test_rules.py"),
+    *("tests/repository/test_policies.py", "tests/operator/chart", "tests/operator/test_manifests_equal.py"),
+    *(f"tests/repository/test_{of}manifests.py" for of in ("", "load_", "session_", "turn_")),
+)
 # They need no cluster and no desktop, and nothing of them is timed.
-COMPUTING = ("tests/unit", "tests/report", "tests/fuzz", "tests/operator")
+COMPUTING = (
+    *("tests/report", "tests/unit", "tests/operator", "tests/fuzz"),
+    *(f"tests/e2e/test_{of}.py" for of in ("compare", "capacity_plan", "plan", "reference", "reference_replay")),
+    *(f"tests/repository/test_{of}.py" for of in ("commands", "dependencies", "exports", "goals", "layout")),
+    *(f"tests/repository/test_{of}.py" for of in ("sessions", "wheel")),
+)
 # But these want a desktop,
 SHOWING = ("tests/operator/checker",)
-# and these ask programs that are built with a cluster's: they compute, too, where those are kept already.
-ASKING = ("tests/unit/graduation", "tests/operator/chart", "tests/operator/test_manifests_equal.py")
 ASKED = frozenset({"kubernetes", "helm"})
 NICENESS = 10
 GRACE_SECONDS = 20.0
@@ -55,17 +65,21 @@ def main(words: Sequence[str]) -> int:
 
 
 def _both() -> int:
-    later = SHOWING if _kept() else (*SHOWING, *ASKING)
-    left_out = [f"--ignore={path}" for path in later]
+    kept = _kept()
+    first_of_all = (*ASKING, *COMPUTING) if kept else COMPUTING
+    later = SHOWING if kept else (*SHOWING, *ASKING)
     # Each process has a core: threads of linear algebra beside them would only take turns.
-    words = ("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", *left_out, *COMPUTING)
-    first = _pytest(*words, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
-    others = (path for path in sorted((ROOT / "tests").iterdir()) if path.is_dir() and any(path.glob("**/test_*.py")))
-    rest = [str(path.relative_to(ROOT)) for path in others]
+    words = ("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", "--no-loadscope-reorder")
+    left_out = [f"--ignore={path}" for path in later]
+    first = _pytest(*words, *left_out, *first_of_all, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     if first:
         # Said here: the last line of all stays pytest's.
         sys.stderr.write("tests that only compute have failed, see above; the others run all the same\n")
-    second = _pytest(*(path for path in rest if path not in COMPUTING), *later)
+    others = (path for path in sorted((ROOT / "tests").iterdir()) if path.is_dir() and any(path.glob("**/test_*.py")))
+    rest = [path for path in (str(folder.relative_to(ROOT)) for folder in others) if path not in COMPUTING]
+    # A file that is named is taken all the same: these are files of folders that are not.
+    done = [f"--ignore={path}" for path in first_of_all if path.endswith(".py") and path not in later]
+    second = _pytest(*rest, *later, *done)
     return first or second
 
 
