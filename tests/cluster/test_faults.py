@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from vdibench.lab.certificates import AUTHORITY, CERTIFICATE, KEY, write_certificates
 from vdibench.lab.cluster.faults import Asked, Fault, FaultKind, FaultProxy, asked, refusal
@@ -141,9 +142,7 @@ async def test_all_passes_byte_for_byte(upstream: Upstream, client: aiohttp.Clie
     path = f"{POD}?fieldManager=vdi%2Doperator&force=true"
     body = b'{"metadata": {"name": "\xc3\xa4"}}'
     sent = {"Authorization": "Bearer secret", "Content-Type": "application/apply-patch+yaml", "User-Agent": "it/1"}
-    import yarl
-
-    async with client.patch(yarl.URL(path, encoded=True), data=body, headers=sent) as answer:
+    async with client.patch(URL(path, encoded=True), data=body, headers=sent) as answer:
         assert (answer.status, answer.reason, await answer.read()) == (418, "As It Is", b"\x00\xff")
         assert answer.headers["Warning"] == '299 - "old"'
     ((method, raw, headers, read),) = upstream.seen

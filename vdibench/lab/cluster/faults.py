@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -343,7 +343,7 @@ class FaultProxy:
             # Between events, unless it is to be torn.
             while not watch.end.done() or not (whole or watch.end.result() is FaultKind.TEAR):
                 reading = reading or asyncio.create_task(_read(answer))
-                waited: set[asyncio.Future[object]] = {reading} if watch.end.done() else {reading, watch.end}  # type: ignore[arg-type]  # a set of both kinds of future
+                waited: set[asyncio.Future[Any]] = {reading} if watch.end.done() else {reading, watch.end}
                 await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
                 if reading.done():
                     chunk, reading = reading.result(), None
