@@ -77,9 +77,9 @@ class Site:
                 headers={"Content-Type": content} if data else None,
                 timeout=aiohttp.ClientTimeout(total=_ANSWER_SECONDS),
             ) as answer:
-                if answer.status in (404, 409):
+                if answer.status == 404 or (answer.status == 409 and method == "POST"):
                     return None
-                if answer.status in (401, 403, 429) or answer.status >= 500:
+                if answer.status in (401, 403, 409, 429) or answer.status >= 500:
                     # Refused are also those who come before the server has read its own rights.
                     raise Away(f"{method} {path}: {answer.status} {(await answer.text())[:200]}")
                 if not answer.ok:
@@ -156,6 +156,11 @@ class Churn:
         self._going.clear()
         async with self._between:
             pass
+
+    async def wish_again(self, name: str) -> None:
+        """For a session that somebody else has deleted."""
+        async with self._between:
+            await self._create(name)
 
     async def run(self) -> None:
         """Until cancelled."""
