@@ -52,7 +52,13 @@ class Stage:
     async def start(self) -> float:
         """Start the operator; the instant at which it was begun, from which its users wait."""
         began = time.monotonic()
-        await asyncio.to_thread(self.operator.start)
+        starting = asyncio.ensure_future(asyncio.to_thread(self.operator.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and what it starts must not come after everything was ended.
+            await asyncio.gather(starting, return_exceptions=True)
+            raise
         return began
 
 
