@@ -88,7 +88,9 @@ class Site:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Away(f"{method} {path}: {error or type(error).__name__}") from error
 
-    async def surely(self, method: str, path: str, body: Object | None = None, content: str = "application/json") -> Any:
+    async def surely(
+        self, method: str, path: str, body: Object | None = None, content: str = "application/json"
+    ) -> Any:
         """As :meth:`ask`, again and again while the server is away."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -325,5 +327,3 @@ def differences(actual: Any, wanted: Any, path: str = "") -> list[str]:
             for found in differences(one, other, f"{path}[{number}]")
         ]
     return [] if actual == wanted else [f"{path} is {actual!r}, wanted is {wanted!r}"]
-
-

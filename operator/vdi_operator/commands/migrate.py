@@ -118,8 +118,7 @@ async def _migrate(access: Access, *, dry: bool) -> int:
     async with Client(access, "") as client:
         for one in definitions():
             name = str(one["metadata"]["name"])
-            with telling(f"CustomResourceDefinition {name}", _EVERYWHERE):
-                found = plan(await client.get(_DEFINITIONS, name))
+            found = await _plan_of(client, name)
             if found.done:
                 click.echo(f"{name}: all are stored as {found.target}")
                 continue
@@ -133,6 +132,18 @@ async def _migrate(access: Access, *, dry: bool) -> int:
                 await _record(client, found)
                 click.echo(f"{name}: all {count.looked_at} are stored as {found.target}")
     return refused
+
+
+async def _plan_of(client: Client, name: str) -> Plan:
+    """What a definition of the cluster asks for.
+
+    :raises CommandFailed: there is none, or it may not be read.
+    """
+    with telling(f"CustomResourceDefinition {name}", _EVERYWHERE):
+        try:
+            return plan(await client.get(_DEFINITIONS, name))
+        except errors.NotFound as error:
+            raise CommandFailed(f"the cluster has no definition {name}: nothing of it is stored") from error
 
 
 def plan(definition: Mapping[str, Any]) -> Plan:

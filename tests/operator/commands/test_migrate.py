@@ -138,9 +138,7 @@ def test_what_somebody_else_wrote_or_deleted_is_done(cluster: Storing, invoke: A
     assert recorded(cluster) == [NEW]
 
 
-def test_the_api_server_has_to_know_of_it_first(
-    cluster: Storing, invoke: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_api_server_has_to_know_of_it_first(cluster: Storing, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrate, "_KNOWN_SECONDS", 0.1)
     monkeypatch.setattr(migrate, "_LOOK_SECONDS", 0.01)
     cluster.follows = False
@@ -170,3 +168,10 @@ def test_whoever_has_no_right_is_told_which(cluster: Storing, invoke: Any) -> No
     assert done.exit_code == 1
     assert "cannot patch the status" in done.output
     assert recorded(cluster) == [OLD, NEW]
+
+
+def test_a_cluster_without_the_definitions(cluster: Storing, invoke: Any) -> None:
+    cluster.remove("customresourcedefinitions", "vditemplates.vdibench.io")
+    done = invoke("migrate")
+    assert done.exit_code == 1
+    assert "the cluster has no definition vditemplates.vdibench.io" in done.output

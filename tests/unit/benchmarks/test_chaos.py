@@ -1,4 +1,4 @@
-"""What a bad night is judged by: what is missing, otherwise or nobody's, whether memory grew, and what the page says."""
+"""What a bad night is judged by: what is missing, otherwise or nobody's, whether memory grew, and the page."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def document(**changes: Any) -> dict[str, Any]:
         {"name": "kill -9", "count": 5, "seconds": 4.0, "last": ["x"], "wrong": []},
         {"name": "kill -9", "count": 5, "seconds": 1.0, "last": [], "wrong": []},
     ]
-    whole = {
+    return {
         "date": "2026-11-29",
         "host": {"cpu_model": "a CPU", "cpu_cores": 2},
         "options": {"sessions": 100, "fault_seconds": 10.0},
@@ -123,7 +123,6 @@ def document(**changes: Any) -> dict[str, Any]:
         "proxy": {"passed": 10, "error": 2},
         **changes,
     }
-    return whole
 
 
 def test_the_page_has_each_fault_with_its_worst(page: ModuleType) -> None:

@@ -50,4 +50,13 @@ class ClusterAccess:
 
         :raises LabError: the node has ended.
         """
-        return ["nsenter", f"--target={self.node_pid}", "--net", "--mount", "--pid", f"--wd={Path.cwd()}", "--", *command]
+        return [
+            "nsenter",
+            f"--target={self.node_pid}",
+            "--net",
+            "--mount",
+            "--pid",
+            f"--wd={Path.cwd()}",
+            "--",
+            *command,
+        ]

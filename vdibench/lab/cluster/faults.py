@@ -34,8 +34,10 @@ _WRITES = frozenset({"create", "update", "patch", "apply", "delete"})
 _CONNECT_SECONDS, _STARTING_SECONDS = 5.0, 20.0
 # Of one connection, and so for nobody behind it (RFC 9110, 7.6.1).
 _OWN = frozenset(
-    ("connection", "host", "keep-alive", "proxy-authenticate", "proxy-authorization")
-    + ("te", "trailer", "transfer-encoding", "upgrade")
+    {
+        *("connection", "host", "keep-alive", "proxy-authenticate", "proxy-authorization"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    }
 )
 _UNSAID = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _TORN = b'{"type":"MODIFIED","object":{"kind":'
@@ -126,7 +128,7 @@ def asked(method: str, path: str, query: Mapping[str, str], content_type: str = 
 def refusal(fault: Fault, one: Asked) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer that the API server could have given. Pure."""
     code, reason, message = _ANSWERS[fault.kind]
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code}
+    status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code}
     status |= {"reason": reason, "message": f"{one.verb} {one.resource}: {message}"}
     headers = {"Content-Type": "application/json"}
     if fault.kind is FaultKind.THROTTLE:
@@ -137,7 +139,7 @@ def refusal(fault: Fault, one: Asked) -> tuple[int, dict[str, str], bytes]:
 
 
 def _too_old() -> bytes:
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+    status: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
     status |= {"message": "too old resource version", "reason": "Expired", "code": 410}
     return json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
 
@@ -360,9 +362,7 @@ class FaultProxy:
             if reading is not None:
                 reading.cancel()
 
-    async def _end_watch(
-        self, request: web.Request, reply: web.StreamResponse, kind: FaultKind, one: Asked
-    ) -> None:
+    async def _end_watch(self, request: web.Request, reply: web.StreamResponse, kind: FaultKind, one: Asked) -> None:
         self._count(kind, one)
         if kind is FaultKind.GONE:
             await reply.write(_too_old())
