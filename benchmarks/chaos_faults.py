@@ -22,7 +22,7 @@ from vdibench.lab.cluster.restarting import restart_part
 
 __all__ = ["TROUBLES", "Stage", "Trouble", "killed", "library"]
 
-_LIBRARY = "*/faketime/libfaketime.so.1"
+_LIBRARY = "*/faketime/libfaketimeMT.so.1"  # the operator has threads
 _AWAY_SECONDS, _CUT_SECONDS, _EDIT_SECONDS, _LOOK_SECONDS = 3.0, 0.5, 0.2, 0.05
 _PATIENCE_SECONDS = 120.0
 _HOUR = 3600.0

@@ -163,7 +163,8 @@ def test_another_version_is_stored_and_no_child_is_touched(
         return OLD not in site.kubectl("get", "--raw", "/apis/vdibench.io")
 
     site.until(gone, "the end of the old version")
-    site.kubectl("-n", SESSIONS, "delete", f"vdisession/{crowd[0]}", "--timeout=60s")
+    # By its version: kubectl remembers the one that is gone.
+    site.kubectl("-n", SESSIONS, "delete", f"vdisessions.{NEW}.vdibench.io", crowd[0], "--timeout=60s")
     site.until(
         lambda: not [name for _, name in site.managed() if name.endswith(crowd[0])], "the end of a session's children"
     )
