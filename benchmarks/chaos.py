@@ -78,7 +78,8 @@ async def converged(stage: Stage, since: float, patience: float = _PATIENCE_SECO
         if not wrong:
             return {"seconds": max(0.0, began - since), "last": last[:_SAID], "wrong": []}
         if began - since > patience:
-            return {"seconds": None, "last": last[:_SAID], "wrong": wrong[:_SAID]}
+            stuck = await stage.expected.stuck(stage.churn.wishes)
+            return {"seconds": None, "last": last[:_SAID], "wrong": wrong[:_SAID], "stuck": stuck[:_SAID]}
         last = wrong
         await asyncio.sleep(_LOOK_SECONDS)  # the cluster is at work, and the next look asks for everything
 
@@ -94,7 +95,11 @@ async def through(stage: Stage, name: str, count: int, trouble: Any) -> dict[str
     found = await converged(stage, ended)
     stage.churn.go()
     seconds = found["seconds"]
-    told = f"{seconds:.1f} s" if seconds is not None else f"NOT WITHIN {_PATIENCE_SECONDS:g} s: {found['wrong']}"
+    told = (
+        f"{seconds:.1f} s"
+        if seconds is not None
+        else f"NOT WITHIN {_PATIENCE_SECONDS:g} s: {found['wrong']} {found['stuck']}"
+    )
     say(f"{name}: converged after {told}" + (f", last {found['last'][:1]}" if found["last"] else ""))
     return {"name": name, "count": count, **found}
 

@@ -230,6 +230,25 @@ class Expected:
         }
         return [*compared(wishes, whole, found), *self._lost(found["PersistentVolumeClaim"])]
 
+    async def stuck(self, wishes: Mapping[str, str]) -> list[str]:
+        """Of sessions that are not where their users want them: what the operator says, and what their pods are."""
+        try:
+            sessions, pods = await self.site.all("VDISession"), await self.site.all("Pod")
+        except Away as away:
+            return [str(away)]
+        said = []
+        for name, mode in wishes.items():
+            if _reason(sessions.get(name)) == RESTING[mode]:
+                continue
+            conditions = ((sessions.get(name) or {}).get("status") or {}).get("conditions") or ()
+            told = {one["type"]: f"{one['reason']}: {one['message']}" for one in conditions if one["status"] != "True"}
+            pod = pods.get(f"vdi-session-{name}") or {"metadata": {}, "spec": {}, "status": {}}
+            true = [one["type"] for one in pod["status"].get("conditions") or () if one["status"] == "True"]
+            since = {key: pod["metadata"].get(key) for key in ("creationTimestamp", "deletionTimestamp")}
+            at = f"on {pod['spec'].get('nodeName')}, {pod['status'].get('phase')}, {true}, {since}"
+            said.append(f"{name}: {told}; its pod is {at}")
+        return said
+
     def _children(self, document: Object, template: Object, secrets: Mapping[str, Object]) -> list[Object]:
         """By the operator's own builders."""
         session = Session.of(document)
