@@ -11,6 +11,7 @@ from collections.abc import Callable
 from vdi_operator.cluster import handlers, health
 from vdi_operator.cluster.access import Access
 from vdi_operator.cluster.caches import Caches
+from vdi_operator.cluster.clock import SteadyClock
 from vdi_operator.cluster.controller import Controller
 from vdi_operator.cluster.errors import ApiError
 from vdi_operator.cluster.kube import Client
@@ -47,7 +48,7 @@ async def operate(
         _listen_to_signals(stop)
         client = await stack.enter_async_context(Client(access, settings.namespace, counted=metrics.requested))
         heartbeat = await stack.enter_async_context(health.Heartbeat())
-        surroundings = Surroundings(settings, caches, client)
+        surroundings = Surroundings(settings, caches, client, clock=SteadyClock())
         controller = Controller(settings, client, caches, surroundings, queue, metrics)
         stack.push_async_callback(controller.checker.close)
         stack.callback(queue.close)

@@ -13,7 +13,7 @@ from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
 from vdi_operator.children.secrets import password_since
 from vdi_operator.core import pods
-from vdi_operator.core.checking import Outlook, look
+from vdi_operator.core.checking import AHEAD_SECONDS, Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
 from vdi_operator.core.instants import unix
 from vdi_operator.core.phases import ACCEPTED
@@ -92,7 +92,7 @@ def progress(session: Session, template: Template, world: World, past: Record) -
     finding = _finding(this, record)
     if finding is not None and finding.verdict in (Verdict.RETRY, Verdict.FAIL):
         return replace(_ended(this, record, finding, served), lost=served)
-    if record.restart is not None and _between(this, record.restart, _due(record)):
+    if record.restart is not None and _between(this, record.restart, _due(record, this.now)):
         return _paused(this, record, record.restart)
     reason = _replaced(this, served)
     if reason:
@@ -177,7 +177,7 @@ def _again(this: _Pass, record: Record, restart: Restart) -> Progress:
 def _paused(this: _Pass, record: Record, restart: Restart) -> Progress:
     """Between two desktops: the one before is gone, or going, and the next one waits for its time."""
     said = restart.message if restart.reason is Reason.RESTARTING else f"{restart.reason}: {restart.message}"
-    left = _due(record) - this.now
+    left = _due(record, this.now) - this.now
     waits = [left] if left > 0 else []
     if this.world.pod is not None:
         waits.append(GONE_SECONDS)
@@ -264,16 +264,21 @@ def _base(this: _Pass, record: Record) -> float:
     """From when a deadline counts: what a restart of the operator or a wait for others took is not a start's fault."""
     since = [record.milestones.get(ACCEPTED, this.now), min(this.world.seen_unix_seconds, this.now)]
     if record.restart is not None:
-        since.append(_due(record))
+        since.append(_due(record, this.now))
     if record.waited is not None:
         since.append(record.waited)
     return max(since)
 
 
-def _due(record: Record) -> float:
-    """When the next desktop after the last restart may start."""
+def _due(record: Record, now: float) -> float:
+    """When the next desktop after the last restart may start.
+
+    A restart of the future was written before somebody set the clock back: no pause lasts until then.
+    """
     if record.restart is None:
         return 0.0
+    if record.restart.at_unix_seconds > now + AHEAD_SECONDS:
+        return now
     pause = PAUSES[min(record.attempts, len(PAUSES)) - 1] if record.attempts else 0.0
     return record.restart.at_unix_seconds + pause
 
