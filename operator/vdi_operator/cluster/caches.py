@@ -74,6 +74,8 @@ class Caches:
         self._queue = queue
         # Told of each change that may let somebody in, and of each session that has changed; whoever counts sets them.
         self.gpus_changed: Callable[[], None] = _nobody
+        # Told of each change that places may be kept warm for, or taken by.
+        self.warm_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake)
@@ -170,6 +172,7 @@ class Caches:
             self._wake(session)
 
     def _pod_changed(self, name: str, before: PodFacts | None, after: PodFacts | None) -> None:
+        self.warm_changed()
         for facts in (before, after):
             if facts is not None:
                 self._wake(facts.session)
@@ -186,6 +189,7 @@ class Caches:
     def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
         for session in self.sessions.of_template(name):
             self._wake(session)
+        self.warm_changed()
         if before != after:
             self.gpus_changed()
 
@@ -218,6 +222,7 @@ class Caches:
                 self._wake(session, random.uniform(0.0, _ALL_SECONDS))
         if (before.gpus if before is not None else None) != (after.gpus if after is not None else None):
             self.gpus_changed()
+            self.warm_changed()
 
 
 def _nobody() -> None:

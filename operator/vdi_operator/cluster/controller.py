@@ -24,10 +24,11 @@ from vdi_operator.cluster.execution import Outdated, Refused, difference, execut
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.notices import tell
+from vdi_operator.cluster.placeholders import Placeholders
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.slots import Slots
 from vdi_operator.cluster.surroundings import Memory, Surroundings
-from vdi_operator.core.decision import Change, Decision
+from vdi_operator.core.decision import Change, Decision, Verb
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import unix
 from vdi_operator.core.plan import changes
@@ -76,6 +77,7 @@ class Controller:
         self._metrics = metrics
         self._failures: dict[str, int] = {}
         self.slots = Slots(settings, caches, queue)
+        self.placeholders = Placeholders(settings, client, caches, self.slots, metrics, clock=surroundings.clock)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
         self.succeeded = time.monotonic()
 
@@ -121,6 +123,8 @@ class Controller:
         self.slots.settle(session, decision.place)
         wanted = changes(decision, world)
         if wanted:
+            if any(one.verb is Verb.CREATE and one.ref.kind == "Pod" for one in wanted):
+                await self.placeholders.claim(name, template, world.home)
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0
