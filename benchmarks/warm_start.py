@@ -163,6 +163,7 @@ class Site:
         endpoint = Endpoint(status["url"].rstrip("/"), login, ca_file=self._authority, resolve=resolve)
         return Desktop(name, endpoint, owned=True, display=_DISPLAY)
 
+
 def _condition(one: Mapping[str, Any], kind: str) -> bool:
     conditions = (one.get("status") or {}).get("conditions") or ()
     return any(found["type"] == kind and found["status"] == "True" for found in conditions)
