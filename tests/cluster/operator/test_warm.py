@@ -64,7 +64,6 @@ def test_they_are_the_least_important_and_have_nothing(site: Site) -> None:
         assert spec.get("volumes", []) == [], "no token, no home"
         (container,) = spec["containers"]
         assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert (site.get("VDISession", "alice") or {}) == {}
 
 
 @pytest.mark.usefixtures("full")
@@ -88,8 +87,9 @@ def test_a_session_without_any_preempts_one(site: Site) -> None:
     site.apply(played_template(SESSIONS, "plain", **REAL))
     site.create(site.wish("carol", "plain"))
     site.await_ready("carol")
-    assert set(told(site, "Preempted")) <= {name for name in told(site, "Preempted") if name.startswith(CLASS)}
-    assert told(site, "Preempted"), "nothing but a placeholder could go"
+    preempted = told(site, "Preempted")
+    assert preempted
+    assert all(name.startswith(CLASS) for name in preempted), "nothing but placeholders could go"
     site.delete("VDISession", "carol")
     site.until(lambda: warm(site) == SLICES, "every place filled again")
 

@@ -279,10 +279,8 @@ async def test_without_a_class_it_is_said_once_and_what_is_there_goes(
     async with sites(placeholder_priority_class=""):
         await until(lambda: not placeholders(api))
         await until(lambda: "cad: warmSlots wants" in caplog.text)
-        looks = len(api.seen)
         offer(api, None, warmSlots=2)
         await asyncio.sleep(0.3)  # for looks that could say it again: nothing tells of one that says nothing
-        assert len(api.seen) == looks
     said = [one for one in caplog.records if "placeholderPriorityClass" in one.getMessage()]
     assert len(said) == 1
 
