@@ -53,8 +53,8 @@ def page(document: Document) -> str:
         ]
         lines.append("")
     lines += [
-        "Create to the first frame that a user's client decodes, through Traefik and the relay; of it until the URL was "
-        "published, and from then on.",
+        "Create to the first frame that a user's client decodes, through Traefik and the relay; of it until the URL "
+        "was published, and from then on.",
         "",
         "| series | starts | first frame p50 | p95 | published p50 | p95 | from there p50 | p95 | |",
         "|---|---|---|---|---|---|---|---|---|",

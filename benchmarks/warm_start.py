@@ -1,7 +1,7 @@
 """How soon a user sees a desktop: with warm slots, without them, and where the time goes. One real node.
 
-``python benchmarks/warm_start.py`` (``make bench-warm``) brings up a cluster lab, installs the chart, and starts sessions
-one after the other, each until a user's client has decoded a frame through Traefik and the relay:
+``python benchmarks/warm_start.py`` (``make bench-warm``) brings up a cluster lab, installs the chart, and starts
+sessions one after the other, each until a user's client has decoded a frame through Traefik and the relay:
 
 - ``new home``: the first session of each user, whose home is made with it;
 - ``cold``: with the home of before, free slices, no placeholder;

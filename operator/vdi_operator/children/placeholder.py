@@ -1,8 +1,8 @@
 """A pod that keeps a place warm for the next session of a template. Pure.
 
-It has the template's image, so that the image stays on its node, and asks for what a desktop asks for, so that a desktop
-fits where it was: the same slice, the same requests, the same nodes. It runs nothing, listens nowhere, mounts nothing and
-has no user. Its priority is the lowest, so whoever needs the place takes it away.
+It has the template's image, so that the image stays on its node, and asks for what a desktop asks for, so that a
+desktop fits where it was: the same slice, the same requests, the same nodes. It runs nothing, listens nowhere, mounts
+nothing and has no user. Its priority is the lowest, so whoever needs the place takes it away.
 """
 
 from __future__ import annotations

@@ -77,9 +77,7 @@ class Plan:
     again_seconds: float | None = None
 
 
-def allowed(
-    templates: Iterable[Template], settings: Settings, free: Fraction | None, now: float
-) -> Mapping[str, int]:
+def allowed(templates: Iterable[Template], settings: Settings, free: Fraction | None, now: float) -> Mapping[str, int]:
     """How many placeholders each template may have now, those without any left out.
 
     Of what is free, templates take a place each by turns, in the order of their names.

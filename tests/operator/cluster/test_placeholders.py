@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -54,12 +54,11 @@ def order(api: Server, begin: int = 0) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(module, "_REFILL_SECONDS", 0.1)
     monkeypatch.setattr(module, "_REFUSED_SECONDS", 0.1)
-    yield
 
 
 @pytest.fixture
@@ -104,7 +103,7 @@ async def test_as_many_as_are_wanted_are_made_and_counted(sites: Begin, api: Ser
         assert len(api.asked("POST", "pods")) == 3, "of those that were there one stays"
         api.remove("vditemplates", "cad")
         await until(lambda: not placeholders(api))
-        assert counts() == {}
+        await until(lambda: counts() == {})
 
 
 async def test_those_of_before_are_known_after_a_restart(sites: Begin, api: Server) -> None:

@@ -1,4 +1,4 @@
-"""Which placeholders there are to be: never in anybody's way, as many as are wanted where there is room, and no churn."""
+"""Which placeholders there are to be: never in anybody's way, as many as are wanted where there is room, no churn."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def there(body: Object, name: str = "p-1", **state: Any) -> Placeholder:
     return replace(one, **{"node": "n1", "ready": True, **state})
 
 
-def made(template: Template, name: str = "p-1", **state: Any) -> Placeholder:
-    return there(placeholder(template, SETTINGS), name, **state)
+def made(of: Template, name: str = "p-1", **state: Any) -> Placeholder:
+    return there(placeholder(of, SETTINGS), name, **state)
 
 
 def kept(found: Plan) -> bool:
