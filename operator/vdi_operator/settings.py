@@ -42,6 +42,7 @@ class Settings:
     :param workers: passes at the same time.
     :param require_evidence: whether templates without valid evidence of a run start nothing more.
     :param allow_lab_evidence: whether evidence of a lab is as good.
+    :param placeholder_priority_class: of pods that keep places warm, empty: none are kept.
     :param gpus: for counting places, 0: as the labels of nodes say, where the operator may read them.
     """
 
@@ -67,6 +68,7 @@ class Settings:
     workers: int = 16
     require_evidence: bool = False
     allow_lab_evidence: bool = False
+    placeholder_priority_class: str = ""
     gpus: int = 0
 
     @classmethod

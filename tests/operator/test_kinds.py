@@ -36,6 +36,7 @@ def test_a_template_with_everything() -> None:
             "home": {"storageClassName": "fast", "size": "1Gi"},
             "egress": "internet",
             "lifetime": "8h",
+            "warmSlots": 3,
             "startDeadline": "90s",
         },
     }
@@ -56,6 +57,7 @@ def test_a_template_with_everything() -> None:
         home=Home("fast", "1Gi"),
         egress=Egress.INTERNET,
         lifetime_seconds=28_800.0,
+        warm_slots=3,
         start_deadline_seconds=90.0,
     )
 

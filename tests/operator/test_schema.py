@@ -141,7 +141,7 @@ def test_defaults_are_those_of_the_values() -> None:
     assert Template.of(stored) == Template.of(given) == Template("desktop", "", 0, "registry.example.com/desktop:1")
     # Whatever is not optional without a default is there.
     optional = set(schema("VDITemplate")["properties"]["spec"]["properties"]) - set(stored["spec"])
-    assert optional == {"capacity", "lifetime"}
+    assert optional == {"capacity", "lifetime", "warmSlots"}
     assert stored["spec"]["gpu"]["count"] == 1
     assert stored["spec"]["startDeadline"] == "60s"
     wish = session()
@@ -198,6 +198,8 @@ GOOD_TEMPLATES: list[dict[str, Any]] = [
     {"capacity": {"sessionsPerGPU": 1}},
     {"capacity": {"sessionsPerGPU": 64}, "gpu": {"count": 0}, "hardwareEncoding": False},
     {"capacity": {}},
+    {"warmSlots": 0},
+    {"warmSlots": 64},
     {"lifetime": "1h30m", "startDeadline": "2500ms"},
     {"home": {"size": "1Ti", "storageClassName": "fast.example.com"}, "sharedMemory": "268435456"},
 ]
@@ -230,6 +232,9 @@ def test_good_templates(spec: dict[str, Any]) -> None:
         ({"capacity": {"sessionsPerGPU": 65}}, "capacity.sessionsPerGPU"),
         ({"capacity": {"sessionsPerGPU": "8"}}, "capacity.sessionsPerGPU"),
         ({"capacity": {"sessionsPerNode": 8}}, "capacity"),
+        ({"warmSlots": -1}, "warmSlots"),
+        ({"warmSlots": 65}, "warmSlots"),
+        ({"warmSlots": "2"}, "warmSlots"),
         ({"gpu": {"resource": "gpu"}}, "gpu.resource"),
         ({"gpu": {"runtimeClassName": "NVIDIA"}}, "gpu.runtimeClassName"),
         ({"gpu": {"nodeSelector": {"a": "b" * 64}}}, "gpu.nodeSelector.a"),

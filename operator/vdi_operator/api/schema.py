@@ -25,7 +25,7 @@ from vdi_operator.api.shapes import (
     text,
     whole,
 )
-from vdi_operator.api.template import MOST_SESSIONS_PER_GPU, Dialect, Egress, Gpu, Template
+from vdi_operator.api.template import MOST_SESSIONS_PER_GPU, MOST_WARM_SLOTS, Dialect, Egress, Gpu, Template
 
 __all__ = ["LONGEST_MESSAGE", "LONGEST_NAME", "MILESTONES", "RESERVED_HOSTS", "definitions"]
 
@@ -154,6 +154,13 @@ def _template_spec() -> Object:
                             MOST_SESSIONS_PER_GPU,
                         )
                     },
+                ),
+                # Without a default: the spec as it is stored, of which evidence has a digest, must stay what it was.
+                "warmSlots": whole(
+                    "Places that are kept warm, as far as GPUs are free: pods of low priority hold image and slice "
+                    "until a session comes. Absent: none.",
+                    0,
+                    MOST_WARM_SLOTS,
                 ),
                 "sharedMemory": text(
                     "Size of /dev/shm, which counts as the container's memory.", 24, _BYTES, _TEMPLATE.shared_memory

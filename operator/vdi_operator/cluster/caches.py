@@ -83,6 +83,8 @@ class Caches:
         self._queue = queue
         # Told of each change that may let somebody in, and of each session that has changed; whoever counts sets them.
         self.gpus_changed: Callable[[], None] = _nobody
+        # Told of each change that places may be kept warm for, or taken by.
+        self.warm_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake, crowded=lambda: queue.load() > _CROWD)
@@ -179,6 +181,7 @@ class Caches:
             self._wake(session)
 
     def _pod_changed(self, name: str, before: PodFacts | None, after: PodFacts | None) -> None:
+        self.warm_changed()
         pause = _STEP_SECONDS if _is_step(before, after) else 0.0
         for session in {facts.session for facts in (before, after) if facts is not None}:
             self._wake(session, pause)
@@ -195,6 +198,7 @@ class Caches:
     def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
         for session in self.sessions.of_template(name):
             self._wake(session)
+        self.warm_changed()
         if before != after:
             self.gpus_changed()
 
@@ -229,6 +233,7 @@ class Caches:
                 self._wake(session, random.uniform(0.0, _ALL_SECONDS))
         if (before.gpus if before is not None else None) != (after.gpus if after is not None else None):
             self.gpus_changed()
+            self.warm_changed()
 
 
 def _nobody() -> None:

@@ -25,6 +25,7 @@ from vdi_operator.cluster.execution import Outdated, Refused, difference, execut
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.notices import tell
+from vdi_operator.cluster.placeholders import Placeholders
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.slots import Slots
 from vdi_operator.cluster.stores import Entry
@@ -90,6 +91,7 @@ class Controller:
         # Templates as they were read, each with the document that it was read from.
         self._templates: dict[str, tuple[Entry[Any], Template | None, str]] = {}
         self.slots = Slots(settings, caches, queue)
+        self.placeholders = Placeholders(settings, client, caches, self.slots, metrics, clock=surroundings.clock)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
         self.succeeded = time.monotonic()
 
@@ -137,6 +139,8 @@ class Controller:
         self._caches.sessions.admit(name, session.uid, admitted=entered)
         wanted = changes(decision, world)
         if wanted:
+            if any(one.verb is Verb.CREATE and one.ref.kind == "Pod" for one in wanted):
+                await self.placeholders.claim(name, template, world.home)
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0

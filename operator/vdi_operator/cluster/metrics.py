@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from vdi_operator.api.reasons import FAILURES, Reason
 from vdi_operator.cluster.sessions import State
@@ -55,6 +57,14 @@ class Metrics:
         self._restarts = Counter(
             "vdi_session_watch_restarts_total", "Times that kopf had to be started again.", registry=self.registry
         )
+        self._claims = Counter(
+            "vdi_warm_claims_total",
+            "Pods of sessions whose template has warm slots: warm took the place of a placeholder, cold found none.",
+            ["state"],
+            registry=self.registry,
+        )
+        for state in ("warm", "cold"):  # a rate needs the zero before the first one
+            self._claims.labels(state)
 
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """A value that is known elsewhere, read at each scrape."""
@@ -65,6 +75,14 @@ class Metrics:
         gauge = Gauge("vdi_sessions", "Sessions, by state.", ["state"], registry=self.registry)
         for state in State:
             gauge.labels(state.value).set_function(partial(_count, states, state))
+
+    def warm_slots(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Places that are kept warm, by template and state; counted at each scrape."""
+        self.registry.register(_WarmSlots(counts))
+
+    def claimed(self, *, warm: bool) -> None:
+        """A session of a template with warm slots is about to have its pod, in such a place or not."""
+        self._claims.labels("warm" if warm else "cold").inc()
 
     def started(self, phases: Mapping[str, float], total: float) -> None:
         """A session became ready.
@@ -104,3 +122,18 @@ class Metrics:
 
 def _count(states: Callable[[], Mapping[State, int]], state: State) -> float:
     return float(states().get(state, 0))
+
+
+class _WarmSlots(Collector):
+    """A gauge whose templates come and go."""
+
+    def __init__(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """As the registry asks."""
+        said = "Places that are kept warm, by template: wanted by it, ready, pending."
+        family = GaugeMetricFamily("vdi_warm_slots", said, labels=["template", "state"])
+        for labels, count in self._counts().items():
+            family.add_metric(labels, float(count))
+        yield family

@@ -16,6 +16,7 @@ from vdi_operator.cluster.controller import Controller
 from vdi_operator.cluster.errors import ApiError
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
+from vdi_operator.cluster.placeholders import Placeholders
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Sessions
 from vdi_operator.cluster.surroundings import Surroundings
@@ -53,6 +54,7 @@ async def operate(
         stack.push_async_callback(controller.checker.close)
         stack.callback(queue.close)
         metrics.sessions(caches.sessions.states)
+        metrics.warm_slots(controller.placeholders.counts)
         metrics.gauge("vdi_queue_depth", "Sessions that wait for a pass.", queue.depth)
         metrics.gauge("vdi_queue_delayed", "Sessions whose next pass has a time.", queue.delayed)
         metrics.gauge(
@@ -69,7 +71,7 @@ async def operate(
             # Before everything is listed there are no passes.
             lambda: queue.longest_wait() if listed.is_set() else 0.0,
             lambda: controller.succeeded,
-            caches.watched,
+            (*caches.watched, controller.placeholders.store),
             lambda: caches.missing() + ([] if listed.is_set() else ["vdisessions"]),
         )
         runner = await health.serve(checks, metrics.text, host, port)
@@ -78,6 +80,7 @@ async def operate(
             listening(*runner.addresses[0][:2])
         parts = [
             asyncio.create_task(caches.run(client), name="watches"),
+            asyncio.create_task(_placeholders(controller.placeholders, listed), name="placeholders"),
             asyncio.create_task(_passes(settings, caches, client, controller, queue, listed), name="passes"),
             asyncio.create_task(
                 _sessions(settings, access, client, caches.sessions, metrics, stop, listed), name="sessions"
@@ -116,6 +119,12 @@ async def _passes(
     listed.set()
     _log.info("all is listed, %d sessions", len(caches.sessions))
     await queue.run(controller.pass_, settings.workers)
+
+
+async def _placeholders(placeholders: Placeholders, listed: asyncio.Event) -> None:
+    """Places kept warm, once it is known who holds the others."""
+    await listed.wait()
+    await placeholders.run()
 
 
 async def _sessions(

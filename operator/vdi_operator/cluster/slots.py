@@ -59,6 +59,14 @@ class Slots:
         gpus = self.gpus()
         return float("nan") if gpus is None else float(gpus)
 
+    def free(self) -> Fraction | None:
+        """Parts of GPUs that nobody holds or waits for, None: nobody knows how many there are."""
+        gpus = self.gpus()
+        if gpus is None:
+            return None
+        self._begin()
+        return max(Fraction(0), gpus - self._book.held() - self._book.wanted())
+
     def held(self) -> float:
         """Parts of GPUs that sessions hold."""
         return float(self._book.held())

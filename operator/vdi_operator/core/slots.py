@@ -90,6 +90,10 @@ class Book:
         parts = (count * self._share(template) for template, count in self._by_template.items())
         return sum(parts, Fraction(0))
 
+    def wanted(self) -> Fraction:
+        """Parts of GPUs that are waited for."""
+        return sum((self._share(claim.template) for claim in self._line), Fraction(0))
+
     def waiting(self) -> int:
         """How many stand in line."""
         return len(self._line)

@@ -37,6 +37,7 @@ WHERE = "values don't meet the specifications of the schema"
         ({"settings": {"allowLabEvidence": 1}}, "allowLabEvidence"),
         ({"settings": {"gpus": -1}}, "gpus"),
         ({"settings": {"gpus": 0.5}}, "gpus"),
+        ({"settings": {"placeholderPriorityClass": "Low Priority"}}, "placeholderPriorityClass"),
         # What the chart knows by itself.
         ({"settings": {"readNodes": True}}, "readNodes"),
         ({"settings": {"checkerUrl": "http://elsewhere"}}, "checkerUrl"),
