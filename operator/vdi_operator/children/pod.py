@@ -15,12 +15,12 @@ from vdi_operator.api.template import Gpu, Template
 from vdi_operator.children import dialects, names
 from vdi_operator.settings import Settings
 
-__all__ = ["CONTAINER", "made_from", "pod"]
+__all__ = ["CONTAINER", "USER", "made_from", "placement", "pod"]
 
 CONTAINER = "desktop"
 
 # Uid and gid of the image's user.
-_USER = 1000
+USER = 1000
 # Selkies says goodbye to its clients before the X server goes.
 _GRACE_SECONDS = 10
 # What GPU nodes are tainted with, whatever their slices are called.
@@ -50,9 +50,9 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
             # A home of a million files is not walked at each start.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -61,7 +61,7 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "volumes": [{"name": volume.name, **volume.source} for volume in volumes],
     }
     if template.gpu is not None:
-        spec |= _placement(template.gpu)
+        spec |= placement(template.gpu)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -133,7 +133,8 @@ def _has_driver(gpu: Gpu) -> bool:
     return bool(gpu.runtime_class or gpu.node_selector)
 
 
-def _placement(gpu: Gpu) -> Object:
+def placement(gpu: Gpu) -> Object:
+    """Of a pod that gets such a slice: to which nodes it may go, and by which runtime."""
     made: Object = {}
     if gpu.runtime_class:
         made["runtimeClassName"] = gpu.runtime_class

@@ -75,6 +75,8 @@ class Caches:
         # Told of each change that may let somebody in, and of each session that has changed; whoever counts sets them.
         self.gpus_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
+        # Told of each change after which other images may have to be fetched beforehand.
+        self.prepull_changed: Callable[[], None] = _nobody
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake)
         self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
@@ -84,6 +86,9 @@ class Caches:
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
         self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
+        self.daemon_sets = Watched(
+            KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
+        )
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -105,6 +110,7 @@ class Caches:
             self.policies,
             self.homes,
             self.templates,
+            self.daemon_sets,
             *self._events.values(),
             *((self.nodes,) if settings.read_nodes else ()),
         )
@@ -184,10 +190,14 @@ class Caches:
             self._wake(session)
 
     def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
+        self.prepull_changed()
         for session in self.sessions.of_template(name):
             self._wake(session)
         if before != after:
             self.gpus_changed()
+
+    def _daemon_set_changed(self, name: str, before: str | None, after: str | None) -> None:
+        self.prepull_changed()
 
     def _event_changed(
         self, name: str, before: tuple[str, str, str] | None, after: tuple[str, str, str] | None
@@ -270,6 +280,12 @@ def last_seen(one: Object) -> str:
     series = one.get("series") or {}
     times = (series.get("lastObservedTime"), one.get("lastTimestamp"), one.get("eventTime"))
     return str(next((time for time in times if time), one["metadata"].get("creationTimestamp") or ""))
+
+
+def _slim_daemon_set(one: Object) -> Object:
+    # Without its spec and what its pods do: the annotation says what it was made as.
+    kept = ("name", "uid", "annotations", "ownerReferences", "deletionTimestamp")
+    return {"metadata": {key: one["metadata"][key] for key in kept if key in one["metadata"]}}
 
 
 def _slim_node(one: Object) -> Object:

@@ -38,6 +38,12 @@ def situations() -> list[Object]:
     settled(operator)
     cluster.faults.no_slice = False
     found.append(settled(operator).status)
+    cluster, operator = running()
+    cluster.edit_template(idleTimeout="30m")
+    cluster.wake("first")
+    for minutes in (16.0, 31.0):
+        operator.nobody_for(60.0 * minutes)
+        found.append(settled(operator).status)
     return found
 
 
