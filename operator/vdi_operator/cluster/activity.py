@@ -8,6 +8,8 @@ could as well be kept by an open page.
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import heapq
 import ipaddress
 import logging
@@ -169,10 +171,10 @@ class Activity:
                 heapq.heappop(self._due)
                 state.due = None
                 return state
-            try:
-                await asyncio.wait_for(self._new.wait(), pause)
-            except TimeoutError:
-                continue
+            # Not wait_for: it may swallow a cancellation that comes with the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._new.wait()
 
     def _plan(self, at: float, state: _State) -> None:
         state.due = at
@@ -223,9 +225,10 @@ async def _count(http: aiohttp.ClientSession, followed: Followed) -> float | Non
         address = ipaddress.ip_address(followed.address)
         host = f"[{address}]" if address.version == 6 else str(address)
         url = f"http://{host}:{SESSION_PORT}{clients_path(followed.dialect)}"
-        login = aiohttp.BasicAuth(LOGIN, followed.password)
+        login = base64.b64encode(f"{LOGIN}:{followed.password}".encode()).decode()
         # Not where it sends us: the password is for this desktop alone.
-        async with http.get(url, auth=login, allow_redirects=False) as response:
+        headers = {"Authorization": f"Basic {login}"}
+        async with http.get(url, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 _log.debug("a desktop answers %d", response.status, extra={"session": followed.session})
                 return None

@@ -48,10 +48,9 @@ class Prepull:
         while True:
             self._again.clear()
             refused = await self._look()
-            try:
-                await asyncio.wait_for(self._again.wait(), _RETRY_SECONDS if refused else None)
-            except TimeoutError:
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_SECONDS if refused else None):
+                    await self._again.wait()
             await asyncio.sleep(_SETTLE_SECONDS)  # the rest of a burst is still coming in
 
     async def _look(self) -> bool:

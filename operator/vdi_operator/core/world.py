@@ -41,8 +41,8 @@ class ActivityFact:
     """Whether anybody is at a desktop, as looks at it have shown.
 
     :param pod_uid: of that desktop.
-    :param active_unix_seconds: the last moment at which somebody was there, or nobody could say that nobody was: a desktop
-        that did not answer, or had not been looked at before.
+    :param active_unix_seconds: the last moment at which somebody was there, or nobody could say that nobody was: a
+        desktop that did not answer, or had not been looked at before.
     :param looked_unix_seconds: of the last look that found nobody; before the other one: none did since.
     """
 
