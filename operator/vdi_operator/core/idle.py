@@ -17,7 +17,7 @@ from vdi_operator.core.instants import second
 from vdi_operator.core.record import Idle, Record
 from vdi_operator.core.world import World
 
-__all__ = ["IDLING", "LEFT_SECONDS", "Idling", "look", "message", "rests", "woken"]
+__all__ = ["IDLING", "LEFT_SECONDS", "Idling", "look", "message", "rests"]
 
 # The Event before a desktop is stopped.
 IDLING = "Idling"
@@ -49,11 +49,6 @@ class Idling:
 def rests(session: Session, past: Record) -> bool:
     """Whether a session was stopped because nobody was at it, and nobody has wished for it since."""
     return past.idle is not None and (past.idle.generation, past.idle.wake) == (session.generation, session.wake)
-
-
-def woken(session: Session, past: Record) -> bool:
-    """Whether somebody wished for it since it was stopped."""
-    return past.idle is not None and not rests(session, past)
 
 
 def message(session: Session, idle: Idle) -> str:
