@@ -59,7 +59,8 @@ def looks(site: Site) -> dict[str, float]:
 
 async def test_somebody_who_streams_keeps_it(site: Site, alice: str) -> None:
     site.inside(alice, "echo kept > /home/user/kept")
-    async with DesktopSession(site.desktop(alice), Sink(), SessionOptions(role=Role.CONTROLLER, relay_only=True)) as one:
+    options = SessionOptions(role=Role.CONTROLLER, relay_only=True)
+    async with DesktopSession(site.desktop(alice), Sink(), options) as one:
         await one.first_frame()
         await one.watch(TIMEOUT_SECONDS + 4.0)
         assert site.ready(alice)
