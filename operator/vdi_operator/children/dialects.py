@@ -152,7 +152,7 @@ def clients_path(dialect: Dialect) -> str:
 def clients(dialect: Dialect, text: str) -> float | None:
     """What an answer from there counts, None: nothing that could be understood.
 
-    2.x: the pages that are connected now. 1.6 knows of no pages: the reports of pictures a second that they have sent so
+    2.x: the pages that are connected now. 1.6 knows of no pages: the reports of frames a second that they have sent so
     far, one every few seconds from each; where its image has no metrics at that port, nothing.
 
     :raises ValueError, RecursionError: it is no JSON where it should be.

@@ -31,9 +31,7 @@ def drain(site: Site, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def reading(
-    site: Site, checker: PlayedChecker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
+def reading(site: Site, checker: PlayedChecker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """The operator as a process that may read nodes, and two users: the home of one is tied to a node."""
     values = lab_values(site.cluster) | {"readNodes": True}
     made = OperatorProcess(site.cluster, tmp_path_factory.mktemp("operator"), checker.url, values)
