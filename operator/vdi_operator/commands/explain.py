@@ -176,7 +176,7 @@ def lines(found: Found, now: float) -> list[str]:
 def _worth_saying(condition: Mapping[str, Any]) -> bool:
     """Whether a condition is not as it should be; one of them is the better for not holding."""
     good = "False" if condition["type"] == ConditionType.TEMPLATE_DRIFTED else "True"
-    return condition["status"] != good or condition["reason"] == Reason.DRAINING
+    return bool(condition["status"] != good or condition["reason"] == Reason.DRAINING)
 
 
 def _ordered(conditions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
