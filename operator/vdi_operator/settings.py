@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-__all__ = ["SHORTEST_TURN_SECONDS", "Settings", "load"]
+__all__ = ["SHORTEST_LOOK_SECONDS", "SHORTEST_TURN_SECONDS", "Settings", "load"]
 
 # As the chart's schema has it.
+SHORTEST_LOOK_SECONDS = 1.0
 SHORTEST_TURN_SECONDS = 60.0
 
 
@@ -39,6 +40,7 @@ class Settings:
     :param checker_address: ``host:port`` at which the checker meets Traefik, empty: the public name.
     :param warn_seconds: before a session's end, when the warning event comes.
     :param start_attempts: of a desktop that ends by itself, in one start.
+    :param idle_look_seconds: between looks at a desktop whose template has an idle time-out.
     :param workers: passes at the same time.
     :param require_evidence: whether templates without valid evidence of a run start nothing more.
     :param allow_lab_evidence: whether evidence of a lab is as good.
@@ -65,6 +67,7 @@ class Settings:
     checker_address: str = ""
     warn_seconds: float = 600.0
     start_attempts: int = 3
+    idle_look_seconds: float = 60.0
     workers: int = 16
     require_evidence: bool = False
     allow_lab_evidence: bool = False
@@ -106,6 +109,9 @@ class Settings:
             except ValueError:
                 said = f"settings: relayAddresses has {address!r}, which is no IP address"
                 raise ValueError(f"{said}: policies and desktops need 192.0.2.10, not a name") from None
+        if not self.idle_look_seconds >= SHORTEST_LOOK_SECONDS:  # nan is no time either
+            said = f"settings: idleLookSeconds is {self.idle_look_seconds:g}, {SHORTEST_LOOK_SECONDS:g} is the least"
+            raise ValueError(f"{said}: each look costs every such desktop a request")
         if self.gpus < 0:
             raise ValueError(f"settings: gpus is {self.gpus}, it must be 0 or more")
         if not self.turn_lifetime_seconds >= SHORTEST_TURN_SECONDS:  # nan is no time either

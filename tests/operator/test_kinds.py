@@ -37,6 +37,8 @@ def test_a_template_with_everything() -> None:
             "egress": "internet",
             "lifetime": "8h",
             "warmSlots": 3,
+            "idleTimeout": "30m",
+            "prepull": True,
             "startDeadline": "90s",
         },
     }
@@ -58,6 +60,8 @@ def test_a_template_with_everything() -> None:
         egress=Egress.INTERNET,
         lifetime_seconds=28_800.0,
         warm_slots=3,
+        idle_timeout_seconds=1800.0,
+        prepull=True,
         start_deadline_seconds=90.0,
     )
 
@@ -123,6 +127,7 @@ def test_a_session_with_everything() -> None:
             "resourceVersion": "77",
             "creationTimestamp": "2026-11-29T13:40:12Z",
             "deletionTimestamp": "2026-11-29T14:00:00Z",
+            "annotations": {"vdibench.io/wake": "again"},
         },
         "spec": {
             "user": "Alice A.",
@@ -145,6 +150,7 @@ def test_a_session_with_everything() -> None:
         lifetime_seconds=1800.0,
         created_unix_seconds=1795959612.0,
         deleting=True,
+        wake="again",
         resource_version="77",
         status={"attempts": 1},
     )

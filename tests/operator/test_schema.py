@@ -72,6 +72,9 @@ def status() -> dict[str, Any]:
         },
         "waitedUntil": MOMENT,
         "warnedOfEnd": MOMENT,
+        "lastActivityTime": MOMENT,
+        "idle": {"at": MOMENT, "since": MOMENT, "generation": 3, "wake": MOMENT},
+        "warnedOfIdle": MOMENT,
     }
 
 
@@ -141,7 +144,7 @@ def test_defaults_are_those_of_the_values() -> None:
     assert Template.of(stored) == Template.of(given) == Template("desktop", "", 0, "registry.example.com/desktop:1")
     # Whatever is not optional without a default is there.
     optional = set(schema("VDITemplate")["properties"]["spec"]["properties"]) - set(stored["spec"])
-    assert optional == {"capacity", "lifetime", "warmSlots"}
+    assert optional == {"capacity", "idleTimeout", "lifetime", "prepull", "warmSlots"}
     assert stored["spec"]["gpu"]["count"] == 1
     assert stored["spec"]["startDeadline"] == "60s"
     wish = session()

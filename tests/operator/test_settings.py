@@ -66,6 +66,8 @@ def test_every_field_can_be_set_to_its_default() -> None:
         ({"traefik": ["traefik"]}, "settings: traefik is "),
         ({"workers": None}, "settings: workers is None, it must be of type int"),
         ({"requireEvidence": "yes"}, "settings: requireEvidence is 'yes', it must be of type bool"),
+        ({"idleLookSeconds": 0.5}, "settings: idleLookSeconds is 0.5, 1 is the least"),
+        ({"idleLookSeconds": float("nan")}, "settings: idleLookSeconds is nan, 1 is the least"),
         ({"gpus": True}, "settings: gpus is True, it must be of type int"),
         ({"gpus": -1}, "settings: gpus is -1, it must be 0 or more"),
         ({"turnLifetimeSeconds": 59.9}, "settings: turnLifetimeSeconds is 59.9, 60 are the least"),

@@ -21,6 +21,8 @@ class ConditionType(StrEnum):
     STREAM_READY = "StreamReady"
     # True: encoded by hardware. False where the template wants hardware and software does it.
     HARDWARE_ENCODING = "HardwareEncoding"
+    # True: the desktop that runs was made from an older state of its template.
+    TEMPLATE_DRIFTED = "TemplateDrifted"
     READY = "Ready"
 
 
@@ -36,6 +38,7 @@ class Reason(StrEnum):
     FRAME_DECODED = "FrameDecoded"
     HARDWARE = "Hardware"
     SOFTWARE_AS_WANTED = "SoftwareAsWanted"
+    AS_TEMPLATE = "AsTemplate"
     PUBLISHED = "Published"
     # On the way, or at rest.
     PENDING = "Pending"
@@ -46,7 +49,10 @@ class Reason(StrEnum):
     STARTING = "Starting"
     CHECKING = "Checking"
     RESTARTING = "Restarting"
+    DRAINING = "Draining"
+    TEMPLATE_CHANGED = "TemplateChanged"
     SUSPENDED = "Suspended"
+    IDLE = "Idle"
     EXPIRED = "Expired"
     DELETING = "Deleting"
     # A person has to do something.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import ConditionType, Reason
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import LONGEST_WAKE, OperatingMode, Session
 from vdi_operator.api.shapes import (
     checked,
     column,
@@ -184,9 +184,16 @@ def _template_spec() -> Object:
                     "What the desktop may reach besides its TURN server and names.", Egress, _TEMPLATE.egress
                 ),
                 "lifetime": duration("Longest life of a session, from its creation, such as 8h. Absent: no end."),
+                "idleTimeout": duration(
+                    "Without a client for so long, such as 30m, a desktop is stopped and its session rests as Idle. "
+                    "Absent: never."
+                ),
                 "startDeadline": duration(
                     "Longest a start may take, waiting for a free slice not counted. After it the start has failed.",
                     f"{_TEMPLATE.start_deadline_seconds:g}s",
+                ),
+                "prepull": flag(
+                    "Whether nodes that match gpu.nodeSelector fetch the image before anybody asks for it. Absent: no."
                 ),
             },
             ["image"],
@@ -202,6 +209,10 @@ def _template_spec() -> Object:
         rule(
             "quantity(self.sharedMemory).compareTo(quantity(self.resources.limits.memory)) <= 0",
             "sharedMemory counts as memory: it must not exceed resources.limits.memory",
+        ),
+        rule(
+            "!has(self.prepull) || !self.prepull || self.imagePullPolicy != 'Never'",
+            "nodes that never ask the registry cannot fetch an image beforehand: leave prepull or imagePullPolicy out",
         ),
     )
 
@@ -337,6 +348,12 @@ def _session_status() -> Object:
         "podUID": text("Uid of its pod. Absent: none was made.", 64),
         "released": flag("Whether the next one was asked for since."),
     }
+    idle = {
+        "at": moment("When the desktop was stopped."),
+        "since": moment("Since when nobody was at it."),
+        "generation": integer("Generation of the session that was stopped; another one starts it again."),
+        "wake": text("Value of the annotation vdibench.io/wake then; another one starts it again.", LONGEST_WAKE),
+    }
     failure = ended | {
         "generation": integer("Generation of the session that failed."),
         "template": text("Uid and generation of the template that it failed with.", 128),
@@ -381,5 +398,10 @@ def _session_status() -> Object:
             "failure": record("Why the present start was given up; another session or template begins anew.", failure),
             "waitedUntil": moment("When the present start had waited for others, which its deadline does not count."),
             "warnedOfEnd": moment("The end of life that was warned of."),
+            "lastActivityTime": moment(
+                "When somebody was last at the desktop, or may have been, to within minutes. Only with idleTimeout."
+            ),
+            "idle": record("Why the session rests: nobody was at its desktop.", idle),
+            "warnedOfIdle": moment("The activity after which a stop was warned of."),
         },
     )

@@ -75,9 +75,11 @@ class Template:
     :param requests: ``cpu`` and ``memory``.
     :param limits: ``memory``.
     :param lifetime_seconds: longest life of a session, None: no end.
+    :param idle_timeout_seconds: without a client, after which a desktop is stopped, None: never.
     :param start_deadline_seconds: of a start, waiting for a free slice or a place not counted.
     :param sessions_per_gpu: that one GPU carries, None: nobody counts.
     :param warm_slots: places that are kept warm for the next sessions, where GPUs are free.
+    :param prepull: whether nodes have the image before anybody asks for it.
     :param evidence: of the run that it was graduated from, None: of none.
     :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks.
     """
@@ -98,9 +100,11 @@ class Template:
     home: Home = Home()
     egress: Egress = Egress.NONE
     lifetime_seconds: float | None = None
+    idle_timeout_seconds: float | None = None
     start_deadline_seconds: float = 60.0
     sessions_per_gpu: int | None = None
     warm_slots: int = 0
+    prepull: bool = False
     evidence: Evidence | None = None
     spec_digest: str = field(default="", compare=False)
 
@@ -144,9 +148,11 @@ class Template:
             ),
             egress=spec.choice("egress", plain.egress),
             lifetime_seconds=spec.duration("lifetime"),
+            idle_timeout_seconds=spec.duration("idleTimeout"),
             start_deadline_seconds=plain.start_deadline_seconds if deadline is None else deadline,
             sessions_per_gpu=_per_gpu(spec.part("capacity")),
             warm_slots=_warm_slots(spec),
+            prepull=spec.flag("prepull", plain.prepull),
             evidence=Evidence.of(metadata.texts("annotations", {})),
             spec_digest=digest(one.get("spec")),
         )

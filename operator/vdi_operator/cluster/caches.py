@@ -86,6 +86,8 @@ class Caches:
         # Told of each change that places may be kept warm for, or taken by.
         self.warm_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
+        # Told of each change after which other images may have to be fetched beforehand.
+        self.prepull_changed: Callable[[], None] = _nobody
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake, crowded=lambda: queue.load() > _CROWD)
         self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
@@ -95,6 +97,9 @@ class Caches:
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
         self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
+        self.daemon_sets = Watched(
+            KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
+        )
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -116,6 +121,7 @@ class Caches:
             self.policies,
             self.homes,
             self.templates,
+            self.daemon_sets,
             *self._events.values(),
             *((self.nodes,) if settings.read_nodes else ()),
         )
@@ -196,11 +202,15 @@ class Caches:
             self._wake(session, 0.0 if after is None else _STEP_SECONDS)
 
     def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
+        self.prepull_changed()
         for session in self.sessions.of_template(name):
             self._wake(session)
         self.warm_changed()
         if before != after:
             self.gpus_changed()
+
+    def _daemon_set_changed(self, name: str, before: str | None, after: str | None) -> None:
+        self.prepull_changed()
 
     def _event_changed(
         self, name: str, before: tuple[str, str, str] | None, after: tuple[str, str, str] | None
@@ -298,6 +308,12 @@ def last_seen(one: Object) -> str:
     series = one.get("series") or {}
     times = (series.get("lastObservedTime"), one.get("lastTimestamp"), one.get("eventTime"))
     return str(next((time for time in times if time), one["metadata"].get("creationTimestamp") or ""))
+
+
+def _slim_daemon_set(one: Object) -> Object:
+    # Without its spec and what its pods do: the annotation says what it was made as.
+    kept = ("name", "uid", "annotations", "ownerReferences", "deletionTimestamp")
+    return {"metadata": {key: one["metadata"][key] for key in kept if key in one["metadata"]}}
 
 
 def _slim_node(one: Object) -> Object:

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from vdi_operator.api.reasons import FAILURES, Reason
+from vdi_operator.cluster.activity import Outcome
 from vdi_operator.cluster.sessions import State
 
 __all__ = ["START_BUCKETS", "Metrics"]
@@ -54,6 +55,17 @@ class Metrics:
             ["verb", "kind", "code"],
             registry=self.registry,
         )
+        self._looks = Counter(
+            "vdi_idle_looks_total",
+            "Looks at desktops for their clients, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in Outcome:
+            self._looks.labels(outcome.value)
+        self._idled = Counter(
+            "vdi_sessions_idled_total", "Desktops that were stopped because nobody was at them.", registry=self.registry
+        )
         self._restarts = Counter(
             "vdi_session_watch_restarts_total", "Times that kopf had to be started again.", registry=self.registry
         )
@@ -96,6 +108,14 @@ class Metrics:
     def failed(self, reason: Reason) -> None:
         """A session came to need a person."""
         self._failures.labels(reason.value).inc()
+
+    def looked(self, outcome: Outcome) -> None:
+        """A desktop was looked at for its clients."""
+        self._looks.labels(outcome.value).inc()
+
+    def idled(self) -> None:
+        """A desktop was stopped because nobody was at it."""
+        self._idled.inc()
 
     def passed(self, seconds: float, now: float) -> None:
         """A pass succeeded, at a Unix time."""

@@ -17,6 +17,7 @@ from vdi_operator.cluster.errors import ApiError
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.placeholders import Placeholders
+from vdi_operator.cluster.prepull import Prepull
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Sessions
 from vdi_operator.cluster.surroundings import Surroundings
@@ -65,6 +66,7 @@ async def operate(
         )
         metrics.gauge("vdi_gpus_held", "Parts of GPUs that sessions hold, by sessionsPerGPU.", controller.slots.held)
         metrics.gauge("vdi_sessions_waiting", "Sessions that wait for a place on a GPU.", controller.slots.waiting)
+        metrics.gauge("vdi_desktops_followed", "Desktops that are looked at for clients.", controller.activity.followed)
         listed = asyncio.Event()
         checks = health.Health(
             heartbeat,
@@ -81,6 +83,8 @@ async def operate(
         parts = [
             asyncio.create_task(caches.run(client), name="watches"),
             asyncio.create_task(_placeholders(controller.placeholders, listed), name="placeholders"),
+            asyncio.create_task(controller.activity.run(), name="activity"),
+            asyncio.create_task(Prepull(settings, caches, client).run(), name="prepull"),
             asyncio.create_task(_passes(settings, caches, client, controller, queue, listed), name="passes"),
             asyncio.create_task(
                 _sessions(settings, access, client, caches.sessions, metrics, stop, listed), name="sessions"

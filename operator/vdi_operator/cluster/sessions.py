@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import FAILURES, ConditionType
+from vdi_operator.api.reasons import FAILURES, ConditionType, Reason
 from vdi_operator.api.session import OperatingMode
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
@@ -28,6 +28,7 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     SUSPENDED = "suspended"
+    IDLE = "idle"
     FAILED = "failed"
 
 
@@ -182,6 +183,8 @@ def _state(mode: str, status: Object) -> State:
     ready = _condition(status, ConditionType.READY)
     if ready.get("status") == "True":
         return State.READY
+    if ready.get("reason") == Reason.IDLE:
+        return State.IDLE
     return State.FAILED if ready.get("reason") in FAILURES else State.STARTING
 
 

@@ -31,7 +31,7 @@ _LOOK_SECONDS = 1.0
 class Memory:
     """What this process knows of a session and the API server does not; lost with the process, and found again.
 
-    :param mode: that was wished for when ``seen_unix_seconds`` was set.
+    :param mode, wake: that were wished for when ``seen_unix_seconds`` was set.
     :param status: decided and not yet written, None: what is stored holds.
     :param written: monotonic seconds of the last written status, at first of the first pass.
     :param steps: statuses in a row that told of a step of a start alone.
@@ -54,6 +54,7 @@ class Memory:
     told: set[tuple[str, str]] = field(default_factory=set)
     secrets: tuple[str, ...] = ()
     strangers: bool = False
+    wake: str = ""
 
 
 class Surroundings:
@@ -75,7 +76,7 @@ class Surroundings:
         self._turn_looked = float("-inf")
 
     def memory(self, session: Session) -> Memory:
-        """Of a session; a new wish (another object of that name, or another mode) begins anew."""
+        """Of a session; a new wish (another object of that name, another mode, a wake) begins anew."""
         known = self._memories.get(session.name)
         if known is None or known.uid != session.uid:
             self.forget(session.name)
@@ -84,10 +85,11 @@ class Surroundings:
                 session.mode,
                 self.clock(),
                 secrets=(names.auth_name(session), names.rtc_name(session)),
+                wake=session.wake,
             )
             self._memories[session.name] = known
-        elif known.mode != session.mode:
-            known.mode, known.seen_unix_seconds = session.mode, self.clock()
+        elif (known.mode, known.wake) != (session.mode, session.wake):
+            known.mode, known.wake, known.seen_unix_seconds = session.mode, session.wake, self.clock()
             known.refusal, known.refused, known.check, known.busy = "", "", None, 0
             known.told.clear()
         return known

@@ -8,7 +8,7 @@ from enum import StrEnum
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.reasons import Reason
 
-__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Notice", "Place", "Verb"]
+__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Follow", "Notice", "Place", "Verb"]
 
 
 class Verb(StrEnum):
@@ -63,6 +63,17 @@ class CheckWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Look now and then whether this pod's desktop has a client.
+
+    :param after_unix_seconds: not before: the checker was still there.
+    """
+
+    pod_uid: str
+    after_unix_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """An Event about the session."""
 
@@ -79,6 +90,7 @@ class Decision:
     :param absent: children that shall not exist.
     :param status: the whole status.
     :param look_again_seconds: until time alone changes something, None: never.
+    :param follow: whose clients are to be looked for from now on, None: nobody's.
     :param failure: counted once when it comes.
     :param place: to be kept before anybody else is decided on.
     """
@@ -88,6 +100,7 @@ class Decision:
     status: Object = field(default_factory=dict)
     look_again_seconds: float | None = None
     check: CheckWanted | None = None
+    follow: Follow | None = None
     notices: tuple[Notice, ...] = ()
     failure: Reason | None = None
     place: Place = Place.NONE

@@ -23,11 +23,11 @@ from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.secrets import auth_secret, next_mint, rtc_secret
-from vdi_operator.core import conditions, evidence, phases, pods, slots
+from vdi_operator.core import conditions, evidence, idle, phases, pods, slots
 from vdi_operator.core.admission import Blocked, admitted, own
 from vdi_operator.core.checking import Outlook, look
 from vdi_operator.core.conditions import Condition, State
-from vdi_operator.core.decision import CheckWanted, Decision, Notice, Place
+from vdi_operator.core.decision import CheckWanted, Decision, Follow, Notice, Place
 from vdi_operator.core.failures import Finding, of_pod
 from vdi_operator.core.instants import second
 from vdi_operator.core.notices import failure, notices
@@ -68,6 +68,8 @@ class _Verdict:
     absent: tuple[Ref, ...] = ()
     again_seconds: tuple[float, ...] = ()
     check: CheckWanted | None = None
+    follow: Follow | None = None
+    notice: Notice | None = None
     progress: Progress | None = None
     living: bool = True
     place: Place = Place.NONE
@@ -89,6 +91,8 @@ def desired(session: Session, template: Template | None, world: World, *, fault:
         verdict = _resting(session, world, past, blocked, Reason.EXPIRED, said)
     elif session.mode is OperatingMode.SUSPENDED:
         verdict = _resting(session, world, past, blocked, Reason.SUSPENDED, "as its user wants it")
+    elif past.idle is not None and idle.rests(session, past):
+        verdict = _resting(session, world, past, blocked, Reason.IDLE, idle.message(session, past.idle))
     elif blocked is not None or template is None:
         why = blocked or Blocked(Reason.TEMPLATE_NOT_FOUND, "there is no template")
         verdict = _blocked(session, template, world, past, objects, why)
@@ -125,7 +129,10 @@ def _resting(
     told = blocked if blocked is not None and blocked.reason in _AT_REST else None
     found[ConditionType.ADMITTED] = _admitted(told)
     going = (GONE_SECONDS,) if world.pod is not None else ()
-    return _Verdict(past.at_rest(), found, absent=_gone(session), again_seconds=going, living=False)
+    rests = past.at_rest()
+    if reason is Reason.IDLE:
+        rests = replace(rests, idle=past.idle)
+    return _Verdict(rests, found, absent=_gone(session), again_seconds=going, living=False)
 
 
 def _blocked(
@@ -159,7 +166,8 @@ def _blocked(
     # Without a name that Traefik could have there is nothing to look at and nothing to publish.
     named = blocked.reason is not Reason.SESSION_INVALID
     outlook = look(session, template, world, past.stream, named and pods.ready(pod) and routed(world))
-    found = _found(session, world, pod, of_pod(pod, template, world, world.now), outlook, _admitted(told))
+    problem = of_pod(pod, template, world, world.now)
+    found = _found(session, template, world, pod, problem, outlook, _admitted(told))
     begin = past if past.started is not None else past.anew(min(world.seen_unix_seconds, world.now))
     record = replace(
         begin,
@@ -187,17 +195,26 @@ def _blocked(
 def _running(session: Session, template: Template, world: World, past: Record, objects: tuple[Object, ...]) -> _Verdict:
     """There is a desktop, or there shall be one."""
     now = progress(session, template, world, past)
-    admitted = _admitted(None, _beside(template, world, now.pod))
-    found = _found(session, world, now.pod, now.problem, now.outlook, admitted)
-    record = replace(now.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
+    idling = idle.look(session, template, world, now.record, now.pod if now.outlook.published else None)
+    if idling.stops and idling.record.idle is not None:
+        return _resting(session, world, idling.record, None, Reason.IDLE, idle.message(session, idling.record.idle))
+    admitted = _admitted(None, _beside(template, world))
+    found = _found(session, template, world, now.pod, now.problem, now.outlook, admitted)
+    record = replace(idling.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
     wanted = objects if now.wanted else tuple(one for one in objects if one["kind"] != "Pod")
     return _Verdict(
         record,
         found,
         objects=_for_this_pod(wanted, template, world),
         absent=() if now.wanted else (Ref("Pod", names.pod_name(session)),),
-        again_seconds=(*now.again_seconds, *_known(evidence.remaining_seconds(template, world.settings, world.now))),
+        again_seconds=(
+            *now.again_seconds,
+            *_known(idling.again_seconds),
+            *_known(evidence.remaining_seconds(template, world.settings, world.now)),
+        ),
         check=now.outlook.wanted,
+        follow=idling.follow,
+        notice=idling.notice,
         progress=now,
         # What was given up holds nothing, so that others may have it as soon as its pod is gone.
         place=Place.HELD if world.slot is not None and record.failure is None else Place.NONE,
@@ -206,6 +223,7 @@ def _running(session: Session, template: Template, world: World, past: Record, o
 
 def _found(
     session: Session,
+    template: Template | None,
     world: World,
     pod: Object | None,
     problem: Finding | None,
@@ -221,6 +239,7 @@ def _found(
     found[ConditionType.ADMITTED] = admitted
     found[ConditionType.STREAM_READY] = outlook.condition
     found[ConditionType.HARDWARE_ENCODING] = outlook.hardware
+    found[ConditionType.TEMPLATE_DRIFTED] = _drifted(template, pod)
     if problem is not None and problem.reason is Reason.STREAM_FAILED:
         streams = ConditionType.STREAM_READY
         found[streams] = Condition(streams, State.NO, problem.reason, problem.message)
@@ -229,17 +248,27 @@ def _found(
     return found
 
 
+def _drifted(template: Template | None, pod: Object | None) -> Condition:
+    kind = ConditionType.TEMPLATE_DRIFTED
+    if pod is None:
+        return Condition(kind, State.NO, Reason.PENDING, "there is no pod yet")
+    if template is None:
+        return Condition(kind, State.UNKNOWN, Reason.PENDING, "its template cannot be read")
+    if outdated(pod, template):
+        said = f"template {template.name} has changed: the desktop takes it at its next start"
+        return Condition(kind, State.YES, Reason.TEMPLATE_CHANGED, said)
+    return Condition(kind, State.NO, Reason.AS_TEMPLATE)
+
+
 def _admitted(blocked: Blocked | None, message: str = "") -> Condition:
     if blocked is not None:
         return Condition(ConditionType.ADMITTED, State.NO, blocked.reason, blocked.message)
     return Condition(ConditionType.ADMITTED, State.YES, Reason.ACCEPTED, message)
 
 
-def _beside(template: Template, world: World, pod: Object | None) -> str:
+def _beside(template: Template, world: World) -> str:
     """What is said of a session that is let in, empty: nothing."""
-    changed = pod is not None and outdated(pod, template)
     said = (
-        "the template has changed: the desktop takes it at its next start" if changed else "",
         evidence.told(template, world.settings),
         slots.UNCOUNTED if world.slot is not None and world.slot.gpus is None else "",
     )
@@ -279,6 +308,8 @@ def _for_this_pod(objects: tuple[Object, ...], template: Template | None, world:
 def _decided(session: Session, world: World, past: Record, end: float | None, verdict: _Verdict) -> Decision:
     """The whole decision, with what time alone changes."""
     record, told = verdict.record, list(notices(past, verdict.found, verdict.progress))
+    if verdict.notice is not None:
+        told.append(verdict.notice)
     waits = list(verdict.again_seconds)
     if end is not None and end > world.now:
         warn = end - world.settings.warn_seconds
@@ -298,6 +329,7 @@ def _decided(session: Session, world: World, past: Record, end: float | None, ve
         status=document(session, world, record, verdict.found, end),
         look_again_seconds=min(waits, default=None),
         check=verdict.check,
+        follow=verdict.follow,
         notices=tuple(told),
         failure=failure(past, verdict.found, verdict.progress),
         place=verdict.place,

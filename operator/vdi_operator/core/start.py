@@ -90,6 +90,10 @@ def progress(session: Session, template: Template, world: World, past: Record) -
         return _failed(this, record, record.failure)
     uid, served = pods.uid(world.pod), _served(record, world.pod)
     finding = _finding(this, record)
+    if finding is not None and finding.reason is Reason.DRAINING and finding.verdict is Verdict.RETRY:
+        # Not its fault, so it costs no attempt: an administrator empties its node.
+        restart = Restart(finding.reason, finding.message, this.now, uid)
+        return replace(_again(this, record, restart), lost=served)
     if finding is not None and finding.verdict in (Verdict.RETRY, Verdict.FAIL):
         return replace(_ended(this, record, finding, served), lost=served)
     if record.restart is not None and _between(this, record.restart, _due(record, this.now)):
@@ -124,8 +128,8 @@ def begun(session: Session, template: Template, world: World, past: Record) -> R
     if past.failure is not None and not given_up(session, template, past):
         return past.anew(world.now)
     if past.started is None:
-        # An expired session that was prolonged has had its wish for long.
-        prolonged = past.reason(ConditionType.READY) == Reason.EXPIRED
+        # An expired session that was prolonged, or one that somebody came back to, has had its wish for long.
+        prolonged = past.reason(ConditionType.READY) in (Reason.EXPIRED, Reason.IDLE)
         return past.anew(world.now if prolonged else min(world.seen_unix_seconds, world.now))
     return past
 
@@ -286,7 +290,7 @@ def _due(record: Record, now: float) -> float:
 def _queued(record: Record) -> bool:
     """Whether the pass before waited for others."""
     return (
-        record.reason(ConditionType.SCHEDULED) == Reason.NO_FREE_SLICE
+        record.waits_for(ConditionType.SCHEDULED) in (Reason.NO_FREE_SLICE, Reason.DRAINING)
         or record.reason(ConditionType.STREAM_READY) == Reason.CHECKER_UNREACHABLE
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vdi_operator.api.objects import Object
 from vdi_operator.settings import Settings
 
-__all__ = ["CheckResult", "NodeFact", "SlotFact", "World"]
+__all__ = ["ActivityFact", "CheckResult", "NodeFact", "SlotFact", "World"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,21 @@ class CheckResult:
     first_frame_seconds: float = 0.0
     unreachable: bool = False
     attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityFact:
+    """Whether anybody is at a desktop, as looks at it have shown.
+
+    :param pod_uid: of that desktop.
+    :param active_unix_seconds: the last moment at which somebody was there, or nobody could say that nobody was: a
+        desktop that did not answer, or had not been looked at before.
+    :param looked_unix_seconds: of the last look that found nobody; before the other one: none did since.
+    """
+
+    pod_uid: str
+    active_unix_seconds: float
+    looked_unix_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,7 @@ class World:
     :param refusal: what the API server said when it refused the last change (403 of a quota or of Pod Security, 422 …).
     :param refused: the kind of what that change was to make or to repair.
     :param slot: None: its template has no capacity, so nobody counts.
+    :param activity: what looks at its desktop have shown, None: nobody has looked yet, or nobody is to.
     """
 
     now: float
@@ -110,3 +126,4 @@ class World:
     refusal: str = ""
     refused: str = ""
     slot: SlotFact | None = None
+    activity: ActivityFact | None = None

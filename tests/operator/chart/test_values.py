@@ -32,6 +32,7 @@ WHERE = "values don't meet the specifications of the schema"
         ({"settings": {"traefik": {"namespace": "traefik", "name": "traefik", "labels": {}}}}, "labels"),
         ({"settings": {"checkerAddress": "traefik"}}, "checkerAddress"),
         ({"settings": {"turnLifetimeSeconds": 5}}, "turnLifetimeSeconds"),
+        ({"settings": {"idleLookSeconds": 0.5}}, "idleLookSeconds"),
         ({"settings": {"workers": 0}}, "workers"),
         ({"settings": {"requireEvidence": "yes"}}, "requireEvidence"),
         ({"settings": {"allowLabEvidence": 1}}, "allowLabEvidence"),

@@ -42,7 +42,7 @@ def test_names_and_labels_keep_to_the_conventions() -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert name.endswith(units), name
         labels = {label for sample in family.samples for label in sample.labels}
-        assert labels <= {"le", "phase", "reason", "state", "template", "verb", "kind", "code"}, family.name
+        assert labels <= {"le", "phase", "reason", "state", "template", "verb", "kind", "code", "outcome"}, family.name
 
 
 def test_a_start_is_counted_by_phase_and_as_a_whole() -> None:

@@ -55,6 +55,8 @@ class Faults:
     no_frame: bool = False
     no_relay: bool = False
     quota: bool = False
+    # The node takes no new pods.
+    cordoned: bool = False
     # All places are taken, where the template has a capacity.
     full: bool = False
 
@@ -95,6 +97,20 @@ class Cluster:
         self.session["spec"] = {key: value for key, value in self.session["spec"].items() if value is not None}
         self.session["metadata"]["generation"] += 1
         self.version += 1
+
+    def wake(self, value: str) -> None:
+        """Come back to a session that was stopped."""
+        assert self.session is not None
+        self.session["metadata"]["annotations"] = {"vdibench.io/wake": value}
+        self.version += 1
+
+    def evict(self) -> None:
+        """As the eviction API does, which kubectl drain asks."""
+        pod = self.objects.get(PLACES["pod"])
+        if pod is not None and pod["spec"].get("nodeName") and pod["status"]["phase"] not in ("Failed", "Succeeded"):
+            condition(pod, "DisruptionTarget", "True", "EvictionByEvictionAPI", "Eviction API: evicting")
+            self.delete(PLACES["pod"])
+            self.version += 1
 
     def delete_session(self) -> None:
         self.session = None
@@ -237,6 +253,8 @@ class Cluster:
         why = ""
         if self.faults.node_lost:
             why = "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }."
+        elif self.faults.cordoned:
+            why = "0/1 nodes are available: 1 node(s) were unschedulable."
         elif self.faults.no_slice:
             why = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes are available."
         if why:

@@ -212,7 +212,7 @@ def test_who_finds_no_place_waits_and_is_no_failure() -> None:
     said = "8 of 8 sessions on 1 GPU (template cad: 8 per GPU); position 2 of 3"
     assert {(one["type"], one["status"], one["reason"]) for one in decision.status["conditions"]} == {
         *((kind, "False", "CapacityReached") for kind in ("Admitted", "Scheduled", "PodReady", "RouteReady")),
-        *((kind, "False", "CapacityReached") for kind in ("StreamReady", "Ready")),
+        *((kind, "False", "CapacityReached") for kind in ("StreamReady", "TemplateDrifted", "Ready")),
         ("HomeBound", "False", "Pending"),
         ("HardwareEncoding", "Unknown", "CapacityReached"),
     }

@@ -47,7 +47,7 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.cluster = Cluster()
-        self.cluster.edit_template(capacity={"sessionsPerGPU": 8})
+        self.cluster.edit_template(capacity={"sessionsPerGPU": 8}, idleTimeout="30m")
         self.operator = Operator(self.cluster)
         self.home_uid = ""
         self.before: list[dict[Ref, Object]] = []
@@ -107,6 +107,21 @@ class Life(RuleBasedStateMachine):
     @rule(fault=st.sampled_from(["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", "full"]))
     def something_breaks_or_is_mended(self, fault: str) -> None:
         setattr(self.cluster.faults, fault, not getattr(self.cluster.faults, fault))
+
+    @rule(minutes=st.sampled_from([0.0, 21.0, 31.0]))
+    def nobody_is_there(self, minutes: float) -> None:
+        self.operator.nobody_for(60.0 * minutes)
+
+    @precondition(lambda self: self.cluster.session is not None)
+    @rule(value=st.sampled_from(["first", "second"]))
+    def user_comes_back(self, value: str) -> None:
+        self.cluster.wake(value)
+
+    @rule()
+    def the_node_is_drained_or_let_in(self) -> None:
+        self.cluster.faults.cordoned = not self.cluster.faults.cordoned
+        if self.cluster.faults.cordoned:
+            self.cluster.evict()
 
     @rule()
     def the_node_is_lost_or_back(self) -> None:
@@ -184,6 +199,7 @@ class Life(RuleBasedStateMachine):
         if cluster is None:
             return
         cluster.faults = type(cluster.faults)()
+        self.operator.activity = None
         if cluster.template is None:
             cluster.edit_template()
         if cluster.session is None:

@@ -38,6 +38,12 @@ def situations() -> list[Object]:
     settled(operator)
     cluster.faults.no_slice = False
     found.append(settled(operator).status)
+    cluster, operator = running()
+    cluster.edit_template(idleTimeout="30m")
+    cluster.wake("first")
+    for minutes in (21.0, 31.0):
+        operator.nobody_for(60.0 * minutes)
+        found.append(settled(operator).status)
     return found
 
 
@@ -56,6 +62,7 @@ def test_what_was_written_is_read_back() -> None:
         record = Record.of(one)
         assert record.documents() == {key: one[key] for key in record.documents()}
         kept = {"startedAt", "attempts", "restart", "failure", "podUID", "stream", "waitedUntil", "warnedOfEnd"}
+        kept |= {"lastActivityTime", "warnedOfIdle", "idle"}
         assert set(record.documents()) == kept & set(one)
 
 
