@@ -11,7 +11,7 @@ import pytest
 
 from vdi_operator.api.reasons import ConditionType, Reason
 from vdi_operator.api.schema import LONGEST_MESSAGE, LONGEST_NAME, MILESTONES, RESERVED_HOSTS
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import HomePolicy, OperatingMode, Session
 from vdi_operator.api.template import Dialect, Egress, Template
 from vdi_operator.core.record import Record
 
@@ -57,6 +57,7 @@ def status() -> dict[str, Any]:
         "milestones": dict.fromkeys(MILESTONES, MOMENT),
         "phases": dict.fromkeys(MILESTONES, 0.25),
         "readyInSeconds": 2.0,
+        "queue": {"position": 2, "waiting": 3},
         "startedAt": MOMENT,
         "expiresAt": MOMENT,
         "turnExpiresAt": MOMENT,
@@ -141,13 +142,15 @@ def test_defaults_are_those_of_the_values() -> None:
     assert Template.of(stored) == Template.of(given) == Template("desktop", "", 0, "registry.example.com/desktop:1")
     # Whatever is not optional without a default is there.
     optional = set(schema("VDITemplate")["properties"]["spec"]["properties"]) - set(stored["spec"])
-    assert optional == {"capacity", "lifetime"}
+    # No default: a stored spec would get another digest than its evidence has.
+    assert optional == {"capacity", "lifetime", "priorityClassName"}
     assert stored["spec"]["gpu"]["count"] == 1
     assert stored["spec"]["startDeadline"] == "60s"
     wish = session()
     kept = filled(schema("VDISession"), wish)
     assert Session.of(kept) == Session.of(wish)
     assert kept["spec"]["operatingMode"] == "Running"
+    assert kept["spec"]["homePolicy"] == "Wait"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,7 @@ def test_defaults_are_those_of_the_values() -> None:
         ("VDITemplate", ".spec.dialect", Dialect),
         ("VDITemplate", ".spec.egress", Egress),
         ("VDISession", ".spec.operatingMode", OperatingMode),
+        ("VDISession", ".spec.homePolicy", HomePolicy),
         ("VDISession", ".status.conditions[].type", ConditionType),
         ("VDISession", ".status.conditions[].reason", Reason),
     ],

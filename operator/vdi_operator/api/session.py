@@ -11,7 +11,7 @@ from typing import Any
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reading import Part
 
-__all__ = ["OperatingMode", "Session"]
+__all__ = ["HomePolicy", "OperatingMode", "Session"]
 
 
 class OperatingMode(StrEnum):
@@ -21,6 +21,13 @@ class OperatingMode(StrEnum):
     SUSPENDED = "Suspended"
 
 
+class HomePolicy(StrEnum):
+    """What a user wants where the node of the home has no GPU free."""
+
+    WAIT = "Wait"
+    FRESH = "Fresh"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """One user's wish for a desktop.
@@ -28,6 +35,7 @@ class Session:
     :param name: also the label ``app.kubernetes.io/instance`` and part of its children's names: a DNS label ≤ 40.
     :param user: as the site writes users; any text.
     :param host: first label of its host, empty: the name.
+    :param home_policy: with ``FRESH`` the desktop has a temporary home, and the user's own is left alone.
     :param lifetime_seconds: shorter than the template's, None: the template's.
     :param created_unix_seconds: whole seconds, of the API server's clock.
     :param status: as stored, empty before the first pass.
@@ -41,6 +49,7 @@ class Session:
     template: str
     mode: OperatingMode = OperatingMode.RUNNING
     host: str = ""
+    home_policy: HomePolicy = HomePolicy.WAIT
     lifetime_seconds: float | None = None
     created_unix_seconds: float = 0.0
     deleting: bool = False
@@ -65,6 +74,7 @@ class Session:
             template=spec.part("templateRef").text("name"),
             mode=spec.choice("operatingMode", OperatingMode.RUNNING),
             host=spec.text("host", ""),
+            home_policy=spec.choice("homePolicy", HomePolicy.WAIT),
             lifetime_seconds=spec.duration("lifetime"),
             created_unix_seconds=datetime.fromisoformat(created).timestamp() if created else 0.0,
             deleting=bool(metadata.text("deletionTimestamp", "")),

@@ -76,6 +76,7 @@ class Template:
     :param lifetime_seconds: longest life of a session, None: no end.
     :param start_deadline_seconds: of a start, waiting for a free slice or a place not counted.
     :param sessions_per_gpu: that one GPU carries, None: nobody counts.
+    :param priority_class: of its pods, and by it their place in line; empty: the cluster's default.
     :param evidence: of the run that it was graduated from, None: of none.
     :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks.
     """
@@ -98,6 +99,7 @@ class Template:
     lifetime_seconds: float | None = None
     start_deadline_seconds: float = 60.0
     sessions_per_gpu: int | None = None
+    priority_class: str = ""
     evidence: Evidence | None = None
     spec_digest: str = field(default="", compare=False)
 
@@ -143,6 +145,7 @@ class Template:
             lifetime_seconds=spec.duration("lifetime"),
             start_deadline_seconds=plain.start_deadline_seconds if deadline is None else deadline,
             sessions_per_gpu=_per_gpu(spec.part("capacity")),
+            priority_class=spec.text("priorityClassName", plain.priority_class),
             evidence=Evidence.of(metadata.texts("annotations", {})),
             spec_digest=digest(one.get("spec")),
         )

@@ -115,10 +115,10 @@ class Controller:
         world = await self._surroundings.look(session, memory)
         template, fault = self._template(session.template)
         # Nothing is awaited from here until it is settled: of two passes each would give away the last place.
-        world = replace(world, slot=self.slots.ask(session, template))
+        world = self.slots.ask(session, template, world)
         # With a template at hand a fault is the session's own.
         decision = desired(session, template, world, fault=fault if template is None else invalid)
-        self.slots.settle(session, decision.place)
+        self.slots.settle(session, decision, world)
         wanted = changes(decision, world)
         if wanted:
             await self._change(name, memory, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vdi_operator.api.reasons import FAILURES, ConditionType, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, ConditionType, Reason
 from vdi_operator.core.conditions import Condition, fresh
 from vdi_operator.core.decision import Notice
 from vdi_operator.core.record import Record
@@ -13,7 +13,7 @@ from vdi_operator.core.start import Progress
 __all__ = ["failure", "notices"]
 
 # Beside all failures. Steps of a start are in the conditions and would drown these.
-_TOLD = frozenset({Reason.PUBLISHED, Reason.CAPACITY_REACHED, Reason.NO_FREE_SLICE, Reason.SUSPENDED, Reason.EXPIRED})
+_TOLD = frozenset({Reason.PUBLISHED, *QUEUES, Reason.NO_FREE_SLICE, Reason.SUSPENDED, Reason.EXPIRED})
 # Which reasons of which condition are failures of their own.
 _COUNTED: Mapping[ConditionType, frozenset[Reason]] = {
     ConditionType.ADMITTED: frozenset(FAILURES),

@@ -12,7 +12,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
 from vdi_operator.children.secrets import password_since
-from vdi_operator.core import pods
+from vdi_operator.core import homes, pods
 from vdi_operator.core.checking import Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
 from vdi_operator.core.instants import unix
@@ -253,6 +253,8 @@ def _replaced(this: _Pass, served: bool) -> str:
         return ""
     if outdated(pod, this.template) and not served:
         return "the template has changed before anybody saw the desktop"
+    if not pods.node(pod) and homes.mounted(pod) not in ("", names.claim_name(this.session)):
+        return "it is to have another home"
     made, password = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(this.world.auth))
     if made is not None and password is not None and password > made:
         # It read its password when it started.
@@ -281,7 +283,7 @@ def _due(record: Record) -> float:
 def _queued(record: Record) -> bool:
     """Whether the pass before waited for others."""
     return (
-        record.reason(ConditionType.SCHEDULED) == Reason.NO_FREE_SLICE
+        record.reason(ConditionType.SCHEDULED) in (Reason.NO_FREE_SLICE, Reason.HOME_NODE_FULL)
         or record.reason(ConditionType.STREAM_READY) == Reason.CHECKER_UNREACHABLE
     )
 
