@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import HomePolicy, OperatingMode, Session
 from vdi_operator.api.template import Dialect, Display, Egress, Gpu, Home, Template
 
 from .schemas import example
@@ -37,6 +37,7 @@ def test_a_template_with_everything() -> None:
             "egress": "internet",
             "lifetime": "8h",
             "startDeadline": "90s",
+            "priorityClassName": "cad-first",
         },
     }
     assert Template.of(document) == Template(
@@ -57,6 +58,7 @@ def test_a_template_with_everything() -> None:
         egress=Egress.INTERNET,
         lifetime_seconds=28_800.0,
         start_deadline_seconds=90.0,
+        priority_class="cad-first",
     )
 
 
@@ -127,6 +129,7 @@ def test_a_session_with_everything() -> None:
             "templateRef": {"name": "desktop"},
             "operatingMode": "Suspended",
             "host": "desk",
+            "homePolicy": "Fresh",
             "lifetime": "30m",
         },
         "status": {"attempts": 1},
@@ -140,6 +143,7 @@ def test_a_session_with_everything() -> None:
         template="desktop",
         mode=OperatingMode.SUSPENDED,
         host="desk",
+        home_policy=HomePolicy.FRESH,
         lifetime_seconds=1800.0,
         created_unix_seconds=1795959612.0,
         deleting=True,
@@ -164,6 +168,7 @@ def test_examples_are_read() -> None:
         ({"templateRef": None}, "spec.templateRef.name is missing"),
         ({"templateRef": "desktop"}, "spec.templateRef is 'desktop', it must be an object"),
         ({"operatingMode": "Off"}, "spec.operatingMode is 'Off', known are Running, Suspended"),
+        ({"homePolicy": "Copy"}, "spec.homePolicy is 'Copy', known are Wait, Fresh"),
         ({"host": ["a"]}, "spec.host is ['a'], it must be text"),
         ({"lifetime": "31d"}, "spec.lifetime: '31d' is no duration"),
     ],

@@ -202,6 +202,7 @@ GOOD_TEMPLATES: list[dict[str, Any]] = [
     {"capacity": {"sessionsPerGPU": 1}},
     {"capacity": {"sessionsPerGPU": 64}, "gpu": {"count": 0}, "hardwareEncoding": False},
     {"capacity": {}},
+    {"priorityClassName": "cad-first"},
     {"lifetime": "1h30m", "startDeadline": "2500ms"},
     {"home": {"size": "1Ti", "storageClassName": "fast.example.com"}, "sharedMemory": "268435456"},
 ]
@@ -248,6 +249,8 @@ def test_good_templates(spec: dict[str, Any]) -> None:
         ({"home": {"storageClassName": ""}}, "home.storageClassName"),
         ({"home": {"hostPath": "/"}}, "home"),
         ({"sharedMemory": "1GB"}, "sharedMemory"),
+        ({"priorityClassName": ""}, "priorityClassName"),
+        ({"priorityClassName": "High Priority"}, "priorityClassName"),
         ({"egress": "all"}, "egress"),
         ({"lifetime": "8 hours"}, "lifetime"),
         ({"lifetime": 3600}, "lifetime"),
@@ -271,6 +274,7 @@ def test_a_template_without_an_image_is_bad() -> None:
         {"host": "a"},
         {"host": "0-9"},
         {"operatingMode": "Suspended"},
+        {"homePolicy": "Fresh"},
         {"lifetime": "720h"},
     ],
 )
@@ -293,6 +297,7 @@ def test_good_sessions(spec: dict[str, Any]) -> None:
         ({"templateRef": {"name": ""}}, "templateRef.name"),
         ({"templateRef": {"name": "desktop", "namespace": "others"}}, "templateRef"),
         ({"operatingMode": "Paused"}, "operatingMode"),
+        ({"homePolicy": "Copy"}, "homePolicy"),
         ({"host": "alice.evil"}, "host"),
         ({"host": "-alice"}, "host"),
         ({"host": "Alice"}, "host"),

@@ -40,6 +40,8 @@ _NOT_MADE = frozenset(
 )
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _MISSING_SECRET = re.compile(r'secret "[^"]*" not found')
+# Of a node that could take the pod and not its home; newer schedulers say it otherwise.
+_TIED = re.compile(r"volume node affinity conflict|match PersistentVolume's node affinity")
 
 _REFUSED: Mapping[str, Reason] = {
     "Evicted": Reason.EVICTED,
@@ -155,7 +157,7 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
     # What an eviction of others would give is no reason why it waits.
     why = said.partition("preemption:")[0].rstrip(". ")
     lacks = template is not None and template.gpu is not None and _insufficient(template.gpu.resource, why)
-    tied = "volume node affinity conflict" in why
+    tied = _TIED.search(why) is not None
     if tied and (_node_lost(world.node) or (world.node is None and not lacks)):
         return Finding(Reason.HOME_NODE_LOST, f"the home is on a node that takes no pods: {why}")
     if lacks and tied:

@@ -137,10 +137,7 @@ class Line:
         aged = (name for _, name in self._aged)
         oldest, passed, most = next(aged, None), self._passed, self._round
         while oldest is not None:
-            if passed >= most:
-                name = oldest
-            else:
-                name = next(one for one in fair if one not in given)
+            name = oldest if passed >= most else next(one for one in fair if one not in given)
             given.add(name)
             yield self._claims[name]
             if name == oldest:
