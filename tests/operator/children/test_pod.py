@@ -268,9 +268,7 @@ def test_a_priority_class_is_the_templates() -> None:
 
 
 def test_a_fresh_home_is_mounted_in_the_place_of_the_own_one() -> None:
-    own, fresh = (
-        pod(session(home_policy=policy), template(), SETTINGS, (RELAY,)) for policy in (HomePolicy.WAIT, HomePolicy.FRESH)
-    )
+    own, fresh = (pod(session(home_policy=policy), template(), SETTINGS, (RELAY,)) for policy in HomePolicy)
     for one, claim in ((own, "vdi-home-alice"), (fresh, "vdi-fresh-home-alice")):
         (home,) = (volume for volume in one["spec"]["volumes"] if volume["name"] == "home")
         assert home["persistentVolumeClaim"] == {"claimName": claim}

@@ -12,6 +12,7 @@ import pytest
 from vdi_operator.api.reasons import Reason
 from vdi_operator.cluster import slots as ledger
 from vdi_operator.cluster.kube import Client
+from vdi_operator.core import homes
 from vdi_operator.settings import Settings
 
 from .api_server import Object, Server, session, until
@@ -21,7 +22,6 @@ from .test_slots import edit, offer, running
 Begin = Callable[..., Any]
 
 SLICE = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had volume node affinity conflict."
-LIMITED = {Reason.USER_LIMIT_REACHED.value, Reason.NAMESPACE_LIMIT_REACHED.value}
 
 
 def wish(api: Server, name: str, minute: int, *, user: str = "", **spec: Any) -> None:
@@ -69,7 +69,8 @@ async def test_a_priority_class_is_before_older_sessions_without(sites: Begin, a
         wish(api, "old", 1)
         wish(api, "young", 9, templateRef={"name": "first"})
         await operator.listed()
-        await until(lambda: (queue(api, "young"), queue(api, "old")) == ({"position": 1, "waiting": 2}, {"position": 2, "waiting": 2}))
+        await until(lambda: queue(api, "young") == {"position": 1, "waiting": 2})
+        await until(lambda: queue(api, "old") == {"position": 2, "waiting": 2})
         api.remove("vdisessions", "runs")
         await operator.listed()
         await until(lambda: running(api) == {"young"})
@@ -129,8 +130,8 @@ async def test_a_user_beyond_the_limit_waits_and_holds_nobody_up(sites: Begin, a
     async with sites(sessions_per_user=1) as operator:
         await operator.listed()
         await until(lambda: running(api) == {"a1", "bob"} and said(api, "a2").startswith("UserLimitReached"))
-        told = "alice has 1 of 1 sessions that run or wait for a GPU (a1); position 1 of 1: suspend or delete one of them"
-        assert said(api, "a2") == f"UserLimitReached: {told}"
+        told = "alice has 1 of 1 sessions that run or wait for a GPU (a1); position 1 of 1: suspend or delete one of"
+        assert said(api, "a2") == f"UserLimitReached: {told} them"
         assert queue(api, "a2") == {"position": 1, "waiting": 1}
         assert operator.controller.slots.queues()[Reason.USER_LIMIT_REACHED] == 1
         edit(api, "a1", operatingMode="Suspended")
@@ -189,8 +190,8 @@ async def test_limits_hold_over_a_restart_and_gpus_count_beside_them(sites: Begi
     async with sites(gpus=1, sessions_per_namespace=3) as operator:
         await operator.listed()
         await until(lambda: running(api) == {"s0"})
-        await until(lambda: [said(api, f"s{number}").partition(":")[0] for number in range(1, 6)]
-            == ["CapacityReached"] * 2 + ["NamespaceLimitReached"] * 3)
+        wanted = ["CapacityReached"] * 2 + ["NamespaceLimitReached"] * 3
+        await until(lambda: [said(api, f"s{number}").partition(":")[0] for number in range(1, 6)] == wanted)
     api.remove("vdisessions", "s1")  # while nobody looks
     async with sites(gpus=1, sessions_per_namespace=3) as operator:
         await operator.listed()
@@ -251,9 +252,7 @@ async def test_a_full_node_of_a_home_has_a_line_of_its_own_and_a_way_out(sites: 
 
         def another() -> bool:
             pod = api.objects.get(("pods", names_of("bob")["pods"]))
-            return pod is not None and any(
-                one.get("persistentVolumeClaim") == {"claimName": "vdi-fresh-home-bob"} for one in pod["spec"]["volumes"]
-            )
+            return pod is not None and homes.mounted(pod) == "vdi-fresh-home-bob"
 
         await until(another, "a pod with the other home")
         await until(lambda: queue(api, "bob") is None)

@@ -118,7 +118,8 @@ def test_a_temporary_home_whose_node_is_full_too_leads_back() -> None:
     session, template, world = operator.look()
     pod: Object = copy.deepcopy(world.pod or {})
     del pod["spec"]["nodeName"]
-    why = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match PersistentVolume's node affinity"
+    tied = "1 node(s) didn't match PersistentVolume's node affinity"
+    why = f"0/2 nodes are available: 1 Insufficient nvidia.com/gpu, {tied}"
     pod["status"] = {
         "phase": "Pending",
         "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}],

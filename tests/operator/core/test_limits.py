@@ -1,4 +1,4 @@
-"""Limits of a user and of the namespace: who has a desktop keeps it, the oldest of the others is next, and what is said."""
+"""Limits of a user and of the namespace: who has a desktop keeps it, the oldest one is next, and what is said."""
 
 from __future__ import annotations
 
