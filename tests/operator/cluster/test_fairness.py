@@ -227,7 +227,7 @@ def unplaced(api: Server, name: str, user: str, why: str, made: int) -> None:
     bound = {"metadata": {**home["metadata"], "annotations": annotations}, "status": {"phase": "Bound"}}
     api.put("persistentvolumeclaims", {**home, **bound})
     pod = api.objects[("pods", places["pods"])]
-    metadata = {**pod["metadata"], "creationTimestamp": f"2026-01-15T13:00:{made:02}Z"}
+    metadata = {**pod["metadata"], "creationTimestamp": f"2026-11-29T13:00:{made:02}Z"}
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
     api.put("pods", {**pod, "metadata": metadata, "status": {"phase": "Pending", "conditions": [condition]}})
 

@@ -113,7 +113,7 @@ def test_a_first_session_may_begin_with_a_fresh_home() -> None:
 
 
 def test_a_temporary_home_whose_node_is_full_too_leads_back() -> None:
-    cluster, operator = begun(homePolicy="Fresh")
+    _, operator = begun(homePolicy="Fresh")
     settled(operator)
     session, template, world = operator.look()
     pod: Object = copy.deepcopy(world.pod or {})

@@ -132,9 +132,7 @@ def test_a_refusal_says_how_many_there_are_and_what_frees_one() -> None:
     assert "cad-" not in found.message, "whose they are is nobody else's business"
 
 
-@pytest.mark.parametrize(
-    ("fact", "place"), [(FULL, Place.USER), (CROWDED, Place.NAMESPACE)], ids=["user", "namespace"]
-)
+@pytest.mark.parametrize(("fact", "place"), [(FULL, Place.USER), (CROWDED, Place.NAMESPACE)], ids=["user", "namespace"])
 def test_a_session_beyond_a_limit_waits_and_is_no_failure(fact: LimitFact, place: Place) -> None:
     _, operator = begun()
     session, template, world = operator.look()
