@@ -46,6 +46,9 @@ class Settings:
     :param allow_lab_evidence: whether evidence of a lab is as good.
     :param placeholder_priority_class: of pods that keep places warm, empty: none are kept.
     :param gpus: for counting places, 0: as the labels of nodes say, where the operator may read them.
+    :param sessions_per_user, sessions_per_namespace: that may have a desktop at once, 0: no limit.
+    :param queue_priorities: by the name of a template's priority class, which the operator cannot read; what is not
+        here has 0, and higher ones are first in line.
     """
 
     namespace: str = "vdi-sessions"
@@ -73,6 +76,9 @@ class Settings:
     allow_lab_evidence: bool = False
     placeholder_priority_class: str = ""
     gpus: int = 0
+    sessions_per_user: int = 0
+    sessions_per_namespace: int = 0
+    queue_priorities: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Settings:
@@ -112,8 +118,12 @@ class Settings:
         if not self.idle_look_seconds >= SHORTEST_LOOK_SECONDS:  # nan is no time either
             said = f"settings: idleLookSeconds is {self.idle_look_seconds:g}, {SHORTEST_LOOK_SECONDS:g} is the least"
             raise ValueError(f"{said}: each look costs every such desktop a request")
-        if self.gpus < 0:
-            raise ValueError(f"settings: gpus is {self.gpus}, it must be 0 or more")
+        for name in ("gpus", "sessions_per_user", "sessions_per_namespace"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"settings: {_camel(name)} is {getattr(self, name)}, it must be 0 or more")
+        for name, priority in self.queue_priorities.items():
+            if not isinstance(priority, int) or isinstance(priority, bool):
+                raise ValueError(f"settings: queuePriorities has {priority!r} for {name}, it must be a whole number")
         if not self.turn_lifetime_seconds >= SHORTEST_TURN_SECONDS:  # nan is no time either
             said = f"settings: turnLifetimeSeconds is {self.turn_lifetime_seconds:g}, {SHORTEST_TURN_SECONDS:g}"
             raise ValueError(f"{said} are the least: half of it has to last for a desktop to connect")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import HomePolicy, OperatingMode, Session
 from vdi_operator.api.template import Dialect, Display, Egress, Gpu, Home, Template
 
 from .schemas import example
@@ -40,6 +40,7 @@ def test_a_template_with_everything() -> None:
             "idleTimeout": "30m",
             "prepull": True,
             "startDeadline": "90s",
+            "priorityClassName": "cad-first",
         },
     }
     assert Template.of(document) == Template(
@@ -63,6 +64,7 @@ def test_a_template_with_everything() -> None:
         idle_timeout_seconds=1800.0,
         prepull=True,
         start_deadline_seconds=90.0,
+        priority_class="cad-first",
     )
 
 
@@ -134,6 +136,7 @@ def test_a_session_with_everything() -> None:
             "templateRef": {"name": "desktop"},
             "operatingMode": "Suspended",
             "host": "desk",
+            "homePolicy": "Fresh",
             "lifetime": "30m",
         },
         "status": {"attempts": 1},
@@ -147,6 +150,7 @@ def test_a_session_with_everything() -> None:
         template="desktop",
         mode=OperatingMode.SUSPENDED,
         host="desk",
+        home_policy=HomePolicy.FRESH,
         lifetime_seconds=1800.0,
         created_unix_seconds=1795959612.0,
         deleting=True,
@@ -172,6 +176,7 @@ def test_examples_are_read() -> None:
         ({"templateRef": None}, "spec.templateRef.name is missing"),
         ({"templateRef": "desktop"}, "spec.templateRef is 'desktop', it must be an object"),
         ({"operatingMode": "Off"}, "spec.operatingMode is 'Off', known are Running, Suspended"),
+        ({"homePolicy": "Copy"}, "spec.homePolicy is 'Copy', known are Wait, Fresh"),
         ({"host": ["a"]}, "spec.host is ['a'], it must be text"),
         ({"lifetime": "31d"}, "spec.lifetime: '31d' is no duration"),
     ],

@@ -45,7 +45,10 @@ _STEPS = {
 }
 
 # Reasons of Ready for which a session waits for a node, or for the volume of its home.
-_WAITING = frozenset({"CapacityReached", "Draining", "NoFreeSlice", "Unschedulable", "WaitingForVolume"})
+_WAITING = frozenset(
+    {"UserLimitReached", "NamespaceLimitReached", "CapacityReached", "NoFreeSlice", "HomeNodeFull"}
+    | {"Draining", "Unschedulable", "WaitingForVolume"}
+)
 # And those that hold until a person does something.
 _HOPELESS = frozenset(
     {

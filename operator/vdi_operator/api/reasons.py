@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["CONDITIONS", "FAILURES", "ConditionType", "Reason"]
+__all__ = ["CONDITIONS", "FAILURES", "QUEUES", "ConditionType", "Reason"]
 
 
 class ConditionType(StrEnum):
@@ -43,8 +43,11 @@ class Reason(StrEnum):
     # On the way, or at rest.
     PENDING = "Pending"
     WAITING_FOR_VOLUME = "WaitingForVolume"
+    USER_LIMIT_REACHED = "UserLimitReached"
+    NAMESPACE_LIMIT_REACHED = "NamespaceLimitReached"
     CAPACITY_REACHED = "CapacityReached"
     NO_FREE_SLICE = "NoFreeSlice"
+    HOME_NODE_FULL = "HomeNodeFull"
     PULLING_IMAGE = "PullingImage"
     STARTING = "Starting"
     CHECKING = "Checking"
@@ -85,6 +88,14 @@ class Reason(StrEnum):
 
 
 CONDITIONS = tuple(ConditionType)
+
+# Where a session waits for others, so that it has a position.
+QUEUES = (
+    Reason.USER_LIMIT_REACHED,
+    Reason.NAMESPACE_LIMIT_REACHED,
+    Reason.CAPACITY_REACHED,
+    Reason.HOME_NODE_FULL,
+)
 
 # What `vdi_session_failures_total` counts.
 FAILURES = tuple(

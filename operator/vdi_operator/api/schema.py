@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import ConditionType, Reason
-from vdi_operator.api.session import LONGEST_WAKE, OperatingMode, Session
+from vdi_operator.api.session import LONGEST_WAKE, HomePolicy, OperatingMode, Session
 from vdi_operator.api.shapes import (
     checked,
     column,
@@ -107,6 +107,7 @@ def definitions() -> tuple[Object, Object]:
                 column("ReadyIn", ".status.readyInSeconds", "number"),
                 column("Age", ".metadata.creationTimestamp", "date"),
                 column("Mode", ".spec.operatingMode", wide=True),
+                column("Queue", ".status.queue.position", "integer", wide=True),
             ],
             status=True,
         ),
@@ -154,6 +155,13 @@ def _template_spec() -> Object:
                             MOST_SESSIONS_PER_GPU,
                         )
                     },
+                ),
+                "priorityClassName": text(
+                    "Priority class of the pods. Which place in line it gives while GPUs are full, the site says "
+                    "(queuePriorities). Absent: the cluster's default.",
+                    253,
+                    _SUBDOMAIN,
+                    minLength=1,
                 ),
                 # Without a default: the spec as it is stored, of which evidence has a digest, must stay what it was.
                 "warmSlots": whole(
@@ -306,6 +314,13 @@ def _session_spec() -> Object:
                 "host": text(
                     "First label of the desktop's host name. Absent: the session's name.", 63, _LABEL, minLength=1
                 ),
+                "homePolicy": one_of(
+                    "Where the home lies on a node whose GPUs are full: Wait for it, or have a Fresh, temporary home "
+                    "on any node. It counts from the next start, or at once while the desktop waits for a node. The "
+                    "user's own home is left as it is, and is there again with Wait.",
+                    HomePolicy,
+                    _SESSION.home_policy,
+                ),
                 "lifetime": duration(
                     "Longest life of this session, from its creation. Absent, or longer than the template's: that one."
                 ),
@@ -389,6 +404,13 @@ def _session_status() -> Object:
                 {name: number(f"Until: {what}") for name, what in MILESTONES.items()},
             ),
             "readyInSeconds": number("From the wish (creation or resume) to the published URL."),
+            "queue": record(
+                "Where the session stands while it waits for others.",
+                {
+                    "position": integer("Among those who wait for the same, from 1."),
+                    "waiting": integer("How many wait for the same, this one included."),
+                },
+            ),
             "startedAt": moment("When the present start was wished for."),
             "expiresAt": moment("When the session's life ends."),
             "turnExpiresAt": moment("When the present TURN credentials end; they are replaced before."),

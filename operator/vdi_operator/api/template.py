@@ -78,6 +78,7 @@ class Template:
     :param idle_timeout_seconds: without a client, after which a desktop is stopped, None: never.
     :param start_deadline_seconds: of a start, waiting for a free slice or a place not counted.
     :param sessions_per_gpu: that one GPU carries, None: nobody counts.
+    :param priority_class: of its pods, and by it their place in line; empty: the cluster's default.
     :param warm_slots: places that are kept warm for the next sessions, where GPUs are free.
     :param prepull: whether nodes have the image before anybody asks for it.
     :param evidence: of the run that it was graduated from, None: of none.
@@ -103,6 +104,7 @@ class Template:
     idle_timeout_seconds: float | None = None
     start_deadline_seconds: float = 60.0
     sessions_per_gpu: int | None = None
+    priority_class: str = ""
     warm_slots: int = 0
     prepull: bool = False
     evidence: Evidence | None = None
@@ -151,6 +153,7 @@ class Template:
             idle_timeout_seconds=spec.duration("idleTimeout"),
             start_deadline_seconds=plain.start_deadline_seconds if deadline is None else deadline,
             sessions_per_gpu=_per_gpu(spec.part("capacity")),
+            priority_class=spec.text("priorityClassName", plain.priority_class),
             warm_slots=_warm_slots(spec),
             prepull=spec.flag("prepull", plain.prepull),
             evidence=Evidence.of(metadata.texts("annotations", {})),

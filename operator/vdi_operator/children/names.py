@@ -10,7 +10,7 @@ import hashlib
 import re
 
 from vdi_operator.api.objects import GROUP, Object
-from vdi_operator.api.session import Session
+from vdi_operator.api.session import HomePolicy, Session
 from vdi_operator.api.template import Template
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.settings import Settings
@@ -30,12 +30,15 @@ __all__ = [
     "USER_ANNOTATION",
     "USER_LABEL",
     "auth_name",
+    "claim_name",
+    "fresh_home_name",
     "home_labels",
     "home_name",
     "host",
     "labels",
     "login_name",
     "metadata",
+    "own_home",
     "owner",
     "placeholder_metadata",
     "pod_name",
@@ -83,6 +86,8 @@ RESERVED_LABELS = frozenset(
 
 _NAME = "vdi-session"
 _PLACEHOLDER = "vdi-placeholder"
+# No name of a user's own home begins like the other one.
+_HOME, _FRESH_HOME = "vdi-home-", "vdi-fresh-home-"
 _DIGEST_LENGTH = 16  # 64 bits: nobody finds a second name for somebody's slug
 _MARK = "---"
 _LONGEST_LABEL = 63
@@ -148,8 +153,24 @@ def rtc_name(session: Session) -> str:
 
 
 def home_name(user: str) -> str:
-    """Of a user's home: one for all of the user's sessions."""
-    return f"vdi-home-{slug(user)}"
+    """Of a user's own home: one for all of the user's sessions."""
+    return f"{_HOME}{slug(user)}"
+
+
+def fresh_home_name(user: str) -> str:
+    """Of a user's temporary home: one for all of the user's sessions that want a fresh one."""
+    return f"{_FRESH_HOME}{slug(user)}"
+
+
+def claim_name(session: Session) -> str:
+    """Of the home that a session wants."""
+    name = fresh_home_name if session.home_policy is HomePolicy.FRESH else home_name
+    return name(session.user)
+
+
+def own_home(claim: str) -> str:
+    """Of the own home of whoever has this one: itself, unless it is a temporary one."""
+    return f"{_HOME}{claim.removeprefix(_FRESH_HOME)}" if claim.startswith(_FRESH_HOME) else claim
 
 
 def placeholder_metadata(template: Template, namespace: str) -> Object:

@@ -60,6 +60,8 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "containers": [_container(session, template, settings, relay_addresses, volumes)],
         "volumes": [{"name": volume.name, **volume.source} for volume in volumes],
     }
+    if template.priority_class:
+        spec["priorityClassName"] = template.priority_class
     if template.gpu is not None:
         spec |= placement(template.gpu)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -115,7 +117,7 @@ def _volumes(session: Session, template: Template) -> list[_Volume]:
         _memory("shm", "/dev/shm", template.shared_memory),
         _memory("tmp", "/tmp", "256Mi"),
         _memory("run", "/run/user", "64Mi"),
-        _Volume("home", "/home/user", {"persistentVolumeClaim": {"claimName": names.home_name(session.user)}}),
+        _Volume("home", "/home/user", {"persistentVolumeClaim": {"claimName": names.claim_name(session)}}),
     ]
     if dialects.needs_relay(template.dialect):
         # Not optional: without it a desktop would go to a public relay in silence. So the pod waits.

@@ -21,7 +21,7 @@ from vdi_operator.core import pods
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "last_seen"]
+__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "TemplateFacts", "last_seen"]
 
 # What an administrator marks coturn's nodes with.
 RELAY_LABEL = "vdibench.io/turn"
@@ -73,6 +73,17 @@ class NodeFacts:
     gpus: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What counting needs of a template.
+
+    :param per_gpu: sessions on one GPU, 0: nobody counts.
+    """
+
+    per_gpu: int
+    priority_class: str
+
+
 class Caches:
     """The stores, and the queue that they wake.
 
@@ -96,7 +107,7 @@ class Caches:
         self.logins = self._children("Middleware")
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
-        self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
+        self.templates = Watched(KINDS["VDITemplate"], _template, self._template_changed)
         self.daemon_sets = Watched(
             KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
         )
@@ -169,7 +180,12 @@ class Caches:
     def per_gpu(self, template: str) -> int | None:
         """Sessions of a template on one GPU, 0: nobody counts; None: there is no such template, or none to be read."""
         entry = self.templates.entry(template)
-        return entry.facts if entry is not None else None
+        return entry.facts.per_gpu if entry is not None and entry.facts is not None else None
+
+    def priority_class(self, template: str) -> str:
+        """Of a template's pods, empty: it says none, or cannot be read."""
+        entry = self.templates.entry(template)
+        return entry.facts.priority_class if entry is not None and entry.facts is not None else ""
 
     def _children(self, kind: str) -> Watched[str]:
         return Watched(KINDS[kind], _session, self._child_changed, labels=_MANAGED)
@@ -201,7 +217,7 @@ class Caches:
         for session in self.sessions.of_home(name):
             self._wake(session, 0.0 if after is None else _STEP_SECONDS)
 
-    def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
+    def _template_changed(self, name: str, before: TemplateFacts | None, after: TemplateFacts | None) -> None:
         self.prepull_changed()
         for session in self.sessions.of_template(name):
             self._wake(session)
@@ -277,12 +293,13 @@ def _is_step(before: PodFacts | None, after: PodFacts | None) -> bool:
     return ways[0] == ways[1] and not after.ended
 
 
-def _per_gpu(one: Object) -> int | None:
+def _template(one: Object) -> TemplateFacts | None:
     try:
         template = Template.of(one)
     except ValueError:
         return None  # its sessions say what is wrong with it
-    return (template.sessions_per_gpu or 0) if template.gpu is not None else 0
+    per_gpu = (template.sessions_per_gpu or 0) if template.gpu is not None else 0
+    return TemplateFacts(per_gpu, template.priority_class)
 
 
 def _event(one: Object) -> tuple[str, str, str]:

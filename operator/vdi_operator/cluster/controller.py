@@ -133,10 +133,10 @@ class Controller:
         world = await self._surroundings.look(session, memory)
         template, fault = self._template(session.template)
         # Nothing is awaited from here until it is settled: of two passes each would give away the last place.
-        world = replace(world, slot=self.slots.ask(session, template), activity=self.activity.fact(name))
+        world = replace(self.slots.ask(session, template, world), activity=self.activity.fact(name))
         # With a template at hand a fault is the session's own.
         decision = desired(session, template, world, fault=fault if template is None else invalid)
-        self.slots.settle(session, decision.place)
+        self.slots.settle(session, decision, world)
         entered = _condition(decision.status, ConditionType.ADMITTED).get("status") == "True"
         self._caches.sessions.admit(name, session.uid, admitted=entered)
         self._follow(session, template, world, decision.follow)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from vdi_operator.api.reasons import FAILURES, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, Reason
 from vdi_operator.cluster.activity import Outcome
 from vdi_operator.cluster.sessions import State
 
@@ -20,6 +21,8 @@ START_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 12
 _PASS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # The whole start, beside its phases.
 _TOTAL = "total"
+
+_Key = TypeVar("_Key", State, Reason)
 
 
 class Metrics:
@@ -88,6 +91,12 @@ class Metrics:
         for state in State:
             gauge.labels(state.value).set_function(partial(_count, states, state))
 
+    def waiting(self, queues: Callable[[], Mapping[Reason, int]]) -> None:
+        """Sessions that wait for others, by reason, those without one too; counted at each scrape."""
+        gauge = Gauge("vdi_sessions_waiting", "Sessions that wait for others.", ["reason"], registry=self.registry)
+        for reason in QUEUES:
+            gauge.labels(reason.value).set_function(partial(_count, queues, reason))
+
     def warm_slots(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
         """Places that are kept warm, by template and state; counted at each scrape."""
         self.registry.register(_WarmSlots(counts))
@@ -140,8 +149,8 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _count(states: Callable[[], Mapping[State, int]], state: State) -> float:
-    return float(states().get(state, 0))
+def _count(counts: Callable[[], Mapping[_Key, int]], key: _Key) -> float:
+    return float(counts().get(key, 0))
 
 
 class _WarmSlots(Collector):

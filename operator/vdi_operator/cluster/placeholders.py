@@ -25,7 +25,8 @@ from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.slots import Slots
 from vdi_operator.cluster.stores import Watched
-from vdi_operator.core.placeholders import Placeholder, chosen, home_node, plan
+from vdi_operator.core import homes
+from vdi_operator.core.placeholders import Placeholder, chosen, plan
 from vdi_operator.settings import Settings
 
 __all__ = ["Placeholders"]
@@ -116,7 +117,7 @@ class Placeholders:
         if session in self._claims:
             return
         self._claims[session] = now
-        one = chosen(self._there(), template.name, home_node(home))
+        one = chosen(self._there(), template.name, homes.node(home))
         self._metrics.claimed(warm=one is not None)
         if one is None:
             return

@@ -65,7 +65,7 @@ async def operate(
             "vdi_gpus", "GPUs that sessions share; NaN: nobody knows how many there are.", controller.slots.known
         )
         metrics.gauge("vdi_gpus_held", "Parts of GPUs that sessions hold, by sessionsPerGPU.", controller.slots.held)
-        metrics.gauge("vdi_sessions_waiting", "Sessions that wait for a place on a GPU.", controller.slots.waiting)
+        metrics.waiting(controller.slots.queues)
         metrics.gauge("vdi_desktops_followed", "Desktops that are looked at for clients.", controller.activity.followed)
         listed = asyncio.Event()
         checks = health.Health(

@@ -15,13 +15,13 @@ from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches, last_seen
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.stores import Watched
+from vdi_operator.core import homes
+from vdi_operator.core.admission import foreign
 from vdi_operator.core.world import CheckResult, NodeFact, World
 from vdi_operator.settings import Settings
 
 __all__ = ["Memory", "Surroundings"]
 
-# Where the scheduler chose to bind a claim: known before there is a volume.
-_SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _FINISHED = ("Succeeded", "Failed")
 # How old what is known of a mounted file may be.
 _LOOK_SECONDS = 1.0
@@ -114,7 +114,9 @@ class Surroundings:
         caches, settings = self._caches, self._settings
         memory.strangers = False
         pod = await self._child(caches.pods, names.pod_name(session), memory)
-        home = await self._child(caches.homes, names.home_name(session.user), memory)
+        # Another session's pod in its place says nothing of its home.
+        session = homes.settled(session, pod if pod is None or not foreign(session.uid, pod) else None)
+        home = await self._child(caches.homes, names.claim_name(session), memory)
         service = await self._child(caches.services, names.service_name(session), memory)
         route = await self._child(caches.routes, names.route_name(session), memory)
         policy = await self._child(caches.policies, names.policy_name(session), memory)
@@ -171,14 +173,14 @@ class Surroundings:
         name = ((pod or {}).get("spec") or {}).get("nodeName", "")
         if not name and home is not None:
             # A pod that waits for its home's node is on none yet.
-            name = (home["metadata"].get("annotations") or {}).get(_SELECTED_NODE, "")
+            name = homes.node(home)
         if not name:
             return None
         entry = self._caches.nodes.entry(name)
         return entry.facts.fact if entry is not None else NodeFact(name, ready=False, schedulable=False)
 
     def _home_holder(self, session: Session) -> str:
-        claim = names.home_name(session.user)
+        claim = names.claim_name(session)
         for other in sorted(self._caches.sessions.of_home(claim) - {session.name}):
             document = self._caches.sessions.shared(other)
             if document is None:

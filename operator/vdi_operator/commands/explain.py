@@ -80,7 +80,7 @@ async def _gather(access: Access, namespace: str, name: str) -> Found:
         about = {
             "VDISession": name,
             "Pod": names.pod_name(session),
-            "PersistentVolumeClaim": names.home_name(session.user),
+            "PersistentVolumeClaim": names.claim_name(session),
         }
         events: list[Object] = []
         for kind, of in about.items():

@@ -30,6 +30,7 @@ YES, NO, UNKNOWN = State.YES, State.NO, State.UNKNOWN
 _WHERE: Mapping[Reason, ConditionType] = {
     Reason.PENDING: ConditionType.SCHEDULED,
     Reason.NO_FREE_SLICE: ConditionType.SCHEDULED,
+    Reason.HOME_NODE_FULL: ConditionType.SCHEDULED,
     Reason.DRAINING: ConditionType.SCHEDULED,
     Reason.UNSCHEDULABLE: ConditionType.SCHEDULED,
     Reason.HOME_NODE_LOST: ConditionType.SCHEDULED,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.reasons import Reason
 
-__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Follow", "Notice", "Place", "Verb"]
+__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Follow", "Notice", "Place", "Queue", "Verb"]
 
 
 class Verb(StrEnum):
@@ -21,11 +21,28 @@ class Verb(StrEnum):
 
 
 class Place(StrEnum):
-    """What a session has of the GPUs, where somebody counts."""
+    """What a session has, where somebody counts: of its user's limit, then of the namespace's, then of the GPUs.
+
+    Whoever waits for one of them has what comes before it.
+    """
 
     NONE = "none"  # it wants none, or cannot have a desktop anyway
-    WAITING = "waiting"
+    USER = "user"  # it waits for another one of its user's
+    NAMESPACE = "namespace"  # it waits for another one of the namespace's
+    WAITING = "waiting"  # for a GPU
     HELD = "held"  # from when it was let in, before there is a pod, and between two pods of a start
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Where a session stands among those who wait for the same.
+
+    :param position: from 1.
+    :param waiting: how many there are, this one included.
+    """
+
+    position: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +50,13 @@ class Blocked:
     """Why nothing is made.
 
     :param ends: what runs has to end, too; else it goes on.
+    :param queue: where it stands, where others wait for the same.
     """
 
     reason: Reason
     message: str
     ends: bool = False
+    queue: Queue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +112,7 @@ class Decision:
     :param follow: whose clients are to be looked for from now on, None: nobody's.
     :param failure: counted once when it comes.
     :param place: to be kept before anybody else is decided on.
+    :param home_node: for whose GPUs its pod waits, since its home is there; empty: for none's.
     """
 
     objects: tuple[Object, ...] = ()
@@ -104,3 +124,4 @@ class Decision:
     notices: tuple[Notice, ...] = ()
     failure: Reason | None = None
     place: Place = Place.NONE
+    home_node: str = ""

@@ -16,7 +16,7 @@ from typing import Any
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import Reason
 from vdi_operator.api.template import Template
-from vdi_operator.core import pods
+from vdi_operator.core import homes, pods
 from vdi_operator.core.instants import unix
 from vdi_operator.core.world import NodeFact, World
 
@@ -44,6 +44,8 @@ _NOT_MADE = frozenset(
 )
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _MISSING_SECRET = re.compile(r'secret "[^"]*" not found')
+# Of a node that could take the pod and not its home; newer schedulers say it otherwise.
+_TIED = re.compile(r"volume node affinity conflict|match PersistentVolume's node affinity")
 
 _REFUSED: Mapping[str, Reason] = {
     "Evicted": Reason.EVICTED,
@@ -172,12 +174,13 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
     drained = _drained(world, why)
     if drained is not None:
         return drained
-    tied = "volume node affinity conflict" in why
+    tied = _TIED.search(why) is not None
     if tied and (_node_lost(world.node) or (world.node is None and not lacks)):
         return Finding(Reason.HOME_NODE_LOST, f"the home is on a node that takes no pods: {why}")
+    if lacks and tied:
+        return _home_node_full(world, why)
     if lacks:
-        where = "on the home's node" if tied else "free"
-        return Finding(Reason.NO_FREE_SLICE, f"no slice of a GPU is {where}: {why}", Verdict.QUEUE)
+        return Finding(Reason.NO_FREE_SLICE, f"no slice of a GPU is free: {why}", Verdict.QUEUE)
     if SHARED_HOME in why:
         return Finding(Reason.HOME_IN_USE, why)
     if "persistentvolumeclaim" in why.lower():
@@ -203,6 +206,16 @@ def _drained(world: World, why: str) -> Finding | None:
         said = f"a node that could take it is being drained: it starts when one takes pods again: {why}"
         return Finding(Reason.DRAINING, said, Verdict.QUEUE)
     return None
+
+
+def _home_node_full(world: World, why: str) -> Finding:
+    """Nodes that the home is not on have free slices, and its own has none."""
+    at, line = homes.node(world.home), world.home_line
+    where = f"the home's node {at}" if at else "the home's node"
+    stands = f" (position {line.position} of {line.waiting} that wait for it)" if line is not None else ""
+    other = "Wait to go back to the own home" if homes.is_fresh(world.home) else "Fresh for an empty, temporary home"
+    said = f"no slice of a GPU is free on {where}{stands}: wait, or set spec.homePolicy to {other}; none is deleted"
+    return Finding(Reason.HOME_NODE_FULL, f"{said}. {why}", Verdict.QUEUE)
 
 
 def _insufficient(resource: str, why: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vdi_operator.api.reasons import FAILURES, ConditionType, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, ConditionType, Reason
 from vdi_operator.core.conditions import Condition, fresh
 from vdi_operator.core.decision import Notice
 from vdi_operator.core.record import Record
@@ -15,7 +15,7 @@ __all__ = ["failure", "notices"]
 # Beside all failures. Steps of a start and its good end are in the conditions and would drown these.
 _TOLD = frozenset(
     {
-        *(Reason.CAPACITY_REACHED, Reason.NO_FREE_SLICE, Reason.DRAINING),
+        *(*QUEUES, Reason.NO_FREE_SLICE, Reason.DRAINING),
         *(Reason.SUSPENDED, Reason.IDLE, Reason.EXPIRED),
     }
 )

@@ -18,10 +18,7 @@ from vdi_operator.core import pods
 from vdi_operator.core.evidence import refusal, remaining_seconds
 from vdi_operator.settings import Settings
 
-__all__ = ["Placeholder", "Plan", "allowed", "chosen", "home_node", "plan"]
-
-# Where the scheduler chose to bind a claim.
-_SELECTED_NODE = "volume.kubernetes.io/selected-node"
+__all__ = ["Placeholder", "Plan", "allowed", "chosen", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +138,6 @@ def chosen(there: Iterable[Placeholder], template: str, node: str) -> Placeholde
     able = [one for one in there if one.template == template and one.node and not one.going and not one.ended]
     fit = [one for one in able if node in ("", one.node)]
     return min(fit, key=lambda one: (not one.ready, one.created, one.name), default=None)
-
-
-def home_node(home: Object | None) -> str:
-    """The node that a home is tied to as far as its claim says so, empty: none, or nobody knows."""
-    if home is None:
-        return ""
-    return str((home["metadata"].get("annotations") or {}).get(_SELECTED_NODE, ""))
 
 
 def _offers(template: Template, settings: Settings, now: float) -> bool:

@@ -12,7 +12,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
 from vdi_operator.children.secrets import password_since
-from vdi_operator.core import pods
+from vdi_operator.core import homes, pods
 from vdi_operator.core.checking import AHEAD_SECONDS, Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
 from vdi_operator.core.instants import unix
@@ -40,6 +40,8 @@ STABLE_SECONDS = 300.0
 # Watches tell when a pod is gone or placed; these are for what a watch did not tell.
 GONE_SECONDS = 5.0
 QUEUE_SECONDS = 30.0
+# Of a pod that waits for a node, where others or an administrator have to do something first.
+_QUEUES = frozenset({Reason.NO_FREE_SLICE, Reason.HOME_NODE_FULL, Reason.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,8 @@ def _replaced(this: _Pass, served: bool) -> str:
         return ""
     if outdated(pod, this.template) and not served:
         return "the template has changed before anybody saw the desktop"
+    if not pods.node(pod) and homes.mounted(pod) not in ("", names.claim_name(this.session)):
+        return "it is to have another home"
     made, password = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(this.world.auth))
     if made is not None and password is not None and password > made:
         # It read its password when it started.
@@ -290,7 +294,7 @@ def _due(record: Record, now: float) -> float:
 def _queued(record: Record) -> bool:
     """Whether the pass before waited for others."""
     return (
-        record.waits_for(ConditionType.SCHEDULED) in (Reason.NO_FREE_SLICE, Reason.DRAINING)
+        record.waits_for(ConditionType.SCHEDULED) in _QUEUES
         or record.reason(ConditionType.STREAM_READY) == Reason.CHECKER_UNREACHABLE
     )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vdi_operator.api.objects import Object
+from vdi_operator.api.reasons import Reason
+from vdi_operator.core.decision import Queue
 from vdi_operator.settings import Settings
 
-__all__ = ["ActivityFact", "CheckResult", "NodeFact", "SlotFact", "World"]
+__all__ = ["ActivityFact", "CheckResult", "LimitFact", "NodeFact", "SlotFact", "World"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,26 @@ class SlotFact:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitFact:
+    """How a session stands against the limits on sessions.
+
+    :param reason: of the limit for which it has to wait, None: for none.
+    :param most: how many that one lets have a desktop at once.
+    :param taken: how many have one, or wait for a GPU, or stand before it and are let in now.
+    :param position: among those who wait for the same limit, from 1.
+    :param waiting: how many wait for it, this one included.
+    :param names: some of those who have one, where they are the same user's.
+    """
+
+    reason: Reason | None = None
+    most: int = 0
+    taken: int = 0
+    position: int = 0
+    waiting: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """A session's children as they are, and everything else that a decision needs.
 
@@ -100,7 +122,10 @@ class World:
     :param check: the last check of this session.
     :param refusal: what the API server said when it refused the last change (403 of a quota or of Pod Security, 422 …).
     :param refused: the kind of what that change was to make or to repair.
-    :param slot: None: its template has no capacity, so nobody counts.
+    :param slot: None: its template has no capacity, so nobody counts; or it waits for a limit before.
+    :param limit: None: there is none.
+    :param home_line: where it stands, or would stand, among those who wait for the node of their home; None: its home
+        is bound to no node that is known, or it has one.
     :param activity: what looks at its desktop have shown, None: nobody has looked yet, or nobody is to.
     """
 
@@ -126,4 +151,6 @@ class World:
     refusal: str = ""
     refused: str = ""
     slot: SlotFact | None = None
+    limit: LimitFact | None = None
+    home_line: Queue | None = None
     activity: ActivityFact | None = None

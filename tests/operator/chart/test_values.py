@@ -38,6 +38,10 @@ WHERE = "values don't meet the specifications of the schema"
         ({"settings": {"allowLabEvidence": 1}}, "allowLabEvidence"),
         ({"settings": {"gpus": -1}}, "gpus"),
         ({"settings": {"gpus": 0.5}}, "gpus"),
+        ({"settings": {"sessionsPerUser": -1}}, "sessionsPerUser"),
+        ({"settings": {"sessionsPerNamespace": "many"}}, "sessionsPerNamespace"),
+        ({"settings": {"queuePriorities": {"cad": "high"}}}, "queuePriorities"),
+        ({"settings": {"queuePriorities": {"Cad Team": 1}}}, "Cad Team"),
         ({"settings": {"placeholderPriorityClass": "Low Priority"}}, "placeholderPriorityClass"),
         # What the chart knows by itself.
         ({"settings": {"readNodes": True}}, "readNodes"),

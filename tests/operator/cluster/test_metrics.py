@@ -7,7 +7,7 @@ from collections import Counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from vdi_operator.api.reasons import FAILURES, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, Reason
 from vdi_operator.cluster.metrics import START_BUCKETS, Metrics
 from vdi_operator.cluster.sessions import State
 
@@ -73,6 +73,21 @@ def test_sessions_have_every_state_and_are_counted_at_the_scrape() -> None:
     found = samples(metrics)
     assert found[("vdi_sessions", (("state", "ready"),))] == 7
     assert found[("vdi_sessions", (("state", "failed"),))] == 0
+
+
+def test_those_who_wait_have_every_reason_and_are_counted_at_the_scrape() -> None:
+    queues: Counter[Reason] = Counter()
+    metrics = Metrics()
+    metrics.waiting(lambda: queues)
+    queues[Reason.HOME_NODE_FULL] = 3
+    found = samples(metrics)
+    assert {labels[0][1]: value for (name, labels), value in found.items() if name == "vdi_sessions_waiting"} == {
+        "UserLimitReached": 0,
+        "NamespaceLimitReached": 0,
+        "CapacityReached": 0,
+        "HomeNodeFull": 3,
+    }
+    assert not set(QUEUES) & set(FAILURES)
 
 
 def test_passes_and_requests_are_counted() -> None:

@@ -10,14 +10,17 @@ from typing import Any
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
+from vdi_operator.children import names
 from vdi_operator.core import pods
+from vdi_operator.core.admission import foreign
 from vdi_operator.core.decision import Change, CheckWanted, Decision, Notice, Place
 from vdi_operator.core.desired import desired
+from vdi_operator.core.homes import settled as settled_home
 from vdi_operator.core.plan import changes
 from vdi_operator.core.world import ActivityFact, CheckResult, NodeFact, SlotFact, World
 from vdi_operator.settings import Settings
 
-from .cluster import HOME, NODE, PLACES, SETTINGS, Cluster, Outdated, Refused
+from .cluster import NODE, PLACES, SETTINGS, Cluster, Outdated, Refused
 
 
 @dataclass
@@ -55,7 +58,9 @@ class Operator:
         if self.wish != (wish := (session.uid, str(session.mode), session.wake)):
             self.wish, self.seen, self.check, self.refusal = wish, cluster.now, None, ""
         there = self.known() if known is None else known
-        pod, home = there.get(PLACES["pod"]), there.get(HOME)
+        pod = there.get(PLACES["pod"])
+        own = pod if pod is None or not foreign(session.uid, pod) else None
+        home = there.get(Ref("PersistentVolumeClaim", names.claim_name(settled_home(session, own))))
         at = (pod["spec"].get("nodeName", "") if pod is not None else "") or (
             NODE if home is not None and home["status"]["phase"] == "Bound" else ""
         )
@@ -71,7 +76,7 @@ class Operator:
             refusal=self.refusal,
             slot=self.slot(pod),
             activity=self.activity,
-            **{name: there.get(place) for name, place in PLACES.items()},
+            **{name: there.get(place) for name, place in PLACES.items()} | {"home": home},
         )
         return session, Template.of(cluster.template) if cluster.template is not None else None, world
 

@@ -61,6 +61,7 @@ EXITED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no displa
 NOT_FOUND = 'failed to resolve reference "r.test/d:9": r.test/d:9: not found'
 CORDONED = "0/2 nodes are available: 1 node(s) were unschedulable, 1 node(s) had volume node affinity conflict."
 SLICE = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had volume node affinity conflict."
+SLICE_NEW = SLICE.replace("had volume node affinity conflict", "didn't match PersistentVolume's node affinity")
 TIED = (
     "0/2 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, 1 node(s) had volume "
     "node affinity conflict. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
@@ -77,7 +78,8 @@ PODS: dict[str, tuple[Object, Reason, Verdict]] = {
         Reason.NO_FREE_SLICE,
         QUEUE,
     ),
-    "no slice at home": (unplaced(SLICE), Reason.NO_FREE_SLICE, QUEUE),
+    "no slice at home": (unplaced(SLICE), Reason.HOME_NODE_FULL, QUEUE),
+    "no slice at home, as newer schedulers say it": (unplaced(SLICE_NEW), Reason.HOME_NODE_FULL, QUEUE),
     "another resource": (
         unplaced("0/9 nodes are available: 9 Insufficient nvidia.com/gpu.shared."),
         Reason.UNSCHEDULABLE,
@@ -186,7 +188,8 @@ HOMES: dict[str, tuple[NodeFact | None, str, Reason]] = {
     "its node does not answer": (NodeFact(NODE, ready=False), TIED, Reason.HOME_NODE_LOST),
     "nobody knows its node": (None, TIED, Reason.HOME_NODE_LOST),
     "its node is well": (NodeFact(NODE), TIED, Reason.UNSCHEDULABLE),
-    "its node is full": (None, SLICE, Reason.NO_FREE_SLICE),
+    "its node is full": (None, SLICE, Reason.HOME_NODE_FULL),
+    "its node is full and well": (NodeFact(NODE), SLICE, Reason.HOME_NODE_FULL),
     "its node is full and lost": (NodeFact(NODE, ready=False), SLICE, Reason.HOME_NODE_LOST),
 }
 

@@ -14,7 +14,7 @@ from vdi_operator.api.evidence import Evidence
 from vdi_operator.api.objects import Object
 from vdi_operator.api.template import Template
 from vdi_operator.children.placeholder import placeholder
-from vdi_operator.core.placeholders import Placeholder, Plan, allowed, chosen, home_node, plan
+from vdi_operator.core.placeholders import Placeholder, Plan, allowed, chosen, plan
 from vdi_operator.settings import Settings
 
 NOW = 1_800_000_000.0
@@ -164,11 +164,6 @@ def test_on_the_homes_node_or_none() -> None:
     here, elsewhere = made(cad, "a", node="n1"), made(cad, "b", node="n2")
     assert chosen([here, elsewhere], "cad", "n2") == elsewhere
     assert chosen([here], "cad", "n2") is None, "it would make room where the desktop cannot go"
-
-
-def test_a_homes_node_is_that_of_its_claim() -> None:
-    claim: Object = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n2"}}}
-    assert [home_node(one) for one in (claim, {"metadata": {}}, None)] == ["n2", "", ""]
 
 
 def test_a_placeholder_is_read_from_its_pod() -> None:

@@ -13,7 +13,7 @@ from vdi_operator.core.conditions import Condition, State, documents
 from vdi_operator.core.record import Record
 
 from ..schemas import schema, strict
-from .cluster import PLACES
+from .cluster import PLACES, template
 from .process import begun, running, settled
 
 FAULTS = ["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", ""]
@@ -33,6 +33,10 @@ def situations() -> list[Object]:
     assert operator.pass_() is not None
     assert cluster.session is not None
     found.append(cluster.session["status"])
+    cluster, operator = begun()
+    cluster.template = template(capacity={"sessionsPerGPU": 8})
+    cluster.faults.full = True
+    found.append(settled(operator).status)
     cluster, operator = begun()
     cluster.faults.no_slice = True
     settled(operator)
