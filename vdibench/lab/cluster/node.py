@@ -105,7 +105,9 @@ class Node:
             server = self._start("kube-apiserver", commands.api_server(self._pki, self._addresses))
             await server.ready("its /readyz", api.until("/readyz"))
             self._progress("API server ready")
-            manager = self._start("kube-controller-manager", commands.controller_manager(self._pki))
+            manager = self._start(
+                "kube-controller-manager", commands.controller_manager(self._pki, played=bool(self._played_nodes))
+            )
             line, text = commands.scheduler(self._pki, self._directory / "scheduler.json")
             self._start("kube-scheduler", line, {"scheduler.json": text})
             account = "/api/v1/namespaces/default/serviceaccounts/default"
