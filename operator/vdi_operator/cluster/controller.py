@@ -203,10 +203,15 @@ class Controller:
             memory.status = None
             self._unwritten.discard(name)
             return
-        self._unwritten.add(name)
-        since = time.monotonic() - memory.written
-        # The longer a start takes, the less often it is asked how far it is.
-        pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
+        since, waits = time.monotonic() - memory.written, "queue" in status
+        if waits:
+            # A position is no step, and has a pace of its own: the ledger tells so many a second.
+            self._unwritten.discard(name)
+            pause = _STATUS_SECONDS
+        else:
+            self._unwritten.add(name)
+            # The longer a start takes, the less often it is asked how far it is.
+            pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
         presses = _presses(stored, status)
         if since < pause and not presses:
             self._queue.wake(name, max(_SHORTEST_SECONDS, pause - since))
@@ -225,7 +230,7 @@ class Controller:
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()
-        memory.steps = 0 if presses else min(memory.steps + 1, _STEPS_COUNTED)
+        memory.steps = 0 if presses or waits else min(memory.steps + 1, _STEPS_COUNTED)
         self._unwritten.discard(name)
 
     def _template(self, name: str) -> tuple[Template | None, str]:

@@ -1,7 +1,7 @@
 """How many sessions a user, or the whole namespace, may have a desktop of at once. Pure.
 
 Who has one keeps it, whatever is decided later. Sessions count from when they are let in, also while they wait for a
-GPU; suspended, expired and failed ones do not.
+GPU; suspended, idle, expired and failed ones do not.
 """
 
 from __future__ import annotations

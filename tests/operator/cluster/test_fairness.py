@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vdi_operator.api.reasons import Reason
+from vdi_operator.cluster import controller as passes
 from vdi_operator.cluster import slots as ledger
 from vdi_operator.cluster.kube import Client
 from vdi_operator.core import homes
@@ -261,3 +262,19 @@ async def test_a_full_node_of_a_home_has_a_line_of_its_own_and_a_way_out(sites: 
         api.remove("vdisessions", "alice")
         await operator.listed()
         await until(lambda: operator.controller.slots.queues()[Reason.HOME_NODE_FULL] == 0)
+
+
+async def test_positions_are_told_however_slowly_steps_are(
+    sites: Begin, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "_STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(passes, "_STATUS_RATE", 0.001)
+    offer(api, 1)
+    for minute, name in enumerate(("runs", "next", "last")):
+        wish(api, name, minute)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: queue(api, "last") == {"position": 2, "waiting": 2})
+        api.remove("vdisessions", "runs")
+        await operator.listed()
+        await until(lambda: queue(api, "last") == {"position": 1, "waiting": 1})

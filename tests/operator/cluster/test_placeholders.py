@@ -320,3 +320,23 @@ async def test_a_pod_that_is_refused_again_and_again_takes_one_place(sites: Begi
         await until(lambda: order(api).count(("POST", "vdi-session-alice")) >= 3)
         assert operator.value("vdi_warm_claims_total", state="warm") == 1
         assert order(api).count(("DELETE", CLASS)) == 1
+
+
+async def test_who_waits_at_a_limit_waits_for_none_of_them(sites: Begin, api: Server) -> None:
+    offer(api, 1, warmSlots=4)
+    wish(api, "alice", 0)
+    async with sites(gpus=2, sessions_per_namespace=1) as operator:
+        await until(lambda: desktops(api) == {"alice"} and len(placeholders(api)) == 1)
+        asleep(api)
+        await until(lambda: operator.controller.placeholders.counts()["cad", "ready"] == 1)
+        before, begin = set(placeholders(api)), len(api.seen)
+        wish(api, "bob", 1)
+        await operator.listed()
+        await until(lambda: condition(api, "bob", "Admitted").get("reason") == "NamespaceLimitReached")
+        assert operator.controller.slots.free() == 1, "bob is in no line for the place that is kept warm"
+        assert set(placeholders(api)) == before
+        api.remove("vdisessions", "alice")
+        await operator.listed()
+        await until(lambda: desktops(api) == {"bob"})
+        changed = order(api, begin)
+        assert changed.index(("DELETE", CLASS)) < changed.index(("POST", "vdi-session-bob")), "it gives way"

@@ -62,6 +62,7 @@ NOT_FOUND = 'failed to resolve reference "r.test/d:9": r.test/d:9: not found'
 CORDONED = "0/2 nodes are available: 1 node(s) were unschedulable, 1 node(s) had volume node affinity conflict."
 SLICE = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had volume node affinity conflict."
 SLICE_NEW = SLICE.replace("had volume node affinity conflict", "didn't match PersistentVolume's node affinity")
+CROWDED = CORDONED.replace("0/2", "0/3").replace("available: ", "available: 1 Insufficient nvidia.com/gpu, ")
 TIED = (
     "0/2 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, 1 node(s) had volume "
     "node affinity conflict. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
@@ -318,6 +319,9 @@ DRAINED: dict[str, tuple[str, NodeFact | None, Object | None, Reason, Verdict]] 
         Reason.UNSCHEDULABLE,
         WAIT,
     ),
+    "the others are full or elsewhere": (CROWDED, SHUT, BOUND, Reason.DRAINING, QUEUE),
+    "another node, and the home's is full": (CROWDED, NodeFact(NODE), BOUND, Reason.HOME_NODE_FULL, QUEUE),
+    "one of them, and the words do not say which": (CROWDED, None, BOUND, Reason.HOME_NODE_FULL, QUEUE),
     "a user without a home": (ALONE, None, home("Pending"), Reason.UNSCHEDULABLE, WAIT),
 }
 

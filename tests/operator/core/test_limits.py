@@ -15,7 +15,7 @@ from vdi_operator.core.limits import Allowance, refusal
 from vdi_operator.core.line import Claim
 from vdi_operator.core.world import LimitFact
 
-from .process import begun, ready, reason, running
+from .process import begun, ready, reason, running, settled
 
 FULL = LimitFact(Reason.USER_LIMIT_REACHED, most=2, taken=2, position=1, waiting=3, names=("cad-1", "cad-2"))
 CROWDED = LimitFact(Reason.NAMESPACE_LIMIT_REACHED, most=100, taken=100, position=4, waiting=9)
@@ -160,3 +160,21 @@ def test_a_desktop_that_runs_is_not_ended_for_a_limit() -> None:
     assert reason(told.status, "Admitted") == ("False", "UserLimitReached")
     assert told.absent == ()
     assert "queue" not in told.status
+
+
+def test_who_rests_for_nobody_is_there_has_no_part_and_stands_at_the_limit_when_woken() -> None:
+    cluster, operator = begun()
+    cluster.edit_template(idleTimeout="30m")
+    assert ready(settled(operator).status) == ("True", "Published")
+    operator.nobody_for(1800.0)
+    assert ready(settled(operator).status) == ("False", "Idle")
+    session, template, world = operator.look()
+    rests = desired(session, template, replace(world, limit=FULL))
+    assert (ready(rests.status), rests.place, "queue" in rests.status) == (("False", "Idle"), Place.NONE, False)
+    cluster.wake("again")
+    session, template, world = operator.look()
+    waits = desired(session, template, replace(world, limit=FULL))
+    assert (ready(waits.status), waits.place) == (("False", "UserLimitReached"), Place.USER)
+    assert waits.status["queue"] == {"position": 1, "waiting": 3}
+    assert "idle" not in waits.status
+    assert ready(settled(operator).status) == ("True", "Published"), "let in, it starts"
