@@ -210,7 +210,9 @@ def test_a_full_node_of_a_home_is_waited_for_in_line_or_left_by_a_fresh_home(emp
         # Back to the own home, which has room by now.
         site.kubectl("-n", SESSIONS, "delete", "pod", "filler-1", "--wait=true", "--timeout=60s")
         site.merge("VDISession", "tied-1", {"spec": {"homePolicy": "Wait", "operatingMode": "Suspended"}})
-        site.until(lambda: site.get("Pod", "vdi-session-tied-1") is None, "the end of the temporary desktop")
+        # Its pod is gone before its status says so.
+        site.until(lambda: site.condition("tied-1").get("reason") == "Suspended", "the end of the temporary desktop")
+        site.until(lambda: site.get("Pod", "vdi-session-tied-1") is None, "the end of its pod")
         site.merge("VDISession", "tied-1", {"spec": {"operatingMode": "Running"}})
         site.await_ready("tied-1")
         assert (site.get("Pod", "vdi-session-tied-1") or {})["spec"]["nodeName"] == node
