@@ -82,6 +82,8 @@ def test_an_evicted_desktop_starts_elsewhere_without_a_counted_attempt(site: Sit
 
 
 def test_a_home_that_is_tied_to_that_node_is_waited_for(site: Site, reading: OperatorProcess) -> None:
+    # The other one may have had the same node, which was emptied a moment ago.
+    site.await_ready(STAYS)
     where, before = node(site, STAYS), pod_uid(site, STAYS)
     drain(site, where)
     site.until(lambda: site.condition(STAYS).get("reason") == "Draining", "the reason of its wait")
