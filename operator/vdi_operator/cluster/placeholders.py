@@ -107,8 +107,7 @@ class Placeholders:
     async def claim(self, session: str, template: Template | None, home: Object | None) -> None:
         """Take one away for a session whose pod is about to be made.
 
-        The scheduler would do so by itself, but only once it has tried the pod in vain, and then it tries it again
-        after a pause. Where this fails, it does.
+        The scheduler would do so by itself, but only once it has tried the pod in vain. Where this fails, it does.
         """
         if template is None or not template.warm_slots:
             return
