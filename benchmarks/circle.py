@@ -3,8 +3,9 @@
 ``python benchmarks/circle.py`` (``make circle``) brings up a cluster lab, runs notebooks 01 to 04 on plain pods of
 ``manifests/``, graduates the run into a chart, installs the packaged chart, and measures the desktops that the
 operator makes of it with the same client on the same way. It writes ``docs/results/circle.md`` and ``.json`` and, where
-the runs are, ``circle.html`` with both halves side by side and ``circle-chart``, which was installed. Exit status: that of the first step that did not do what
-it should; 99 says that a target was missed. Linux, as root; meant to end within a quarter of an hour on two cores.
+the runs are, ``circle.html`` with both halves side by side and ``circle-chart``, which was installed. Exit status: that of the first step
+that did not do what it should; 99 says that a target was missed. Linux, as root; meant to end within a quarter of an
+hour on two cores.
 """
 
 from __future__ import annotations
