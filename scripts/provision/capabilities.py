@@ -194,6 +194,12 @@ _ALL = (
         lambda: _executable("promtool")() or _administrative("promtool")(),
         optional_for_report=True,
     ),
+    Capability(
+        "clocks that can be set (libfaketime)",
+        ("libfaketime",),
+        _in_libraries("faketime/libfaketime.so.1"),
+        optional_for_report=True,
+    ),
     Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),
     *_NATIVE,
     *_gstreamer(),

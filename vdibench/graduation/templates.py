@@ -58,7 +58,8 @@ def vdi_template(
 def template_spec(subjects: Subjects, *, sessions_per_gpu: int | None) -> dict[str, Any]:
     """Its spec alone: the evidence has a digest of it.
 
-    ``lifetime`` has no default and no object says it: a site that wants one writes a template of its own.
+    ``lifetime`` and ``warmSlots`` have no default and no object says them: a site that wants them writes a template of
+    its own.
 
     :raises UsageError: a field cannot be read from the objects, or no session fits.
     """

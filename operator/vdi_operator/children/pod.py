@@ -15,12 +15,12 @@ from vdi_operator.api.template import Gpu, Template
 from vdi_operator.children import dialects, names
 from vdi_operator.settings import Settings
 
-__all__ = ["CONTAINER", "made_from", "pod"]
+__all__ = ["CONTAINER", "USER", "made_from", "placement", "pod"]
 
 CONTAINER = "desktop"
 
 # Uid and gid of the image's user.
-_USER = 1000
+USER = 1000
 # Selkies says goodbye to its clients before the X server goes.
 _GRACE_SECONDS = 10
 # What GPU nodes are tainted with, whatever their slices are called.
@@ -50,9 +50,9 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
             # A home of a million files is not walked at each start.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -60,8 +60,10 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "containers": [_container(session, template, settings, relay_addresses, volumes)],
         "volumes": [{"name": volume.name, **volume.source} for volume in volumes],
     }
+    if template.priority_class:
+        spec["priorityClassName"] = template.priority_class
     if template.gpu is not None:
-        spec |= _placement(template.gpu)
+        spec |= placement(template.gpu)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -115,7 +117,7 @@ def _volumes(session: Session, template: Template) -> list[_Volume]:
         _memory("shm", "/dev/shm", template.shared_memory),
         _memory("tmp", "/tmp", "256Mi"),
         _memory("run", "/run/user", "64Mi"),
-        _Volume("home", "/home/user", {"persistentVolumeClaim": {"claimName": names.home_name(session.user)}}),
+        _Volume("home", "/home/user", {"persistentVolumeClaim": {"claimName": names.claim_name(session)}}),
     ]
     if dialects.needs_relay(template.dialect):
         # Not optional: without it a desktop would go to a public relay in silence. So the pod waits.
@@ -133,7 +135,8 @@ def _has_driver(gpu: Gpu) -> bool:
     return bool(gpu.runtime_class or gpu.node_selector)
 
 
-def _placement(gpu: Gpu) -> Object:
+def placement(gpu: Gpu) -> Object:
+    """Of a pod that gets such a slice: to which nodes it may go, and by which runtime."""
     made: Object = {}
     if gpu.runtime_class:
         made["runtimeClassName"] = gpu.runtime_class

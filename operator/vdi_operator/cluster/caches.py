@@ -21,7 +21,7 @@ from vdi_operator.core import pods
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "last_seen"]
+__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "TemplateFacts", "last_seen"]
 
 # What an administrator marks coturn's nodes with.
 RELAY_LABEL = "vdibench.io/turn"
@@ -73,6 +73,17 @@ class NodeFacts:
     gpus: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What counting needs of a template.
+
+    :param per_gpu: sessions on one GPU, 0: nobody counts.
+    """
+
+    per_gpu: int
+    priority_class: str
+
+
 class Caches:
     """The stores, and the queue that they wake.
 
@@ -83,7 +94,11 @@ class Caches:
         self._queue = queue
         # Told of each change that may let somebody in, and of each session that has changed; whoever counts sets them.
         self.gpus_changed: Callable[[], None] = _nobody
+        # Told of each change that places may be kept warm for, or taken by.
+        self.warm_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
+        # Told of each change after which other images may have to be fetched beforehand.
+        self.prepull_changed: Callable[[], None] = _nobody
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake, crowded=lambda: queue.load() > _CROWD)
         self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
@@ -92,7 +107,10 @@ class Caches:
         self.logins = self._children("Middleware")
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
-        self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
+        self.templates = Watched(KINDS["VDITemplate"], _template, self._template_changed)
+        self.daemon_sets = Watched(
+            KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
+        )
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -114,6 +132,7 @@ class Caches:
             self.policies,
             self.homes,
             self.templates,
+            self.daemon_sets,
             *self._events.values(),
             *((self.nodes,) if settings.read_nodes else ()),
         )
@@ -161,7 +180,12 @@ class Caches:
     def per_gpu(self, template: str) -> int | None:
         """Sessions of a template on one GPU, 0: nobody counts; None: there is no such template, or none to be read."""
         entry = self.templates.entry(template)
-        return entry.facts if entry is not None else None
+        return entry.facts.per_gpu if entry is not None and entry.facts is not None else None
+
+    def priority_class(self, template: str) -> str:
+        """Of a template's pods, empty: it says none, or cannot be read."""
+        entry = self.templates.entry(template)
+        return entry.facts.priority_class if entry is not None and entry.facts is not None else ""
 
     def _children(self, kind: str) -> Watched[str]:
         return Watched(KINDS[kind], _session, self._child_changed, labels=_MANAGED)
@@ -179,6 +203,7 @@ class Caches:
             self._wake(session)
 
     def _pod_changed(self, name: str, before: PodFacts | None, after: PodFacts | None) -> None:
+        self.warm_changed()
         pause = _STEP_SECONDS if _is_step(before, after) else 0.0
         for session in {facts.session for facts in (before, after) if facts is not None}:
             self._wake(session, pause)
@@ -192,11 +217,16 @@ class Caches:
         for session in self.sessions.of_home(name):
             self._wake(session, 0.0 if after is None else _STEP_SECONDS)
 
-    def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
+    def _template_changed(self, name: str, before: TemplateFacts | None, after: TemplateFacts | None) -> None:
+        self.prepull_changed()
         for session in self.sessions.of_template(name):
             self._wake(session)
+        self.warm_changed()
         if before != after:
             self.gpus_changed()
+
+    def _daemon_set_changed(self, name: str, before: str | None, after: str | None) -> None:
+        self.prepull_changed()
 
     def _event_changed(
         self, name: str, before: tuple[str, str, str] | None, after: tuple[str, str, str] | None
@@ -229,6 +259,7 @@ class Caches:
                 self._wake(session, random.uniform(0.0, _ALL_SECONDS))
         if (before.gpus if before is not None else None) != (after.gpus if after is not None else None):
             self.gpus_changed()
+            self.warm_changed()
 
 
 def _nobody() -> None:
@@ -262,12 +293,13 @@ def _is_step(before: PodFacts | None, after: PodFacts | None) -> bool:
     return ways[0] == ways[1] and not after.ended
 
 
-def _per_gpu(one: Object) -> int | None:
+def _template(one: Object) -> TemplateFacts | None:
     try:
         template = Template.of(one)
     except ValueError:
         return None  # its sessions say what is wrong with it
-    return (template.sessions_per_gpu or 0) if template.gpu is not None else 0
+    per_gpu = (template.sessions_per_gpu or 0) if template.gpu is not None else 0
+    return TemplateFacts(per_gpu, template.priority_class)
 
 
 def _event(one: Object) -> tuple[str, str, str]:
@@ -293,6 +325,12 @@ def last_seen(one: Object) -> str:
     series = one.get("series") or {}
     times = (series.get("lastObservedTime"), one.get("lastTimestamp"), one.get("eventTime"))
     return str(next((time for time in times if time), one["metadata"].get("creationTimestamp") or ""))
+
+
+def _slim_daemon_set(one: Object) -> Object:
+    # Without its spec and what its pods do: the annotation says what it was made as.
+    kept = ("name", "uid", "annotations", "ownerReferences", "deletionTimestamp")
+    return {"metadata": {key: one["metadata"][key] for key in kept if key in one["metadata"]}}
 
 
 def _slim_node(one: Object) -> Object:

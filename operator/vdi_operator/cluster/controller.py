@@ -18,6 +18,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.dialects import LOGIN
 from vdi_operator.children.secrets import password
+from vdi_operator.cluster.activity import Activity, Followed
 from vdi_operator.cluster.caches import Caches
 from vdi_operator.cluster.checks import Asked, Checker
 from vdi_operator.cluster.errors import ApiError, Conflict, NotFound
@@ -25,11 +26,12 @@ from vdi_operator.cluster.execution import Outdated, Refused, difference, execut
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.notices import tell
+from vdi_operator.cluster.placeholders import Placeholders
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.slots import Slots
 from vdi_operator.cluster.stores import Entry
 from vdi_operator.cluster.surroundings import Memory, Surroundings
-from vdi_operator.core.decision import Change, Decision, Verb
+from vdi_operator.core.decision import Change, Decision, Follow, Verb
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import unix
 from vdi_operator.core.plan import changes
@@ -90,7 +92,9 @@ class Controller:
         # Templates as they were read, each with the document that it was read from.
         self._templates: dict[str, tuple[Entry[Any], Template | None, str]] = {}
         self.slots = Slots(settings, caches, queue)
+        self.placeholders = Placeholders(settings, client, caches, self.slots, metrics, clock=surroundings.clock)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
+        self.activity = Activity(settings, metrics.looked, clock=surroundings.clock)
         self.succeeded = time.monotonic()
 
     async def pass_(self, name: str) -> None:
@@ -129,14 +133,17 @@ class Controller:
         world = await self._surroundings.look(session, memory)
         template, fault = self._template(session.template)
         # Nothing is awaited from here until it is settled: of two passes each would give away the last place.
-        world = replace(world, slot=self.slots.ask(session, template))
+        world = replace(self.slots.ask(session, template, world), activity=self.activity.fact(name))
         # With a template at hand a fault is the session's own.
         decision = desired(session, template, world, fault=fault if template is None else invalid)
-        self.slots.settle(session, decision.place)
+        self.slots.settle(session, decision, world)
         entered = _condition(decision.status, ConditionType.ADMITTED).get("status") == "True"
         self._caches.sessions.admit(name, session.uid, admitted=entered)
+        self._follow(session, template, world, decision.follow)
         wanted = changes(decision, world)
         if wanted:
+            if any(one.verb is Verb.CREATE and one.ref.kind == "Pod" for one in wanted):
+                await self.placeholders.claim(name, template, world.home)
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0
@@ -196,10 +203,15 @@ class Controller:
             memory.status = None
             self._unwritten.discard(name)
             return
-        self._unwritten.add(name)
-        since = time.monotonic() - memory.written
-        # The longer a start takes, the less often it is asked how far it is.
-        pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
+        since, waits = time.monotonic() - memory.written, "queue" in status
+        if waits:
+            # A position is no step, and has a pace of its own: the ledger tells so many a second.
+            self._unwritten.discard(name)
+            pause = _STATUS_SECONDS
+        else:
+            self._unwritten.add(name)
+            # The longer a start takes, the less often it is asked how far it is.
+            pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
         presses = _presses(stored, status)
         if since < pause and not presses:
             self._queue.wake(name, max(_SHORTEST_SECONDS, pause - since))
@@ -218,7 +230,7 @@ class Controller:
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()
-        memory.steps = 0 if presses else min(memory.steps + 1, _STEPS_COUNTED)
+        memory.steps = 0 if presses or waits else min(memory.steps + 1, _STEPS_COUNTED)
         self._unwritten.discard(name)
 
     def _template(self, name: str) -> tuple[Template | None, str]:
@@ -245,6 +257,8 @@ class Controller:
             _log.info("ready", extra={"session": session.name, "seconds": total})
         if decision.failure is not None:
             self._metrics.failed(decision.failure)
+        if any(notice.reason == Reason.IDLE for notice in decision.notices):
+            self._metrics.idled()
 
     def _ask(self, session: Session, template: Template, world: World, pod_uid: str) -> None:
         known = password(world.auth)
@@ -266,6 +280,16 @@ class Controller:
             )
         )
 
+    def _follow(self, session: Session, template: Template | None, world: World, wanted: Follow | None) -> None:
+        """Have its desktop looked at for clients from now on, or not any more."""
+        address, known = str((world.pod or {}).get("status", {}).get("podIP") or ""), password(world.auth)
+        if wanted is None or template is None or known is None or not address:
+            self.activity.forget(session.name)
+            return
+        self.activity.follow(
+            Followed(session.name, wanted.pod_uid, address, template.dialect, wanted.after_unix_seconds, known)
+        )
+
     def _checked(self, session: str, uid: str, result: CheckResult) -> None:
         self._surroundings.checked(session, uid, result)
         self._queue.wake(session, urgent=True)
@@ -273,6 +297,7 @@ class Controller:
     def _forget(self, name: str) -> None:
         self._surroundings.forget(name)
         self.checker.forget(name)
+        self.activity.forget(name)
         self.slots.forget(name)
         self._queue.forget(name)
         self._unwritten.discard(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import FAILURES, ConditionType
+from vdi_operator.api.reasons import FAILURES, ConditionType, Reason
 from vdi_operator.api.session import OperatingMode
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
@@ -28,6 +28,7 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     SUSPENDED = "suspended"
+    IDLE = "idle"
     FAILED = "failed"
 
 
@@ -36,6 +37,7 @@ class Known:
     """What sessions are looked for by; a document that is not as the schema wants it leaves a part empty.
 
     :param host: first label of the host.
+    :param home: claim of the user's own home, whichever one the session wants.
     :param passed: its present generation had a pass already.
     :param generation: of its spec.
     :param order: who has a shared host: whoever was admitted, then the older one. Creation times have whole seconds.
@@ -74,8 +76,8 @@ class Sessions(Store[Known]):
         return set(self._users.get(user, ()))
 
     def of_home(self, home: str) -> set[str]:
-        """Names of the sessions whose home is this claim."""
-        return set(self._homes.get(home, ()))
+        """Names of the sessions whose home is this claim, or is the temporary one or the own one beside it."""
+        return set(self._homes.get(names.own_home(home), ()))
 
     def of_template(self, template: str) -> set[str]:
         """Names of a template's sessions."""
@@ -182,6 +184,8 @@ def _state(mode: str, status: Object) -> State:
     ready = _condition(status, ConditionType.READY)
     if ready.get("status") == "True":
         return State.READY
+    if ready.get("reason") == Reason.IDLE:
+        return State.IDLE
     return State.FAILED if ready.get("reason") in FAILURES else State.STARTING
 
 

@@ -15,13 +15,13 @@ from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches, last_seen
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.stores import Watched
+from vdi_operator.core import homes
+from vdi_operator.core.admission import foreign
 from vdi_operator.core.world import CheckResult, NodeFact, World
 from vdi_operator.settings import Settings
 
 __all__ = ["Memory", "Surroundings"]
 
-# Where the scheduler chose to bind a claim: known before there is a volume.
-_SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _FINISHED = ("Succeeded", "Failed")
 # How old what is known of a mounted file may be.
 _LOOK_SECONDS = 1.0
@@ -31,7 +31,7 @@ _LOOK_SECONDS = 1.0
 class Memory:
     """What this process knows of a session and the API server does not; lost with the process, and found again.
 
-    :param mode: that was wished for when ``seen_unix_seconds`` was set.
+    :param mode, wake: that were wished for when ``seen_unix_seconds`` was set.
     :param status: decided and not yet written, None: what is stored holds.
     :param written: monotonic seconds of the last written status, at first of the first pass.
     :param steps: statuses in a row that told of a step of a start alone.
@@ -54,6 +54,7 @@ class Memory:
     told: set[tuple[str, str]] = field(default_factory=set)
     secrets: tuple[str, ...] = ()
     strangers: bool = False
+    wake: str = ""
 
 
 class Surroundings:
@@ -75,7 +76,7 @@ class Surroundings:
         self._turn_looked = float("-inf")
 
     def memory(self, session: Session) -> Memory:
-        """Of a session; a new wish (another object of that name, or another mode) begins anew."""
+        """Of a session; a new wish (another object of that name, another mode, a wake) begins anew."""
         known = self._memories.get(session.name)
         if known is None or known.uid != session.uid:
             self.forget(session.name)
@@ -84,10 +85,11 @@ class Surroundings:
                 session.mode,
                 self.clock(),
                 secrets=(names.auth_name(session), names.rtc_name(session)),
+                wake=session.wake,
             )
             self._memories[session.name] = known
-        elif known.mode != session.mode:
-            known.mode, known.seen_unix_seconds = session.mode, self.clock()
+        elif (known.mode, known.wake) != (session.mode, session.wake):
+            known.mode, known.wake, known.seen_unix_seconds = session.mode, session.wake, self.clock()
             known.refusal, known.refused, known.check, known.busy = "", "", None, 0
             known.told.clear()
         return known
@@ -112,7 +114,9 @@ class Surroundings:
         caches, settings = self._caches, self._settings
         memory.strangers = False
         pod = await self._child(caches.pods, names.pod_name(session), memory)
-        home = await self._child(caches.homes, names.home_name(session.user), memory)
+        # Another session's pod in its place says nothing of its home.
+        session = homes.settled(session, pod if pod is None or not foreign(session.uid, pod) else None)
+        home = await self._child(caches.homes, names.claim_name(session), memory)
         service = await self._child(caches.services, names.service_name(session), memory)
         route = await self._child(caches.routes, names.route_name(session), memory)
         policy = await self._child(caches.policies, names.policy_name(session), memory)
@@ -169,14 +173,14 @@ class Surroundings:
         name = ((pod or {}).get("spec") or {}).get("nodeName", "")
         if not name and home is not None:
             # A pod that waits for its home's node is on none yet.
-            name = (home["metadata"].get("annotations") or {}).get(_SELECTED_NODE, "")
+            name = homes.node(home)
         if not name:
             return None
         entry = self._caches.nodes.entry(name)
         return entry.facts.fact if entry is not None else NodeFact(name, ready=False, schedulable=False)
 
     def _home_holder(self, session: Session) -> str:
-        claim = names.home_name(session.user)
+        claim = names.claim_name(session)
         for other in sorted(self._caches.sessions.of_home(claim) - {session.name}):
             document = self._caches.sessions.shared(other)
             if document is None:

@@ -12,8 +12,8 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
 from vdi_operator.children.secrets import password_since
-from vdi_operator.core import pods
-from vdi_operator.core.checking import Outlook, look
+from vdi_operator.core import homes, pods
+from vdi_operator.core.checking import AHEAD_SECONDS, Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
 from vdi_operator.core.instants import unix
 from vdi_operator.core.phases import ACCEPTED
@@ -40,6 +40,8 @@ STABLE_SECONDS = 300.0
 # Watches tell when a pod is gone or placed; these are for what a watch did not tell.
 GONE_SECONDS = 5.0
 QUEUE_SECONDS = 30.0
+# Of a pod that waits for a node, where others or an administrator have to do something first.
+_QUEUES = frozenset({Reason.NO_FREE_SLICE, Reason.HOME_NODE_FULL, Reason.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,13 @@ def progress(session: Session, template: Template, world: World, past: Record) -
         return _failed(this, record, record.failure)
     uid, served = pods.uid(world.pod), _served(record, world.pod)
     finding = _finding(this, record)
+    if finding is not None and finding.reason is Reason.DRAINING and finding.verdict is Verdict.RETRY:
+        # Not its fault, so it costs no attempt: an administrator empties its node.
+        restart = Restart(finding.reason, finding.message, this.now, uid)
+        return replace(_again(this, record, restart), lost=served)
     if finding is not None and finding.verdict in (Verdict.RETRY, Verdict.FAIL):
         return replace(_ended(this, record, finding, served), lost=served)
-    if record.restart is not None and _between(this, record.restart, _due(record)):
+    if record.restart is not None and _between(this, record.restart, _due(record, this.now)):
         return _paused(this, record, record.restart)
     reason = _replaced(this, served)
     if reason:
@@ -124,8 +130,8 @@ def begun(session: Session, template: Template, world: World, past: Record) -> R
     if past.failure is not None and not given_up(session, template, past):
         return past.anew(world.now)
     if past.started is None:
-        # An expired session that was prolonged has had its wish for long.
-        prolonged = past.reason(ConditionType.READY) == Reason.EXPIRED
+        # An expired session that was prolonged, or one that somebody came back to, has had its wish for long.
+        prolonged = past.reason(ConditionType.READY) in (Reason.EXPIRED, Reason.IDLE)
         return past.anew(world.now if prolonged else min(world.seen_unix_seconds, world.now))
     return past
 
@@ -177,7 +183,7 @@ def _again(this: _Pass, record: Record, restart: Restart) -> Progress:
 def _paused(this: _Pass, record: Record, restart: Restart) -> Progress:
     """Between two desktops: the one before is gone, or going, and the next one waits for its time."""
     said = restart.message if restart.reason is Reason.RESTARTING else f"{restart.reason}: {restart.message}"
-    left = _due(record) - this.now
+    left = _due(record, this.now) - this.now
     waits = [left] if left > 0 else []
     if this.world.pod is not None:
         waits.append(GONE_SECONDS)
@@ -253,6 +259,8 @@ def _replaced(this: _Pass, served: bool) -> str:
         return ""
     if outdated(pod, this.template) and not served:
         return "the template has changed before anybody saw the desktop"
+    if not pods.node(pod) and homes.mounted(pod) not in ("", names.claim_name(this.session)):
+        return "it is to have another home"
     made, password = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(this.world.auth))
     if made is not None and password is not None and password > made:
         # It read its password when it started.
@@ -264,16 +272,21 @@ def _base(this: _Pass, record: Record) -> float:
     """From when a deadline counts: what a restart of the operator or a wait for others took is not a start's fault."""
     since = [record.milestones.get(ACCEPTED, this.now), min(this.world.seen_unix_seconds, this.now)]
     if record.restart is not None:
-        since.append(_due(record))
+        since.append(_due(record, this.now))
     if record.waited is not None:
         since.append(record.waited)
     return max(since)
 
 
-def _due(record: Record) -> float:
-    """When the next desktop after the last restart may start."""
+def _due(record: Record, now: float) -> float:
+    """When the next desktop after the last restart may start.
+
+    A restart of the future was written before somebody set the clock back: no pause lasts until then.
+    """
     if record.restart is None:
         return 0.0
+    if record.restart.at_unix_seconds > now + AHEAD_SECONDS:
+        return now
     pause = PAUSES[min(record.attempts, len(PAUSES)) - 1] if record.attempts else 0.0
     return record.restart.at_unix_seconds + pause
 
@@ -281,7 +294,7 @@ def _due(record: Record) -> float:
 def _queued(record: Record) -> bool:
     """Whether the pass before waited for others."""
     return (
-        record.reason(ConditionType.SCHEDULED) == Reason.NO_FREE_SLICE
+        record.waits_for(ConditionType.SCHEDULED) in _QUEUES
         or record.reason(ConditionType.STREAM_READY) == Reason.CHECKER_UNREACHABLE
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vdi_operator.api.session import HomePolicy
 from vdi_operator.api.template import Dialect, Display, Gpu, Home
 from vdi_operator.children.names import RESERVED_LABELS, TEMPLATE_ANNOTATION, selector
 from vdi_operator.children.pod import made_from, pod
@@ -259,3 +260,17 @@ def test_the_labels_are_those_that_a_service_chooses_by_and_no_other() -> None:
 def test_the_account_of_sessions_is_the_sites() -> None:
     found = pod(session(), template(), replace(SETTINGS, service_account="other"), (RELAY,))
     assert found["spec"]["serviceAccountName"] == "other"
+
+
+def test_a_priority_class_is_the_templates() -> None:
+    assert made(priority_class="cad-first")["spec"]["priorityClassName"] == "cad-first"
+    assert "priorityClassName" not in made()["spec"], "else a default class would not be the cluster's"
+
+
+def test_a_fresh_home_is_mounted_in_the_place_of_the_own_one() -> None:
+    own, fresh = (pod(session(home_policy=policy), template(), SETTINGS, (RELAY,)) for policy in HomePolicy)
+    for one, claim in ((own, "vdi-home-alice"), (fresh, "vdi-fresh-home-alice")):
+        (home,) = (volume for volume in one["spec"]["volumes"] if volume["name"] == "home")
+        assert home["persistentVolumeClaim"] == {"claimName": claim}
+        home["persistentVolumeClaim"] = {}
+    assert own == fresh, "and nothing else is different"

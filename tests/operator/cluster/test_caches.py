@@ -63,7 +63,7 @@ async def test_a_child_wakes_its_session(api: Server, client: Client) -> None:
 
 async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None:
     async with following(client):
-        await until(lambda: api.watching() == 9)
+        await until(lambda: api.watching() == 10)
     selectors = {
         one.path.rsplit("/", 1)[1]: one.query.get("labelSelector") or one.query.get("fieldSelector")
         for one in api.seen
@@ -78,6 +78,7 @@ async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None
         "networkpolicies": managed,
         "persistentvolumeclaims": "app.kubernetes.io/part-of=vdi-platform",
         "vditemplates": None,
+        "daemonsets": managed,
     }
     assert not [one for one in api.seen if "secrets" in one.path], "no role lists Secrets"
     assert not [one for one in api.seen if "nodes" in one.path], "nodes are read by permission only"

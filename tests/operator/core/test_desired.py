@@ -62,6 +62,7 @@ def test_the_first_pass_makes_everything() -> None:
                 RouteReady=("False", "Pending", "its Service is not there yet", "00"),
                 StreamReady=("False", "Pending", "there is nothing to look at yet", "00"),
                 HardwareEncoding=("Unknown", "Pending", "no frame was seen yet", "00"),
+                TemplateDrifted=("False", "Pending", "there is no pod yet", "00"),
                 Ready=("False", "Pending", "the home's claim is not there yet", "00"),
             ),
             "host": HOST,
@@ -100,6 +101,7 @@ def test_a_start_from_its_wish_to_its_url() -> None:
             RouteReady=("True", "Routed", "", "00"),
             StreamReady=("True", "FrameDecoded", "H264 1920x1080 by nvh264enc over webrtc", "02"),
             HardwareEncoding=("True", "Hardware", "nvh264enc", "02"),
+            TemplateDrifted=("False", "AsTemplate", "", "00"),
             Ready=("True", "Published", f"https://{HOST}/", "03"),
         ),
         "host": HOST,
@@ -468,12 +470,12 @@ def test_another_template_is_for_the_next_start() -> None:
     cluster.edit_template(dialect="selkies-2-websocket", image="registry.test/desktop:3")
     status = settled(operator).status
     assert ready(status) == ("True", "Published")
-    assert "has changed" in status["conditions"][0]["message"]
+    assert reason(status, "TemplateDrifted") == ("True", "TemplateChanged")
     assert (cluster.objects[ROUTE]["spec"], cluster.objects[POD]["metadata"]["uid"]) == (route, pod)
     suspended(cluster, operator)
-    settled(operator)
+    assert reason(settled(operator).status, "TemplateDrifted") == ("False", "Suspended")
     cluster.edit_session(operatingMode="Running")
-    assert settled(operator).status["conditions"][0]["message"] == ""
+    assert reason(settled(operator).status, "TemplateDrifted") == ("False", "AsTemplate")
     assert cluster.objects[POD]["spec"]["containers"][0]["image"] == "registry.test/desktop:3"
     assert cluster.objects[ROUTE]["spec"] != route
 

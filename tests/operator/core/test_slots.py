@@ -15,7 +15,7 @@ from vdi_operator.api.evidence import Evidence
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import Reason
 from vdi_operator.api.template import Template
-from vdi_operator.core.decision import Blocked, Decision, Place
+from vdi_operator.core.decision import Blocked, Decision, Place, Queue
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import micro
 from vdi_operator.core.slots import UNCOUNTED, Book, Claim, admit, refusal
@@ -187,7 +187,7 @@ def test_a_refusal_says_how_many_of_what_and_where_one_stands() -> None:
     assert refusal(plain, None) is None
     assert refusal(plain, SlotFact(True, gpus=1, taken=8, places=8)) is None
     said = "8 of 8 sessions on 1 GPU (template desktop: 8 per GPU); position 2 of 3"
-    assert refusal(plain, FULL) == Blocked(Reason.CAPACITY_REACHED, said)
+    assert refusal(plain, FULL) == Blocked(Reason.CAPACITY_REACHED, said, queue=Queue(2, 3))
     proven = replace(plain, evidence=Evidence("r-1", "", "", 0.0, 0.0, lab=False))
     found = refusal(proven, SlotFact(False, gpus=2, taken=15, places=16, position=2, waiting=2))
     assert found is not None
@@ -212,13 +212,14 @@ def test_who_finds_no_place_waits_and_is_no_failure() -> None:
     said = "8 of 8 sessions on 1 GPU (template cad: 8 per GPU); position 2 of 3"
     assert {(one["type"], one["status"], one["reason"]) for one in decision.status["conditions"]} == {
         *((kind, "False", "CapacityReached") for kind in ("Admitted", "Scheduled", "PodReady", "RouteReady")),
-        *((kind, "False", "CapacityReached") for kind in ("StreamReady", "Ready")),
+        *((kind, "False", "CapacityReached") for kind in ("StreamReady", "TemplateDrifted", "Ready")),
         ("HomeBound", "False", "Pending"),
         ("HardwareEncoding", "Unknown", "CapacityReached"),
     }
     assert decision.status["conditions"][0]["message"] == said
     assert (decision.objects, decision.absent, cluster.objects) == ((), (), {})
     assert (decision.place, decision.look_again_seconds) == (Place.WAITING, 30.0)
+    assert decision.status["queue"] == {"position": 2, "waiting": 3}
     assert [(one.reason, one.message, one.warning) for one in operator.notices] == [("CapacityReached", said, False)]
     assert operator.failures == []
 
@@ -236,6 +237,7 @@ def test_waiting_for_a_place_is_not_counted_and_is_in_the_phases() -> None:
     assert first.look_again_seconds == pytest.approx(60.0), "the deadline begins now"
     status = settled(operator).status
     assert ready(status) == ("True", "Published")
+    assert "queue" not in status
     assert status["phases"]["accepted"] > 86_400
     assert adds_up(status)
 

@@ -117,6 +117,7 @@ class OperatorProcess:
     :param folder: for its settings, its kubeconfig and its log; private.
     :param checker_url: of the frame checker, empty: none.
     :param values: of the chart, in the place of those of a lab.
+    :param server: URL in the place of the API server's, such as a fault proxy's.
     :raises LabError: the chart's definitions or rights cannot be applied.
     """
 
@@ -126,8 +127,12 @@ class OperatorProcess:
         folder: Path,
         checker_url: str = "",
         values: Mapping[str, Any] | None = None,
+        *,
+        server: str = "",
     ) -> None:
         self.log = folder / "operator.log"
+        self.environment: dict[str, str] = {}
+        """Of the next start, beside what it needs."""
         self.checker_token = secrets.token_urlsafe(24)
         self._cluster = cluster
         self._folder = folder
@@ -147,7 +152,7 @@ class OperatorProcess:
         rights = [one for one in objects if one["kind"] in _RIGHTS and one["metadata"]["name"].startswith(_ACCOUNT)]
         apply(cluster, rights)
         self._write_settings(objects, checker_url)
-        self._write_kubeconfig()
+        self._write_kubeconfig(server or cluster.api_url)
 
     @property
     def pid(self) -> int:
@@ -167,6 +172,7 @@ class OperatorProcess:
         line = [sys.executable, "-m", "vdi_operator", "run", f"--settings={self._folder / 'settings.yaml'}"]
         line += [f"--kubeconfig={self._folder / 'kubeconfig'}", "--listen=127.0.0.1:0"]
         environment = {**self._cluster.environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment |= self.environment
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(line, env=environment, stdout=log, stderr=log)
@@ -259,19 +265,19 @@ class OperatorProcess:
         settings["checkerUrl"], settings["checkerTokenFile"] = checker_url, str(token)
         (self._folder / "settings.yaml").write_text(yaml.safe_dump(settings))
 
-    def _write_kubeconfig(self) -> None:
+    def _write_kubeconfig(self, server: str) -> None:
         """Of the service account: an administrator's would hide every missing right, and is never throttled."""
         token = run(
             self._cluster,
             *("kubectl", "--namespace", NAMESPACE, "create", "token", _ACCOUNT, f"--duration={_TOKEN_LIFETIME}"),
         )
-        authority = self._cluster.kubeconfig.parent / "ca.crt"
+        cluster = {"server": server}
+        if server.startswith("https://"):
+            cluster["certificate-authority"] = str(self._cluster.kubeconfig.parent / "ca.crt")
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "lab", "cluster": {"server": self._cluster.api_url, "certificate-authority": str(authority)}}
-            ],
+            "clusters": [{"name": "lab", "cluster": cluster}],
             "users": [{"name": "operator", "user": {"token": token.strip()}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "operator"}}],
             "current-context": "lab",

@@ -1,0 +1,45 @@
+"""A short bad night, by the benchmark itself: what ``make chaos`` does at length, every fault of it once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .site import LAB, Site
+
+pytestmark = pytest.mark.timeout(1800)  # alone it builds a cluster
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "chaos.py"
+KILLS = 10
+SIZE = ("--sessions=20", f"--kills={KILLS}", "--longest-life=1", "--fault-seconds=1", "--soak-seconds=0")
+PROXIED = {"conflict", "throttle", "error", "unavailable", "slow", "drop", "lose", "cut", "tear", "gone"}
+
+
+@pytest.fixture
+def quiet(site: Site) -> Iterator[Site]:
+    """The cluster, without the rights of that operator afterwards."""
+    yield site
+    site.kubectl("-n", "vdi-sessions", "delete", "role/vdi-operator", "rolebinding/vdi-operator", "--ignore-not-found")
+    site.kubectl("-n", "vdi-operator", "delete", "serviceaccount/vdi-operator", "--ignore-not-found")
+
+
+def test_everybody_has_what_they_wish_for_after_every_fault(quiet: Site, tmp_path: Path) -> None:
+    line = [sys.executable, str(SCRIPT), f"--lab={LAB}", *SIZE, f"--output={tmp_path}"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    # 1: something was late, which is a matter of the machine and judged by `make chaos` alone.
+    assert done.returncode in (0, 1), done.stderr[-4000:]
+    document = json.loads((tmp_path / "chaos.json").read_text())
+    rounds = document["rounds"]
+    assert [(one["name"], one["wrong"]) for one in rounds if one["seconds"] is None] == []
+    assert sum(one["count"] for one in rounds if one["name"].startswith("kill -9")) == KILLS
+    assert len({one["name"] for one in rounds}) == 26, "kills and every other fault"
+    assert document["homes"] == 20
+    assert {name for name in PROXIED if not document["proxy"].get(name)} == set(), "each fault came about"
+    assert document["edits"] >= 7
+    assert set(quiet.managed()) == set(), "it leaves nothing"
+    assert "# Chaos" in (tmp_path / "chaos.md").read_text()

@@ -1,0 +1,118 @@
+"""A desktop that nobody is at, from looks over HTTP to its end, and its user who comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from vdi_operator.cluster import activity as module
+from vdi_operator.cluster.kube import Client
+from vdi_operator.core import idle
+from vdi_operator.settings import Settings
+
+from .api_server import Server, session, until
+from .test_controller import Operator, condition, made, names_of, ready, serve, told
+
+PAGES = {"sessions": [{"id": "a1", "role": "controller"}]}
+
+
+class Pages:
+    """Of a desktop."""
+
+    def __init__(self) -> None:
+        self.there = True
+        self.asked = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        return web.json_response(PAGES if self.there else {"sessions": []})
+
+
+@pytest.fixture
+async def pages(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pages]:
+    """Behind the address that every pod here gets."""
+    found = Pages()
+    app = web.Application()
+    app.router.add_get("/api/sessions", found.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setattr(module, "SESSION_PORT", runner.addresses[0][1])
+    monkeypatch.setattr(idle, "LEFT_SECONDS", 0.0)
+    yield found
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def operator(api: Server, client: Client, url: str, tmp_path: Path, pages: Pages) -> AsyncIterator[Operator]:
+    (tmp_path / "secret").write_text("north\n")
+    template = {"image": "registry.test/desktop:2.1.0", "idleTimeout": "1s"}
+    api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": template})
+    settings = Settings(
+        checker_url=url,
+        relay_addresses=("192.0.2.10",),
+        turn_secret_file=str(tmp_path / "secret"),
+        workers=4,
+        idle_look_seconds=1.0,
+    )
+    async with Operator(api, client, settings) as found:
+        looking = asyncio.create_task(found.controller.activity.run())
+        yield found
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+def reason(api: Server) -> str:
+    return str(condition(api, "cad-7", "Ready").get("reason", ""))
+
+
+def moved(api: Server) -> None:
+    """Its pod is where the pages are."""
+    pod = api.objects[("pods", names_of("cad-7")["pods"])]
+    api.put("pods", {**pod, "status": {**pod["status"], "podIP": "127.0.0.1"}})
+
+
+async def test_it_is_kept_stopped_and_started_again(operator: Operator, api: Server, pages: Pages) -> None:
+    api.put("vdisessions", session("cad-7"))
+    await operator.listed()
+    await ready(operator)
+    moved(api)
+    await until(lambda: operator.value("vdi_idle_looks_total", outcome="active") >= 3, "looks at somebody")
+    assert reason(api) == "Published"
+    pages.there = False
+    await until(lambda: reason(api) == "Idle", "the end of a desktop that nobody is at")
+    pod = ("pods", names_of("cad-7")["pods"])
+    await until(lambda: pod not in api.objects, "the end of its pod")
+    assert ("secrets", names_of("cad-7")["secrets"]) in api.objects
+    assert operator.value("vdi_sessions_idled_total") == 1
+    await until(lambda: told(api, "Idle"), "an Event")
+    assert len(told(api, "Idle")) == 1
+    await until(lambda: operator.controller.activity.followed() == 0, "nobody to be followed")
+    asked = pages.asked
+    pages.there = True
+    one = api.objects[("vdisessions", "cad-7")]
+    api.put("vdisessions", {**one, "metadata": {**one["metadata"], "annotations": {"vdibench.io/wake": "again"}}})
+    await operator.listed()
+    await until(lambda: made(api, "cad-7"), "all children again")
+    serve(api, "cad-7")
+    moved(api)
+    await until(lambda: reason(api) == "Published", "the desktop")
+    assert "idle" not in api.objects[("vdisessions", "cad-7")]["status"]
+    assert len(told(api, "Published")) == 2, "of each start"
+    await until(lambda: pages.asked > asked, "looks at the other pod")
+
+
+async def test_a_desktop_that_does_not_answer_runs_on(operator: Operator, api: Server, pages: Pages) -> None:
+    api.put("vdisessions", session("cad-7"))
+    await operator.listed()
+    await until(lambda: made(api, "cad-7"), "all children are made")
+    serve(api, "cad-7")
+    pod = api.objects[("pods", names_of("cad-7")["pods"])]
+    # Nobody listens at that one.
+    api.put("pods", {**pod, "status": {**pod["status"], "podIP": "127.0.0.2"}})
+    await until(lambda: operator.value("vdi_idle_looks_total", outcome="unknown") >= 1, "looks at nothing")
+    assert reason(api) == "Published"
