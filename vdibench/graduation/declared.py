@@ -95,7 +95,7 @@ DECLARED: tuple[Declared, ...] = (
     ),
     Declared(
         "Pod",
-        ("metadata.annotations[vdibench.io/template-generation]",),
+        ("metadata.annotations[vdibench.io/made-from]",),
         "which state of which template it was made from; a manifest has no template",
         _only_made,
     ),

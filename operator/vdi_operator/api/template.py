@@ -82,7 +82,8 @@ class Template:
     :param warm_slots: places that are kept warm for the next sessions, where GPUs are free.
     :param prepull: whether nodes have the image before anybody asks for it.
     :param evidence: of the run that it was graduated from, None: of none.
-    :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks.
+    :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks; see
+        :func:`~vdi_operator.api.evidence.digest`.
     """
 
     name: str

@@ -65,8 +65,8 @@ USER_LABEL = f"{GROUP}/user-slug"
 TEMPLATE_LABEL = f"{GROUP}/template"
 # Whom a home belongs to, as the site writes the user: slugs are for names, this is for comparing.
 USER_ANNOTATION = f"{GROUP}/user"
-# Uid and generation of the template that a pod was made from.
-TEMPLATE_ANNOTATION = f"{GROUP}/template-generation"
+# Uid of the template that a pod was made from, and the digest of what the template then said of desktops.
+TEMPLATE_ANNOTATION = f"{GROUP}/made-from"
 # SHA-256 of what a placeholder was made as.
 PLACEHOLDER_ANNOTATION = f"{GROUP}/placeholder"
 # Since when the password in a Secret is that one, where the Secret had to be made again with it.

@@ -23,6 +23,8 @@ CONTAINER = "desktop"
 USER = 1000
 # Selkies says goodbye to its clients before the X server goes.
 _GRACE_SECONDS = 10
+# Of a digest, enough to tell states of one template apart.
+_DIGITS = 16
 # What GPU nodes are tainted with, whatever their slices are called.
 _TAINT = "nvidia.com/gpu"
 
@@ -69,7 +71,7 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
 
 def made_from(template: Template) -> str:
     """What a pod of this template, as it is now, has as :data:`names.TEMPLATE_ANNOTATION`."""
-    return f"{template.uid}/{template.generation}"
+    return f"{template.uid}/{template.spec_digest[:_DIGITS]}"
 
 
 def _container(

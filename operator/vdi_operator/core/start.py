@@ -122,7 +122,12 @@ def outdated(pod: Object | None, template: Template) -> bool:
 def given_up(session: Session, template: Template, past: Record) -> bool:
     """Whether the start was given up, of session and template as they still are."""
     failure = past.failure
-    return failure is not None and (failure.generation, failure.template) == (session.generation, made_from(template))
+    return failure is not None and (failure.generation, failure.template) == (session.generation, _state(template))
+
+
+def _state(template: Template) -> str:
+    """Whatever is changed of a template may be the remedy of a start that was given up."""
+    return f"{template.uid}/{template.generation}"
 
 
 def begun(session: Session, template: Template, world: World, past: Record) -> Record:
@@ -191,7 +196,7 @@ def _paused(this: _Pass, record: Record, restart: Restart) -> Progress:
 
 
 def _give_up(this: _Pass, record: Record, reason: Reason, message: str) -> Progress:
-    failure = Failure(reason, message, this.now, this.session.generation, made_from(this.template))
+    failure = Failure(reason, message, this.now, this.session.generation, _state(this.template))
     record = replace(record, failure=failure, restart=None, pod_uid="", stream=None)
     return replace(_failed(this, record, failure), failed=failure)
 

@@ -43,6 +43,7 @@ def session(**changes: Any) -> Session:
 def template(**changes: Any) -> Template:
     """With every default."""
     given = {"name": "cad", "uid": "t-1", "generation": 3, "image": "registry.test/desktop:2.1.0"}
+    given["spec_digest"] = "0123456789abcdef" * 4
     return Template(**{**given, **changes})
 
 

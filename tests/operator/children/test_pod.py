@@ -108,7 +108,7 @@ def test_the_pod_of_a_dialect(dialect: Dialect) -> None:
         "kind": "Pod",
         "metadata": {
             **metadata("vdi-session-cad-7", "desktop"),
-            "annotations": {"vdibench.io/template-generation": "t-1/3"},
+            "annotations": {"vdibench.io/made-from": "t-1/0123456789abcdef"},
         },
         "spec": {
             "serviceAccountName": "vdi-session",
@@ -246,7 +246,7 @@ def test_no_value_is_empty(dialect: Dialect) -> None:
 
 
 def test_the_annotation_tells_another_template_from_this_one() -> None:
-    pods = [made(), made(generation=4), made(uid="t-2")]
+    pods = [made(), made(spec_digest="b" * 64), made(uid="t-2")]
     assert len({one["metadata"]["annotations"][TEMPLATE_ANNOTATION] for one in pods}) == 3
     assert made()["metadata"]["annotations"][TEMPLATE_ANNOTATION] == made_from(template(image="another"))
 
