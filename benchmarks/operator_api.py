@@ -109,6 +109,7 @@ class Seen:
         self.pods_ready: dict[str, float] = {}
         self.ready: dict[str, float] = {}
         self.streams: dict[str, float] = {}
+        self.given_up: dict[str, str] = {}
         self._api = api
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -131,6 +132,9 @@ class Seen:
                 if task.done():
                     task.result()
                     raise RuntimeError("the API server ended a watch: measure again")
+            if self.given_up:
+                name, why = next(iter(self.given_up.items()))
+                raise RuntimeError(f"{len(self.given_up)} starts were given up, of {name}: {why}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(self.ready)} sessions and {len(self.pods_ready)} pods were ready in time")
             await asyncio.sleep(_LOOK_SECONDS)  # instants are taken where events arrive, not here
@@ -147,6 +151,8 @@ class Seen:
         if _holds(one, "Ready"):
             self.ready.setdefault(name, now)
             self.streams.setdefault(name, _unix(status["milestones"]["streamReady"]))
+        elif failure := status.get("failure"):
+            self.given_up[name] = failure["message"]
 
 
 def _holds(one: Object, kind: str) -> bool:

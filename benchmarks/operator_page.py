@@ -94,10 +94,11 @@ def page(document: Document) -> str:
         f"{_pace(document['paced'][1])}: the same share of this host's bare client as ten a second were where that was "
         "asked for, on a host whose API server took 76 sessions a second.",
         "",
-        "Where the processor's time goes, milliseconds a session; two cores have "
-        f"{2000 / document['paced'][0]['asked_per_second']:.0f} at {_pace(document['paced'][0])}:",
+        "Where the processor's time goes, milliseconds a session:",
         "",
         *_processor(document),
+        "",
+        _room(document),
         "",
         "Processor time and requests are a session's. A session's requests in the burst: "
         + ", ".join(f"{made:.2f} {what}" for what, made in document["burst"]["requests"].items())
@@ -123,6 +124,19 @@ def page(document: Document) -> str:
 
 def _pace(paced: Document) -> str:
     return f"{paced['asked_per_second']:.2g} a second"
+
+
+def _room(document: Document) -> str:
+    """Whether this host could keep the pace that is asked for at all."""
+    pace, cores = document["paced"][0]["asked_per_second"], document["host"]["cpu_cores"]
+    needed, there = sum(document["bare"]["cpu_ms_per_session"].values()), 1000 * cores / pace
+    said = (
+        f"At {_pace(document['paced'][0])} the host's {cores} cores have {there:.0f} ms for a session. Without any "
+        f"operator it takes {needed:.0f} ms"
+    )
+    if needed > there:
+        return f"{said}: **this host cannot keep that pace**, and latencies at it are those of a queue that grows."
+    return f"{said}."
 
 
 def _processor(document: Document) -> list[str]:

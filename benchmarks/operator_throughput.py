@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import json
 import math
 import statistics
 import sys
@@ -52,6 +53,8 @@ __all__ = ["main"]
 # Creators at the same time, as in the peers' benchmarks.
 _CREATORS = 32
 _PATIENCE_SECONDS = 900.0
+# Of a thousand wishes at once the last waits for minutes, on purpose: the operator is not to give it up.
+_DEADLINE = "1h"
 _LABEL = "app.kubernetes.io/managed-by=vdi-operator"
 # What makes a session; of the node's own programs only the kubelet could have to do with played pods.
 _PROGRAMS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "kubelet"})
@@ -228,9 +231,8 @@ async def restart(bench: Bench, name: str, there: int) -> dict[str, Any]:
     return {"sessions": there, "end_seconds": ended, "served_seconds": served, "rss_mib": rss}
 
 
-async def measure(bench: Bench, options: argparse.Namespace, secret: str) -> dict[str, Any]:
-    """All of it, each part in a namespace without sessions but for those of the restarts."""
-    document: dict[str, Any] = {}
+async def measure(bench: Bench, options: argparse.Namespace, secret: str, document: dict[str, Any]) -> None:
+    """All of it into a document, each part in a namespace without sessions but for those of the restarts."""
     names = [f"s{number:05}" for number in range(max((options.sessions, *options.restarts)))]
     document["bare"] = await bare(bench, names[: options.sessions], secret)
     print(f"bare client: {document['bare']['per_second']:.1f} sessions a second", flush=True)
@@ -253,7 +255,6 @@ async def measure(bench: Bench, options: argparse.Namespace, secret: str) -> dic
         there = count
         document["restarts"].append(await restart(bench, f"late-{count}", count))
     document["failures"] = _failures(bench.operator)
-    return document
 
 
 def _alone(cluster: ClusterAccess) -> None:
@@ -358,18 +359,27 @@ def main() -> int:
         run(cluster, "kubectl", "taint", "nodes", "-l", "vdibench.io/played=true", "vdibench.io/played:NoSchedule-")
         operator = OperatorProcess(cluster, Path(place), checker.url)
         checker.token = operator.checker_token
-        apply(cluster, [*played_storage(NAMESPACE, ()), played_template(NAMESPACE)])
+        apply(cluster, [*played_storage(NAMESPACE, ()), played_template(NAMESPACE, startDeadline=_DEADLINE)])
         _alone(cluster)
         settings = site.load(Path(place) / "settings.yaml")
         secret = (cluster.kubeconfig.parents[1] / TURN_SECRET).read_text()
 
-        async def work() -> dict[str, Any]:
+        document: dict[str, Any] = {**provenance(), "played_nodes": nodes}
+
+        async def work() -> None:
             async with opened(cluster.api_url, cluster.kubeconfig.parent) as api:
                 bench = Bench(cluster, api, operator, settings, _parts(cluster))
-                return await measure(bench, options, secret)
+                await measure(bench, options, secret, document)
 
         try:
-            document = {**provenance(), "played_nodes": nodes, **asyncio.run(work())}
+            asyncio.run(work())
+        except BaseException:
+            # What was measured until then took minutes.
+            options.output.mkdir(parents=True, exist_ok=True)
+            kept = options.output / "operator-unfinished.json"
+            kept.write_text(json.dumps(document, indent=1) + "\n")
+            print(f"not finished: what was measured until then is in {kept}", file=sys.stderr)
+            raise
         finally:
             operator.kill()
     document["targets"] = targets(document)
@@ -378,4 +388,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
