@@ -16,14 +16,7 @@ import pandas as pd
 from vdibench.load.guard import GuardLimits, reasons
 from vdibench.metrics import FAILED, PROBE, STEADY, Tables, chosen
 
-__all__ = [
-    "FULL_SHARE",
-    "GENERATOR_SHARE",
-    "LATE_AND_GOOD_SECONDS",
-    "LATE_AND_STAMPED_SECONDS",
-    "OTHERS_SHARE",
-    "generator_reasons",
-]
+__all__ = ["FULL_SHARE", "GENERATOR_SHARE", "LATE_AND_GOOD_SECONDS", "OTHERS_SHARE", "generator_reasons"]
 
 FULL_SHARE = 0.85
 """Of the host's cores, from which on it counts as full: work that arrives at random queues well before the last one."""
@@ -39,13 +32,6 @@ LATE_AND_GOOD_SECONDS = 0.05
 
 A late loop adds to latencies and to no rate. What it can hide is its own length of a gap between frames: this much is a
 third of the 150 ms by which a gap must exceed the usual one to be a freeze.
-"""
-
-LATE_AND_STAMPED_SECONDS = 0.15
-"""The same where frames come as datagrams, whose arrival is the kernel's.
-
-Then rates, gaps and freezes do not know of the loop, and latencies are upper bounds. What is left is that the server
-hears of the client late: no later than a freeze is long.
 """
 
 
@@ -77,18 +63,10 @@ def generator_reasons(
         found = _who_filled_it(use, cores, engine, limits)
     else:
         if passed:
-            most = LATE_AND_STAMPED_SECONDS if _stamped(tables["facts"], suite) else LATE_AND_GOOD_SECONDS
-            limits = replace(limits, loop_lag_seconds=max(limits.loop_lag_seconds, most))
+            limits = replace(limits, loop_lag_seconds=max(limits.loop_lag_seconds, LATE_AND_GOOD_SECONDS))
         found = iter(reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial))
     place = f"level {level}, trial {trial + 1}"
     return [reason if place in reason else f"{place}: {reason}" for reason in found]
-
-
-def _stamped(facts: pd.DataFrame, suite: str) -> bool:
-    """Whether each arrival is the kernel's: media come as datagrams, and through no relay's connection."""
-    said = chosen(facts, suite=suite, phase=None)
-    pairs = said[said["key"] == "ice.pair"]["value"]
-    return not pairs.empty and not pairs.str.startswith("relay").any()
 
 
 def _all_failed(tables: Tables, suite: str, level: int, trial: int) -> bool:
