@@ -57,7 +57,8 @@ def test_another_image_and_other_values(site: Site, release: str) -> None:
     site.until(lambda: site.get("Service", "vdi-session-service-dora") is not None, "the repair")
     site.await_ready("dora")
     assert (again(site, "dora"), site.login("dora")) == (desktop, password)
-    assert site.ask("dora", "/", password)[0] == 200
+    # Traefik learns of the new Service when its watch says so.
+    site.until(lambda: site.ask("dora", "/", password)[0] == 200, "the page")
 
 
 def test_other_definitions(site: Site, release: str) -> None:
