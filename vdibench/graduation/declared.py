@@ -101,6 +101,12 @@ DECLARED: tuple[Declared, ...] = (
     ),
     Declared(
         "Pod",
+        ("metadata.annotations[vdibench.io/password-minted]",),
+        "which password it reads; who works by manifests makes the Secret, and starts the desktop again after another",
+        _only_made,
+    ),
+    Declared(
+        "Pod",
         (f"{_DESKTOP}.imagePullPolicy",),
         "where the manifest leaves it to the API server, the operator says what that would take",
         _default_pull,

@@ -19,6 +19,7 @@ __all__ = [
     "HTTPS_PORT",
     "INSTANCE_LABEL",
     "MANAGER",
+    "MINT_ANNOTATION",
     "NAME_LABEL",
     "PASSWORD_ANNOTATION",
     "PLACEHOLDERS",
@@ -71,6 +72,9 @@ TEMPLATE_ANNOTATION = f"{GROUP}/made-from"
 PLACEHOLDER_ANNOTATION = f"{GROUP}/placeholder"
 # Since when the password in a Secret is that one, where the Secret had to be made again with it.
 PASSWORD_ANNOTATION = f"{GROUP}/password-since"
+# When a password was made, on its Secret and on each pod that reads it. It is compared, never reckoned with: it is of
+# the operator's clock, while PASSWORD_ANNOTATION is of the API server's, which made the pods' times as well.
+MINT_ANNOTATION = f"{GROUP}/password-minted"
 
 # By these, Services and policies choose pods: no label of a user may have such a key.
 RESERVED_LABELS = frozenset(

@@ -37,13 +37,18 @@ class _Volume:
     read_only: bool = False
 
 
-def pod(session: Session, template: Template, settings: Settings, relay_addresses: Sequence[str]) -> Object:
+def pod(
+    session: Session, template: Template, settings: Settings, relay_addresses: Sequence[str], minted: str = ""
+) -> Object:
     """The pod of a session that runs.
 
+    :param minted: when the password that it reads was made, empty: nobody has noted it.
     :raises ValueError: the template's dialect needs a relay and none is known.
     """
     metadata = names.metadata(session, names.pod_name(session), "desktop")
     metadata["annotations"] = {names.TEMPLATE_ANNOTATION: made_from(template)}
+    if minted:
+        metadata["annotations"][names.MINT_ANNOTATION] = minted
     volumes = _volumes(session, template)
     spec: Object = {
         "serviceAccountName": settings.service_account,

@@ -11,7 +11,7 @@ from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
-from vdi_operator.children.secrets import password_since
+from vdi_operator.children.secrets import password_minted, password_since
 from vdi_operator.core import homes, pods
 from vdi_operator.core.checking import AHEAD_SECONDS, Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
@@ -266,11 +266,23 @@ def _replaced(this: _Pass, served: bool) -> str:
         return "the template has changed before anybody saw the desktop"
     if not pods.node(pod) and homes.mounted(pod) not in ("", names.claim_name(this.session)):
         return "it is to have another home"
-    made, password = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(this.world.auth))
-    if made is not None and password is not None and password > made:
+    if _knows_another(pod, this.world.auth):
         # It read its password when it started.
         return "its password is another one now"
     return ""
+
+
+def _knows_another(pod: Object, auth: Object | None) -> bool:
+    """Whether a pod has read another password than its Secret has.
+
+    Both note which one it is. Those of an earlier operator do not, nor those of which somebody took the note away:
+    there a password that is younger than the pod is another one, as far as nobody has set the API server's clock.
+    """
+    known, stored = password_minted(pod), password_minted(auth)
+    if known and stored:
+        return known != stored
+    made, since = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(auth))
+    return made is not None and since is not None and since > made
 
 
 def _base(this: _Pass, record: Record) -> float:

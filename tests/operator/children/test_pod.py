@@ -12,7 +12,7 @@ from vdi_operator.api.template import Dialect, Display, Gpu, Home
 from vdi_operator.children.names import RESERVED_LABELS, TEMPLATE_ANNOTATION, selector
 from vdi_operator.children.pod import made_from, pod
 
-from .samples import RELAY, SETTINGS, Object, metadata, session, template
+from .samples import MINTED, RELAY, SETTINGS, Object, metadata, session, template
 
 NVIDIA = {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,display,graphics,utility,video"}
 LISTENING = [
@@ -87,7 +87,7 @@ RTC_VOLUME: Object = {"name": "rtc", "secret": {"secretName": "vdi-session-rtc-c
 
 
 def made(**changes: Any) -> Object:
-    return pod(session(), template(**changes), SETTINGS, (RELAY,))
+    return pod(session(), template(**changes), SETTINGS, (RELAY,), *MINTED.values())
 
 
 def container(**changes: Any) -> Object:
@@ -108,7 +108,7 @@ def test_the_pod_of_a_dialect(dialect: Dialect) -> None:
         "kind": "Pod",
         "metadata": {
             **metadata("vdi-session-cad-7", "desktop"),
-            "annotations": {"vdibench.io/made-from": "t-1/0123456789abcdef"},
+            "annotations": {"vdibench.io/made-from": "t-1/0123456789abcdef", **MINTED},
         },
         "spec": {
             "serviceAccountName": "vdi-session",
@@ -249,6 +249,13 @@ def test_the_annotation_tells_another_template_from_this_one() -> None:
     pods = [made(), made(spec_digest="b" * 64), made(uid="t-2")]
     assert len({one["metadata"]["annotations"][TEMPLATE_ANNOTATION] for one in pods}) == 3
     assert made()["metadata"]["annotations"][TEMPLATE_ANNOTATION] == made_from(template(image="another"))
+
+
+def test_a_pod_whose_password_nobody_noted_has_no_note() -> None:
+    noted, noteless = made(), pod(session(), template(), SETTINGS, (RELAY,))
+    assert list(noteless["metadata"]["annotations"]) == [TEMPLATE_ANNOTATION]
+    noteless["metadata"]["annotations"] |= MINTED
+    assert noteless == noted, "and nothing else is different"
 
 
 def test_the_labels_are_those_that_a_service_chooses_by_and_no_other() -> None:

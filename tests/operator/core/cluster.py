@@ -75,6 +75,8 @@ class Cluster:
         self.session: Object | None = None
         self.faults = Faults()
         self.lost_since = 0.0
+        # Seconds that the clock of the API server is behind everybody else's.
+        self.behind = 0.0
         # A pass that knows old things may make a pod beside what was deleted since.
         self.stale = False
         self._uids = 0
@@ -174,7 +176,7 @@ class Cluster:
     def defaulted(self, body: Object) -> Object:
         """A new object as the API server stores it."""
         one = json.loads(json.dumps(body))
-        one["metadata"] |= {"uid": self._uid(), "creationTimestamp": second(self.now)}
+        one["metadata"] |= {"uid": self._uid(), "creationTimestamp": second(self.now - self.behind)}
         spec = one.get("spec", {})
         if one["kind"] == "Service":
             spec |= {"clusterIP": "10.43.0.9", "type": "ClusterIP", "sessionAffinity": "None", "ipFamilies": ["IPv4"]}

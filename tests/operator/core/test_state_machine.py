@@ -140,6 +140,10 @@ class Life(RuleBasedStateMachine):
         else:
             self.cluster.lose_node()
 
+    @rule(behind=st.sampled_from([0.0, 3600.0, -3600.0]))
+    def the_api_servers_clock_is_set(self, behind: float) -> None:
+        self.cluster.behind = behind
+
     @rule()
     def the_cluster_acts(self) -> None:
         self.cluster.tick()
