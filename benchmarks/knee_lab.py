@@ -40,6 +40,7 @@ class Found:
     :param lower: of the knee; None when no level was decided.
     :param trials: good sessions of each trial by level, in the order made.
     :param cores: in use at each level on average: host, desktops, measuring side.
+    :param waiting: share of the time at each level in which some task waited for a core; NaN where nobody counts it.
     :param p95: of glass-to-glass latency at each level, in seconds.
     """
 
@@ -51,6 +52,7 @@ class Found:
     course: tuple[int, ...] = ()
     trials: dict[int, list[int]] = field(default_factory=dict)
     cores: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    waiting: dict[int, float] = field(default_factory=dict)
     p95: dict[int, float] = field(default_factory=dict)
     limit: str = ""
     invalid: tuple[str, ...] = ()
@@ -100,6 +102,7 @@ def take(outcome: Found, knee: Knee, recording: Recording) -> None:
         outcome.p95[level.level] = float("nan") if late is None else late
         rows = chosen(tables["resources"], suite=gpu_density.SUITE, level=level.level)
         means = rows[rows["resource"] == "cpu_cores"].groupby("session")["value"].mean()
+        outcome.waiting[level.level] = float(rows.loc[rows["resource"] == "cpu_waiting_ratio", "value"].mean())
         desktops = sum(value for scope, value in means.items() if str(scope).startswith("desktop-"))
         outcome.cores[level.level] = (means.get("host", 0.0), desktops, means.get("client", 0.0))
 
@@ -111,8 +114,9 @@ _ABOUT = (
     "trial: {warmup:g} s to warm up, {steady:g} s that count. The runs came one after the other on the same desktops."
 )
 _LEGEND = (
-    "Good sessions of each trial, commas between trials; p95 of glass-to-glass and cores in use (host / desktops / "
-    "measuring side) from the sweep where it came that far, else from a search:"
+    "Good sessions of each trial, commas between trials; p95 of glass-to-glass, cores in use (host / desktops / "
+    "measuring side) and the share of the time in which some task waited for a core (PSI), from the sweep where it "
+    "came that far, else from a search:"
 )
 _REMARK = (
     "Desktops that nobody watches idle beside the level and take about a hundredth of a core each. The load "
@@ -126,6 +130,7 @@ def page(runs: list[Found], options: argparse.Namespace, where: dict[str, Any]) 
     searches = [run for run in runs if run.way != "sweep"]
     host = f"{where['host']['cpu_model']}, {where['host']['cpu_cores_usable']:g} cores, no GPU"
     about = _ABOUT.format(**vars(options), megabits=options.bitrate / 1e6, enough=0.8 * options.framerate)
+    columns = ("level", "sweep", *(f"search {number + 1}" for number in range(len(searches))), "p95", "cores", "waited")
     courses = "; ".join(" ".join(map(str, run.course)) for run in searches)
     lines = [
         "# The knee of a lab: search against full sweep",
@@ -141,8 +146,8 @@ def page(runs: list[Found], options: argparse.Namespace, where: dict[str, Any]) 
         "",
         _LEGEND,
         "",
-        f"| level | sweep | {' | '.join(f'search {number + 1}' for number in range(len(searches)))} | p95 | cores |",
-        "|---" * (4 + len(searches)) + "|",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
         *(_level_row(level, [sweep, *searches]) for level in sorted({level for run in runs for level in run.trials})),
         "",
         *(f"- {run.way}: {run.limit}" for run in runs if run.limit),
@@ -188,7 +193,7 @@ def _level_row(level: int, runs: list[Found]) -> str:
     source = next(run for run in runs if level in run.trials)
     told = " | ".join(", ".join(map(str, run.trials.get(level, ()))) or "–" for run in runs)
     cores = " / ".join(f"{value:.2f}" for value in source.cores[level])
-    return f"| {level} | {told} | {source.p95[level] * 1e3:.0f} ms | {cores} |"
+    return f"| {level} | {told} | {source.p95[level] * 1e3:.0f} ms | {cores} | {source.waiting[level]:.0%} |"
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from aioice import stun
 
 from vdibench.lab.ports import PortLeases
 from vdibench.lab.turn import mint
-from vdibench.preflight.stun import TurnProbe, TurnRefused
+from vdibench.preflight.stun import Transport, TurnProbe, TurnRefused
 
 from .kustomize import MANIFESTS, built, only
 
@@ -78,10 +78,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     assert "Unknown" not in said, said
 
 
-def probe(port: int, secret: str, seconds_left: float = 60) -> TurnProbe:
+def probe(port: int, secret: str, seconds_left: float = 60, transport: Transport = "udp") -> TurnProbe:
     # Another user each time: what one had is counted against its quota for a while.
     user, password = mint(secret, uuid.uuid4().hex, int(time.time() + seconds_left))
-    return TurnProbe("127.0.0.1", port, user, password, time.monotonic() + SECONDS)
+    return TurnProbe("127.0.0.1", port, user, password, time.monotonic() + SECONDS, transport)
 
 
 def allocated(port: int, secret: str, **more: Any) -> None:
@@ -114,6 +114,20 @@ def permitted(port: int, address: str) -> bool:
 @pytest.mark.parametrize("secret", [OLD, NEW])
 def test_each_line_of_the_secret_mints(port: int, secret: str) -> None:
     allocated(port, secret)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_port_of_ours_that_was_anothers_is_left_for_another(port: int, transport: Transport) -> None:
+    allocated(port, NEW)
+    with probe(port, NEW, transport=transport) as former, probe(port, NEW, transport=transport) as asking:
+        relayed = former.allocate()
+        # As it is when the kernel gives us the port of one that ended and did not say so.
+        asking._socket.close()
+        asking._socket = former._socket.dup()
+        before = former._socket.getsockname()
+        assert asking.allocate() != relayed
+        assert asking._socket.getsockname() != before
+        assert asking.relay(b"by the relay") < SECONDS
 
 
 def test_another_secret_and_an_expired_credential_do_not(port: int) -> None:

@@ -16,10 +16,25 @@ import pandas as pd
 from vdibench.load.guard import GuardLimits, reasons
 from vdibench.metrics import FAILED, PROBE, STEADY, Tables, chosen
 
-__all__ = ["FULL_SHARE", "GENERATOR_SHARE", "LATE_AND_GOOD_SECONDS", "OTHERS_SHARE", "generator_reasons"]
+__all__ = [
+    "CROWDED_SHARE",
+    "FULL_SHARE",
+    "GENERATOR_SHARE",
+    "LATE_AND_GOOD_SECONDS",
+    "OTHERS_SHARE",
+    "WAITING_SHARE",
+    "generator_reasons",
+]
 
 FULL_SHARE = 0.85
 """Of the host's cores, from which on it counts as full: work that arrives at random queues well before the last one."""
+
+CROWDED_SHARE = 0.7
+"""Of the host's cores, from which on it counts as full too where tasks waited for a core: :data:`WAITING_SHARE`."""
+
+WAITING_SHARE = 0.5
+"""Of the time, in which some task was ready to run and had no core. On many cores alone it says little: one of a
+thousand tasks may wait while a core elsewhere is idle."""
 
 GENERATOR_SHARE = 0.5
 """Of a full host's busy cores, from which on the generator is what filled it."""
@@ -57,8 +72,9 @@ def generator_reasons(
     """
     if _all_failed(tables, suite, level, trial):
         return []
-    use = _cores(tables["resources"], suite, level, trial)
-    if shared_host and use.get("host", 0.0) >= FULL_SHARE * cores:
+    use = _means(tables["resources"], "cpu_cores", suite, level, trial)
+    waiting = _means(tables["resources"], "cpu_waiting_ratio", suite, level, trial).get("host", 0.0)
+    if shared_host and _full(use.get("host", 0.0) / cores, waiting):
         engine = chosen(tables["engine"], suite=suite, level=level, trial=trial)
         found = _who_filled_it(use, cores, engine, limits)
     else:
@@ -67,6 +83,10 @@ def generator_reasons(
         found = iter(reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial))
     place = f"level {level}, trial {trial + 1}"
     return [reason if place in reason else f"{place}: {reason}" for reason in found]
+
+
+def _full(busy_ratio: float, waiting_ratio: float) -> bool:
+    return busy_ratio >= FULL_SHARE or (busy_ratio >= CROWDED_SHARE and waiting_ratio >= WAITING_SHARE)
 
 
 def _all_failed(tables: Tables, suite: str, level: int, trial: int) -> bool:
@@ -95,10 +115,10 @@ def _who_filled_it(use: dict[str, float], cores: float, engine: pd.DataFrame, li
             yield f"{name} took {mean:.2f} cores where {limits.engine_cpu_ratio:.2f} are allowed: use more workers"
 
 
-def _cores(resources: pd.DataFrame, suite: str, level: int, trial: int) -> dict[str, float]:
-    """Cores in use on average while it counted, by scope; desktops that idle beside the level included."""
+def _means(resources: pd.DataFrame, resource: str, suite: str, level: int, trial: int) -> dict[str, float]:
+    """A resource on average while it counted, by scope; desktops that idle beside the level included."""
     rows = chosen(resources, suite=suite, level=level, trial=trial, phase=None)
-    rows = rows[(rows["resource"] == "cpu_cores") & rows["phase"].isin([STEADY, PROBE])]
+    rows = rows[(rows["resource"] == resource) & rows["phase"].isin([STEADY, PROBE])]
     steady = rows[rows["phase"] == STEADY]["unix_seconds"]
     if steady.empty:
         return {}

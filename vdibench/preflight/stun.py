@@ -21,6 +21,8 @@ _UDP = 0x11000000
 _LIFETIME_SECONDS = 60
 _RETRY_SECONDS = 0.25
 _LARGEST_BYTES = 2048
+_ALLOCATION_MISMATCH = 437
+_MISMATCHES = 3
 
 
 class TurnRefused(Exception):
@@ -57,15 +59,8 @@ class TurnProbe:
         self._nonce = b""
         self._stream = transport == "tcp"
         self._received = b""
-        kind = socket.SOCK_STREAM if self._stream else socket.SOCK_DGRAM
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=kind)[0]
-        self._socket = socket.socket(family, kind)
-        try:
-            self._socket.settimeout(max(_RETRY_SECONDS, deadline - time.monotonic()))
-            self._socket.connect(address)
-        except OSError:
-            self._socket.close()
-            raise
+        self._server = host, port
+        self._socket = self._connected()
 
     def __enter__(self) -> Self:
         return self
@@ -93,13 +88,28 @@ class TurnProbe:
         return str(host), int(port)
 
     def allocate(self) -> tuple[str, int]:
-        """Ask for a relay address.
+        """Ask for a relay address, from another port of ours where the server still keeps an allocation for this one.
+
+        A port that the kernel gives us again may have been another's a moment ago, whose allocation the server keeps
+        for a while after its end (RFC 8656, 7.4: 437, Allocation Mismatch).
 
         :return: its host and port.
         :raises TurnRefused: the server refuses.
         :raises OSError: no answer in time, or nobody listens.
         """
-        answer = self._request(stun.Method.ALLOCATE, {"LIFETIME": _LIFETIME_SECONDS, "REQUESTED-TRANSPORT": _UDP})
+        attributes = {"LIFETIME": _LIFETIME_SECONDS, "REQUESTED-TRANSPORT": _UDP}
+        for left in range(_MISMATCHES, -1, -1):
+            try:
+                answer = self._request(stun.Method.ALLOCATE, attributes)
+            except TurnRefused as refused:
+                if refused.code != _ALLOCATION_MISMATCH or not left:
+                    raise
+                # The other one is connected before this one ends, so that it cannot be given the same port.
+                former, self._socket = self._socket, self._connected()
+                former.close()
+                self._key, self._received = b"", b""
+            else:
+                break
         host, port = answer.attributes["XOR-RELAYED-ADDRESS"]
         self.relay_address = str(host), int(port)
         return self.relay_address
@@ -150,6 +160,19 @@ class TurnProbe:
                         return time.perf_counter() - sent
                 except TimeoutError:
                     continue
+
+    def _connected(self) -> socket.socket:
+        host, port = self._server
+        kind = socket.SOCK_STREAM if self._stream else socket.SOCK_DGRAM
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=kind)[0]
+        connected = socket.socket(family, kind)
+        try:
+            connected.settimeout(max(_RETRY_SECONDS, self._deadline - time.monotonic()))
+            connected.connect(address)
+        except OSError:
+            connected.close()
+            raise
+        return connected
 
     def _request(self, method: stun.Method, attributes: dict[str, Any]) -> stun.Message:
         answer = self._ask(method, attributes)

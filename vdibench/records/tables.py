@@ -133,7 +133,8 @@ _ALL = (
             "resource",
             "string",
             "cpu_cores, memory_bytes, gpu_utilization_ratio, "
-            "gpu_encoder_utilization_ratio, gpu_memory_bytes, load_average_1m, cpu_steal_cores",
+            "gpu_encoder_utilization_ratio, gpu_memory_bytes, load_average_1m, cpu_steal_cores, "
+            "cpu_waiting_ratio",
         ),
         Column(
             "value",

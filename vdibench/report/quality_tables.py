@@ -89,6 +89,9 @@ def _load(evidence: Evidence, suite: str) -> list[list[str]]:
     load = host.loc[host["resource"] == "load_average_1m", "value"]
     if len(load):
         rows.append(["load average, 1 min, largest", formats.plain(Statistic("max").of(load)), "runnable tasks"])
+    waiting = host.loc[host["resource"] == "cpu_waiting_ratio", "value"]
+    if len(waiting):
+        rows.append(["a task waited for a core, mean", formats.ratio(float(waiting.mean())), "share of the time (PSI)"])
     stolen = host.loc[host["resource"] == "cpu_steal_cores", "value"]
     if len(stolen):
         rows.append(

@@ -20,6 +20,7 @@ _UNREADY = ["suite", "session", "start", "came to", "why"]
 _UNITS = {
     "cpu_cores": ("CPU", "cores"),
     "cpu_steal_cores": ("CPU stolen by the hypervisor", "cores"),
+    "cpu_waiting_ratio": ("a task waited for a core", "ratio"),
     "memory_bytes": ("memory", "bytes"),
     "load_average_1m": ("load average, 1 min", ""),
     "gpu_utilization_ratio": ("GPU utilisation", "ratio"),

@@ -234,6 +234,10 @@ class Sampler:
             if now.steal_cpu_seconds is not None:
                 stolen = now.steal_cpu_seconds - (before.steal_cpu_seconds or 0.0)
                 yield "host", "cpu_steal_cores", max(0.0, stolen) / elapsed
+            if now.cpu_waiting_seconds is not None and before.cpu_waiting_seconds is not None:
+                waited = now.cpu_waiting_seconds - before.cpu_waiting_seconds
+                # The kernel counts in periods of its own: a second may get a little of the one before.
+                yield "host", "cpu_waiting_ratio", min(1.0, max(0.0, waited) / elapsed)
         yield "host", "memory_bytes", float(now.memory_bytes)
         if now.load_average_1m is not None:
             yield "host", "load_average_1m", now.load_average_1m

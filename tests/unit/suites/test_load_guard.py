@@ -14,7 +14,14 @@ PLACE = {"suite": SUITE, "level": LEVEL, "trial": TRIAL}
 
 
 def tables(
-    *, desktops: float, client: float, others: float = 0.05, idle: float = 0.0, lag: float = 0.002, cpu: float = 0.2
+    *,
+    desktops: float,
+    client: float,
+    others: float = 0.05,
+    idle: float = 0.0,
+    lag: float = 0.002,
+    cpu: float = 0.2,
+    waiting: float | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Ten seconds of a trial: cores in use by whom, and how the one engine fared."""
     use = {f"desktop-{index}": desktops / LEVEL for index in range(LEVEL)}
@@ -27,6 +34,11 @@ def tables(
                  "value": value}
                 for scope, value in scopes.items()
             ]  # fmt: skip
+        if waiting is not None:
+            resources.append(
+                {**PLACE, "phase": "steady", "session": "host", "unix_seconds": 100.0 + second,
+                 "resource": "cpu_waiting_ratio", "value": waiting}
+            )  # fmt: skip
         engine.append(
             {**PLACE, "phase": "steady", "session": "engine-0", "unix_seconds": 100.5 + second, "users": LEVEL,
              "sessions": LEVEL, "cpu_ratio": cpu, "worker_cpu_ratio": 0.01, "loop_lag_p99_seconds": lag,
@@ -107,6 +119,20 @@ def test_a_loop_that_is_late_on_a_host_that_desktops_filled_is_the_knee() -> Non
     assert found(tables(desktops=1.7, client=0.2, lag=0.2)) == []
     # Desktops that nobody watches at this level are desktops too.
     assert found(tables(desktops=1.3, client=0.2, idle=0.4, lag=0.2)) == []
+
+
+def test_a_host_on_which_tasks_waited_for_a_core_is_full_before_its_last_core_is() -> None:
+    crowded = {"desktops": 1.2, "client": 0.2, "lag": 0.2}
+    assert found(tables(**crowded, waiting=0.6)) == []
+    (reason,) = found(tables(**crowded, waiting=0.4))
+    assert "event loop was late" in reason
+    # Half of the cores idle: whoever waits there does not wait for want of cores.
+    (reason,) = found(tables(desktops=0.8, client=0.2, lag=0.2, waiting=0.6))
+    assert "event loop was late" in reason
+    # And who filled it is asked as ever.
+    (reason,) = found(tables(desktops=0.6, client=0.9, cpu=0.6, waiting=0.6))
+    assert "load generator took 0.9 of the" in reason
+    assert found(tables(**crowded, waiting=0.6), shared=False)
 
 
 def test_the_same_with_desktops_elsewhere_is_the_generators() -> None:

@@ -6,13 +6,14 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from vdibench.errors import VdibenchError
 from vdibench.records import TABLES, Desktop, Endpoint
-from vdibench.telemetry import Sampler
+from vdibench.telemetry import Sampler, machine
 
 MEBIBYTE = 1 << 20
 # The kernel counts process time in clock ticks of 10 ms, user and system apart.
@@ -37,6 +38,32 @@ def test_busy_cores_are_the_process_time_that_was_used(worker):
     assert cpu_seconds(first, second, "desktop-0") == pytest.approx(2.0, abs=TICKS)
     assert cpu_seconds(first, second, "host") > 1.9
     assert cpu_seconds(first, second, "client") < 0.3
+
+
+def test_more_tasks_than_cores_wait_for_one(worker):
+    workers = [worker() for _ in range((os.cpu_count() or 1) + 2)]
+    sampler = Sampler([workers[0].desktop("desktop-0")], emit=lambda rows: None)
+    sampler.read()
+    with ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(lambda each: each.ask("burn 1"), workers))
+    # The workers' first and last moments are not at one time.
+    assert 0.5 < by_scope(sampler.read())["host", "cpu_waiting_ratio"] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\nfull avg10=0.00 total=7\n", 1.5),
+        ("full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n", None),
+        (None, None),
+    ],
+)
+def test_waits_for_cores_are_read_where_the_kernel_counts_them(said, seconds, tmp_path, monkeypatch):
+    file = tmp_path / "cpu"
+    if said is not None:
+        file.write_text(said)
+    monkeypatch.setattr(machine, "_PRESSURE", file)
+    assert machine.read_machine().cpu_waiting_seconds == seconds
 
 
 def test_the_first_reading_has_no_cpu_figures_because_those_need_two(worker):
