@@ -75,8 +75,11 @@ def _all() -> int:
     computing = (*ASKING, *COMPUTING) if kept else COMPUTING
     later = SHOWING if kept else (*SHOWING, *ASKING)
     # Each process has a core: threads of linear algebra beside them would only take turns.
-    words = ("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", "--no-loadscope-reorder")
-    words = (*words, *(f"--ignore={path}" for path in later), *computing)
+    words = [
+        *("-q", "-n", str(os.cpu_count() or 1), "--dist", "loadfile", "--no-loadscope-reorder"),
+        *(f"--ignore={path}" for path in later),
+        *computing,
+    ]
     found = _beside(words) if kept else [_pytest(*words, **ONE_THREAD)]
     others = (path for path in sorted((ROOT / "tests").iterdir()) if path.is_dir() and any(path.glob("**/test_*.py")))
     rest = [path for path in (str(folder.relative_to(ROOT)) for folder in others) if path not in COMPUTING]
