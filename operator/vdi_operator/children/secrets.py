@@ -93,13 +93,13 @@ def rtc_secret(session: Session, world: Surroundings) -> Object | None:
     """The RTC configuration with credentials at the relays; None where no relay or no secret is known.
 
     The stored one is kept, byte for byte, while more than half of its life is left and it is what would be minted with
-    its expiry: same relays, same secret, nothing added.
+    its expiry: same relays, same secret, nothing added. That is by the wall's clock, as coturn judges it by its own.
     """
     if not world.relay_addresses or not world.turn_secret:
         return None
     text = _kept(session, world)
     if text is None:
-        text = json.dumps(_configuration(session, world, int(world.now + world.settings.turn_lifetime_seconds)))
+        text = json.dumps(_configuration(session, world, int(world.wall + world.settings.turn_lifetime_seconds)))
     return _secret(session, names.rtc_name(session), {RTC_KEY: text})
 
 
@@ -156,7 +156,7 @@ def _configuration(session: Session, world: Surroundings, expires_unix_seconds: 
 def _kept(session: Session, world: Surroundings) -> str | None:
     """The stored RTC configuration where it is still good."""
     stored, expiry, ends = _text(world.rtc, RTC_KEY), turn_expiry(world.rtc), next_mint(world.rtc, world.settings)
-    if stored is None or expiry is None or ends is None or world.now >= ends:
+    if stored is None or expiry is None or ends is None or world.wall >= ends:
         return None
     try:
         same = _in_order(json.loads(stored)) == _in_order(_configuration(session, world, int(expiry)))

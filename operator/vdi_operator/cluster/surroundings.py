@@ -61,12 +61,20 @@ class Surroundings:
     """Puts worlds together.
 
     :param clock: Unix seconds.
+    :param wall: Unix seconds as other hosts have them, which somebody may set.
     """
 
     def __init__(
-        self, settings: Settings, caches: Caches, client: Client, *, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        caches: Caches,
+        client: Client,
+        *,
+        clock: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock
+        self._wall = wall
         self._settings = settings
         self._caches = caches
         self._client = client
@@ -147,6 +155,7 @@ class Surroundings:
             check=memory.check,
             refusal=memory.refusal,
             refused=memory.refused,
+            wall_unix_seconds=self._wall(),
         )
 
     async def _child(self, store: Watched[Any], name: str, memory: Memory) -> Object | None:

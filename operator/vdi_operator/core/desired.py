@@ -54,6 +54,8 @@ EXPIRING = "Expiring"
 _BLOCKED_SECONDS = 10.0
 # A Secret that was minted in this pass is there in the next one.
 _MINTED_SECONDS = 1.0
+# Nothing tells that somebody has set the wall's clock, by which what was minted ends.
+_WALL_SECONDS = 3600.0
 # What a session has while it waits for this.
 _WAITS: Mapping[Reason, Place] = {
     Reason.USER_LIMIT_REACHED: Place.USER,
@@ -228,7 +230,7 @@ def _running(
         again_seconds=(
             *now.again_seconds,
             *_known(idling.again_seconds),
-            *_known(evidence.remaining_seconds(template, world.settings, world.now)),
+            *_known(evidence.remaining_seconds(template, world.settings, world.wall)),
         ),
         check=now.outlook.wanted,
         follow=idling.follow,
@@ -343,7 +345,7 @@ def _decided(session: Session, world: World, past: Record, end: float | None, ve
     if any(ref(one) == Ref("Secret", names.rtc_name(session)) for one in verdict.objects):
         mint = next_mint(world.rtc, world.settings)
         if mint is not None:
-            waits.append(mint - world.now if mint > world.now else _MINTED_SECONDS)
+            waits.append(min(mint - world.wall, _WALL_SECONDS) if mint > world.wall else _MINTED_SECONDS)
     status = document(session, world, record, verdict.found, end)
     if verdict.queue is not None:
         status["queue"] = {"position": verdict.queue.position, "waiting": verdict.queue.waiting}

@@ -108,7 +108,7 @@ class World:
 
     Objects are whole documents as the API server has them, None where there is none.
 
-    :param now: Unix seconds of this pass.
+    :param now: Unix seconds of this pass, by a clock that does not jump.
     :param seen_unix_seconds: when this process first saw the session's present wish (creation or resume).
     :param login: the Middleware that asks for the password where the desktop does not.
     :param auth, rtc: Secrets; their data counts.
@@ -127,6 +127,7 @@ class World:
     :param home_line: where it stands, or would stand, among those who wait for the node of their home; None: its home
         is bound to no node that is known, or it has one.
     :param activity: what looks at its desktop have shown, None: nobody has looked yet, or nobody is to.
+    :param wall_unix_seconds: as the clock on the wall has it, None: as ``now``.
     """
 
     now: float
@@ -154,3 +155,9 @@ class World:
     limit: LimitFact | None = None
     home_line: Queue | None = None
     activity: ActivityFact | None = None
+    wall_unix_seconds: float | None = None
+
+    @property
+    def wall(self) -> float:
+        """Unix seconds by which what other hosts compare with their own clocks is dated and judged."""
+        return self.now if self.wall_unix_seconds is None else self.wall_unix_seconds

@@ -212,6 +212,15 @@ def test_half_of_its_life_is_what_a_credential_is_used_for() -> None:
     assert turn_expiry(again) == after + LIFE
 
 
+def test_a_credential_is_of_the_walls_time() -> None:
+    wall = NOW + 3 * LIFE
+    made = minted(wall_unix_seconds=wall)
+    assert turn_expiry(made) == int(wall + LIFE)
+    assert minted(rtc=made, wall_unix_seconds=wall + 60.0) == made
+    stale = minted(rtc=minted(), wall_unix_seconds=wall)
+    assert turn_expiry(stale) == int(wall + LIFE), "by now it has just been minted"
+
+
 @pytest.mark.parametrize(
     "change",
     [

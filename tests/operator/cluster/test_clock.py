@@ -5,7 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vdi_operator.api.session import Session
+from vdi_operator.cluster.caches import Caches
 from vdi_operator.cluster.clock import CATCHING_UP, STEP_SECONDS, SteadyClock
+from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.queue import WorkQueue
+from vdi_operator.cluster.surroundings import Surroundings
+from vdi_operator.settings import Settings
 
 HOUR = 3600.0
 
@@ -43,6 +49,17 @@ def test_a_step_comes_slowly() -> None:
         assert clocks.clock() == before
         passed = clocks.passes(10.0) - before
         assert passed == 10.0 * (1.0 + (CATCHING_UP if step > 0 else -CATCHING_UP))
+
+
+async def test_a_pass_knows_both_clocks(client: Client) -> None:
+    clocks, settings = Clocks(), Settings()
+    before = clocks.clock()
+    clocks.wall += 24 * HOUR
+    caches = Caches(settings, WorkQueue())
+    surroundings = Surroundings(settings, caches, client, clock=clocks.clock, wall=lambda: clocks.wall)
+    session = Session("vdi-sessions", "cad-7", "u-1", 1, "alice", "cad")
+    world = await surroundings.look(session, surroundings.memory(session))
+    assert (world.now, world.wall) == (before, before + 24 * HOUR)
 
 
 def test_a_step_has_come_some_time() -> None:

@@ -77,6 +77,8 @@ class Cluster:
         self.lost_since = 0.0
         # Seconds that the clock of the API server is behind everybody else's.
         self.behind = 0.0
+        # And that the clock on the wall, which somebody has set, is ahead of the operator's.
+        self.ahead = 0.0
         # A pass that knows old things may make a pod beside what was deleted since.
         self.stale = False
         self._uids = 0

@@ -66,6 +66,7 @@ class Operator:
         )
         world = World(
             now=cluster.now,
+            wall_unix_seconds=cluster.now + cluster.ahead,
             settings=self.settings,
             seen_unix_seconds=self.seen,
             node=self.node(at),

@@ -1,13 +1,24 @@
-"""A former process had a clock that was ahead: no pause lasts until what it wrote of the future is over."""
+"""Clocks that somebody sets.
+
+A former process had one that was ahead: no pause lasts until what it wrote of the future is over. The wall's is set and
+the operator's follows slowly: what other hosts compare with theirs goes by the wall's.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from vdi_operator.children.secrets import turn_expiry
 from vdi_operator.core.instants import moment
 
-from .cluster import PLACES, Cluster
-from .process import ready, running, seen, settled
+from .cluster import PLACES, SETTINGS, Cluster
+from .process import ready, reason, running, seen, settled
+from .test_evidence import graduated
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86_400.0
+LIFE = SETTINGS.turn_lifetime_seconds
 FAILED = {"phase": "Failed", "reason": "Error", "message": "gone"}
 
 
@@ -60,6 +71,62 @@ def test_what_was_written_a_moment_ahead_still_counts() -> None:
     operator.pass_()
     assert cluster.session is not None
     assert ready(cluster.session["status"])[1] != "Published"
+
+
+@pytest.mark.parametrize("ahead", [-3 * DAY, -DAY, HOUR, 0.7 * DAY, DAY, 30 * DAY])
+def test_turn_credentials_are_good_by_the_clock_of_the_relay(ahead: float) -> None:
+    cluster, operator = running()
+    cluster.ahead = ahead
+    status = settled(operator).status
+    assert ready(status) == ("True", "Published")
+    expiry = turn_expiry(cluster.objects[PLACES["rtc"]])
+    assert expiry is not None
+    assert expiry - (cluster.now + ahead) >= LIFE / 2 - 1.0
+    assert status["turnExpiresAt"] == moment(expiry).replace(".000000Z", "Z")
+
+
+def test_credentials_of_a_start_are_minted_by_the_wall() -> None:
+    cluster, operator = running()
+    for mode in ("Suspended", "Running"):
+        cluster.edit_session(operatingMode=mode)
+        settled(operator)
+        if mode == "Suspended":
+            cluster.delete(PLACES["rtc"])
+            cluster.ahead = 10 * DAY
+    minted = turn_expiry(cluster.objects[PLACES["rtc"]])
+    assert minted == pytest.approx(cluster.now + 10 * DAY + LIFE, abs=60.0)
+
+
+def test_a_clock_that_is_set_is_noticed_within_the_hour() -> None:
+    _, operator = running()
+    decision = operator.pass_()
+    assert decision is not None
+    assert decision.look_again_seconds == HOUR
+
+
+def test_the_last_hour_of_credentials_is_waited_for_as_it_is() -> None:
+    cluster, operator = running()
+    expiry = turn_expiry(cluster.objects[PLACES["rtc"]])
+    assert expiry is not None
+    cluster.ahead = expiry - LIFE / 2 - 60.0 - cluster.now
+    decision = operator.pass_()
+    assert decision is not None
+    assert decision.look_again_seconds == pytest.approx(60.0)
+
+
+def test_evidence_expires_by_the_wall() -> None:
+    cluster, operator = running()
+    operator.settings = replace(SETTINGS, require_evidence=True)
+    cluster.template = graduated(expires=cluster.now + DAY)
+    assert reason(settled(operator).status, "Admitted") == ("True", "Accepted")
+    cluster.ahead = DAY
+    assert reason(settled(operator).status, "Admitted") == ("False", "EvidenceExpired")
+
+
+def test_a_life_does_not_end_because_a_clock_was_set() -> None:
+    cluster, operator = running(lifetime="8h")
+    cluster.ahead = DAY
+    assert ready(settled(operator).status) == ("True", "Published")
 
 
 def uid(cluster: Cluster) -> str:
