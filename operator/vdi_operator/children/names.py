@@ -16,6 +16,7 @@ from vdi_operator.children.kinds import KINDS
 from vdi_operator.settings import Settings
 
 __all__ = [
+    "FORMER_TEMPLATE_ANNOTATION",
     "HTTPS_PORT",
     "INSTANCE_LABEL",
     "MANAGER",
@@ -68,6 +69,8 @@ TEMPLATE_LABEL = f"{GROUP}/template"
 USER_ANNOTATION = f"{GROUP}/user"
 # Uid of the template that a pod was made from, and the digest of what the template then said of desktops.
 TEMPLATE_ANNOTATION = f"{GROUP}/made-from"
+# What earlier operators noted in its place: uid and generation of the template.
+FORMER_TEMPLATE_ANNOTATION = f"{GROUP}/template-generation"
 # SHA-256 of what a placeholder was made as.
 PLACEHOLDER_ANNOTATION = f"{GROUP}/placeholder"
 # Since when the password in a Secret is that one, where the Secret had to be made again with it.

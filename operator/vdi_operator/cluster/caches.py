@@ -279,7 +279,9 @@ def _session(one: Object) -> str:
 
 
 def _pod(one: Object) -> PodFacts:
-    made_from = str((one["metadata"].get("annotations") or {}).get(names.TEMPLATE_ANNOTATION, ""))
+    annotations = one["metadata"].get("annotations") or {}
+    former = annotations.get(names.FORMER_TEMPLATE_ANNOTATION, "")
+    made_from = str(annotations.get(names.TEMPLATE_ANNOTATION, former))
     node = str((one.get("spec") or {}).get("nodeName", ""))
     template = made_from.partition("/")[0]
     return PodFacts(_session(one), node, template, pods.ended(one), pods.ready(one), pods.going(one))

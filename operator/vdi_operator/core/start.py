@@ -114,9 +114,14 @@ def routed(world: World) -> bool:
 
 
 def outdated(pod: Object | None, template: Template) -> bool:
-    """Whether a pod was made from the template as it was before."""
+    """Whether a pod was made from the template as it was before.
+
+    A pod of an earlier operator notes the template's generation, so there any change of the template is one.
+    """
     annotations: Mapping[str, str] = (pod["metadata"].get("annotations") or {}) if pod else {}
-    return annotations.get(names.TEMPLATE_ANNOTATION, made_from(template)) != made_from(template)
+    if names.TEMPLATE_ANNOTATION in annotations:
+        return annotations[names.TEMPLATE_ANNOTATION] != made_from(template)
+    return annotations.get(names.FORMER_TEMPLATE_ANNOTATION, _state(template)) != _state(template)
 
 
 def given_up(session: Session, template: Template, past: Record) -> bool:

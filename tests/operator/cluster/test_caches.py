@@ -61,6 +61,25 @@ async def test_a_child_wakes_its_session(api: Server, client: Client) -> None:
         assert queue.keys() == {"cad-7"}
 
 
+async def test_a_pod_is_of_the_template_that_it_notes_now_or_as_earlier_operators_did(
+    api: Server, client: Client
+) -> None:
+    async with following(client) as (caches, _):
+        for name, notes in {
+            "now": {names.TEMPLATE_ANNOTATION: "t-1/0123456789abcdef"},
+            "before": {"vdibench.io/template-generation": "t-2/7"},
+            "nothing": {},
+        }.items():
+            one = pod(name, name)
+            api.put("pods", {**one, "metadata": {**one["metadata"], "annotations": notes}})
+        await until(lambda: len(list(caches.pods.facts())) == 3)
+        assert {name: facts.template for name, facts in caches.pods.facts()} == {
+            "now": "t-1",
+            "before": "t-2",
+            "nothing": "",
+        }
+
+
 async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None:
     async with following(client):
         await until(lambda: api.watching() == 10)

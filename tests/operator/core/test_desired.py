@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from vdi_operator.api.objects import Ref, ref
 from vdi_operator.children import all as every
+from vdi_operator.children import names
 from vdi_operator.children.secrets import turn_expiry
 from vdi_operator.core.decision import CheckWanted, Decision
 from vdi_operator.core.desired import desired
@@ -480,6 +482,46 @@ def test_another_template_is_for_the_next_start() -> None:
     assert reason(settled(operator).status, "TemplateDrifted") == ("False", "AsTemplate")
     assert cluster.objects[POD]["spec"]["containers"][0]["image"] == "registry.test/desktop:3"
     assert cluster.objects[ROUTE]["spec"] != route
+
+
+def upgraded() -> tuple[Cluster, Operator]:
+    """A desktop that an earlier operator has made, which noted another thing of the template."""
+    cluster, operator = running()
+    notes = cluster.objects[POD]["metadata"]["annotations"]
+    del notes[names.TEMPLATE_ANNOTATION]
+    notes["vdibench.io/template-generation"] = "t-1/1"
+    return cluster, operator.restarted()
+
+
+def test_a_desktop_of_an_earlier_operator_has_not_drifted_and_is_looked_after() -> None:
+    cluster, operator = upgraded()
+    policy, pod = PLACES["policy"], cluster.objects[POD]["metadata"]["uid"]
+    wanted = {place: copy.deepcopy(cluster.objects[place]["spec"]) for place in (ROUTE, policy)}
+    cluster.objects[policy]["spec"]["ingress"] = [{}]
+    cluster.objects[ROUTE]["spec"]["routes"] = []
+    status = settled(operator).status
+    assert ready(status) == ("True", "Published")
+    assert reason(status, "TemplateDrifted") == ("False", "AsTemplate")
+    assert {place: cluster.objects[place]["spec"] for place in wanted} == wanted
+    assert cluster.objects[POD]["metadata"]["uid"] == pod
+
+
+# An earlier operator's note is of the whole template.
+@pytest.mark.parametrize(
+    "change", [{"dialect": "selkies-2-websocket", "egress": "internet"}, {"prepull": True}], ids=str
+)
+def test_a_desktop_of_an_earlier_operator_has_drifted_with_the_generation(change: dict[str, Any]) -> None:
+    cluster, operator = upgraded()
+    there = {place: copy.deepcopy(cluster.objects[place]["spec"]) for place in (ROUTE, PLACES["policy"], POD)}
+    cluster.edit_template(**change)
+    status = settled(operator).status
+    assert ready(status) == ("True", "Published")
+    assert reason(status, "TemplateDrifted") == ("True", "TemplateChanged")
+    assert {place: cluster.objects[place]["spec"] for place in there} == there
+    suspended(cluster, operator)
+    settled(operator)
+    cluster.edit_session(operatingMode="Running")
+    assert reason(settled(operator).status, "TemplateDrifted") == ("False", "AsTemplate")
 
 
 def test_a_check_of_a_former_pod_says_nothing() -> None:
