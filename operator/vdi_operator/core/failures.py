@@ -46,6 +46,9 @@ _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _MISSING_SECRET = re.compile(r'secret "[^"]*" not found')
 # Of a node that could take the pod and not its home; newer schedulers say it otherwise.
 _TIED = re.compile(r"volume node affinity conflict|match PersistentVolume's node affinity")
+# Of a node that has no room, and of one that does not answer.
+_FULL = re.compile(r"Insufficient |Too many pods")
+_LOST = re.compile(r"node\.kubernetes\.io/(?:not-ready|unreachable)")
 
 _REFUSED: Mapping[str, Reason] = {
     "Evicted": Reason.EVICTED,
@@ -174,11 +177,11 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
     drained = _drained(world, why)
     if drained is not None:
         return drained
-    tied = _TIED.search(why) is not None
-    if tied and (_node_lost(world.node) or (world.node is None and not lacks)):
+    tied, full = _TIED.search(why) is not None, lacks or _full(world.node, why)
+    if tied and (_node_lost(world.node) or (world.node is None and not full)):
         return Finding(Reason.HOME_NODE_LOST, f"the home is on a node that takes no pods: {why}")
-    if lacks and tied:
-        return _home_node_full(world, why)
+    if full and tied:
+        return _home_node_full(world, why, "slice of a GPU" if lacks else "room")
     if lacks:
         return Finding(Reason.NO_FREE_SLICE, f"no slice of a GPU is free: {why}", Verdict.QUEUE)
     if SHARED_HOME in why:
@@ -208,13 +211,24 @@ def _drained(world: World, why: str) -> Finding | None:
     return None
 
 
-def _home_node_full(world: World, why: str) -> Finding:
-    """Nodes that the home is not on have free slices, and its own has none."""
+def _full(node: NodeFact | None, why: str) -> bool:
+    """Whether the home's node has no room left, as far as words tell.
+
+    :param node: the home's, None: it is not known, so that a node that does not answer may be it.
+    """
+    return _FULL.search(why) is not None and (node is not None or _LOST.search(why) is None)
+
+
+def _home_node_full(world: World, why: str, lacks: str) -> Finding:
+    """Nodes that the home is not on have room, and its own has none.
+
+    :param lacks: what it has not.
+    """
     at, line = homes.node(world.home), world.home_line
     where = f"the home's node {at}" if at else "the home's node"
     stands = f" (position {line.position} of {line.waiting} that wait for it)" if line is not None else ""
     other = "Wait to go back to the own home" if homes.is_fresh(world.home) else "Fresh for an empty, temporary home"
-    said = f"no slice of a GPU is free on {where}{stands}: wait, or set spec.homePolicy to {other}; none is deleted"
+    said = f"no {lacks} is free on {where}{stands}: wait, or set spec.homePolicy to {other}; none is deleted"
     return Finding(Reason.HOME_NODE_FULL, f"{said}. {why}", Verdict.QUEUE)
 
 

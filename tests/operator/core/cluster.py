@@ -62,6 +62,8 @@ class Faults:
     full: bool = False
     # The node that the user's own home is on has no free slice, and others have.
     home_full: bool = False
+    # Or has slices, and no memory for another desktop.
+    home_crowded: bool = False
 
 
 class Cluster:
@@ -267,6 +269,8 @@ class Cluster:
             why = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes are available."
         elif self.faults.home_full and mounted(pod) == HOME.name:
             why = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had volume node affinity conflict."
+        elif self.faults.home_crowded and mounted(pod) == HOME.name:
+            why = "0/2 nodes are available: 1 Insufficient memory, 1 node(s) had volume node affinity conflict."
         if why:
             condition(pod, "PodScheduled", "False", "Unschedulable", why)
             return

@@ -67,6 +67,12 @@ TIED = (
     "0/2 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, 1 node(s) had volume "
     "node affinity conflict. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 )
+FULL = "0/2 nodes are available: 1 Insufficient memory, 1 node(s) had volume node affinity conflict."
+CROWDED_CPU = FULL.replace("Insufficient memory", "Insufficient cpu")
+MANY_PODS = FULL.replace("Insufficient memory", "Too many pods")
+FULL_AND_LOST = TIED.replace("0/2", "0/3").replace("available: 1", "available: 1 Insufficient memory, 1", 1)
+FULL_AND_RESERVED = FULL_AND_LOST.replace("node.kubernetes.io/unreachable", "node-role.kubernetes.io/control-plane")
+FULL_AND_TAINTED = FULL_AND_LOST.replace("taint {node.kubernetes.io/unreachable: }", "taint(s)")
 NO_CPU = (
     "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 )
@@ -192,6 +198,15 @@ HOMES: dict[str, tuple[NodeFact | None, str, Reason]] = {
     "its node is full": (None, SLICE, Reason.HOME_NODE_FULL),
     "its node is full and well": (NodeFact(NODE), SLICE, Reason.HOME_NODE_FULL),
     "its node is full and lost": (NodeFact(NODE, ready=False), SLICE, Reason.HOME_NODE_LOST),
+    "its node has no memory": (None, FULL, Reason.HOME_NODE_FULL),
+    "its node is well and has no memory": (NodeFact(NODE), FULL, Reason.HOME_NODE_FULL),
+    "its node is lost and had no memory": (NodeFact(NODE, ready=False), FULL, Reason.HOME_NODE_LOST),
+    "its node has no cpu": (None, CROWDED_CPU, Reason.HOME_NODE_FULL),
+    "its node has pods enough": (None, MANY_PODS, Reason.HOME_NODE_FULL),
+    "a node is full and another lost, nobody knows which": (None, FULL_AND_LOST, Reason.HOME_NODE_LOST),
+    "another node is lost, its own is full": (NodeFact(NODE), FULL_AND_LOST, Reason.HOME_NODE_FULL),
+    "another node is for others": (None, FULL_AND_RESERVED, Reason.HOME_NODE_FULL),
+    "another node is for others, as newer schedulers say it": (None, FULL_AND_TAINTED, Reason.HOME_NODE_FULL),
 }
 
 
@@ -200,7 +215,23 @@ def test_a_home_that_ties_its_pod(node: NodeFact | None, message: str, why: Reas
     found = of_pod(unplaced(message), TEMPLATE, replace(WORLD, node=node, home=home("Bound")), BEGAN)
     assert found is not None
     assert found.reason is why
+    assert (found.verdict is QUEUE) == (why is Reason.HOME_NODE_FULL), "who waits for others has no deadline"
     assert "preemption" not in found.message
+
+
+@pytest.mark.parametrize(("message", "lacks"), [(SLICE, "slice of a GPU"), (FULL, "room"), (MANY_PODS, "room")])
+def test_what_a_full_node_lacks_is_said(message: str, lacks: str) -> None:
+    found = of_pod(unplaced(message), TEMPLATE, replace(WORLD, home=home("Bound")), BEGAN)
+    assert found is not None
+    assert found.message.startswith(f"no {lacks} is free on the home's node: wait, or set spec.homePolicy to Fresh")
+    assert found.message.endswith(message.rstrip(". "))
+
+
+def test_a_template_without_a_gpu_has_a_full_node_too() -> None:
+    plain = Template.of(template(gpu={"count": 0}))
+    found = of_pod(unplaced(FULL), plain, replace(WORLD, node=None, home=home("Bound")), BEGAN)
+    assert found is not None
+    assert (found.reason, found.verdict) == (Reason.HOME_NODE_FULL, QUEUE)
 
 
 MOUNT = "MountVolume.SetUp failed for volume"

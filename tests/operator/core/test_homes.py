@@ -67,6 +67,17 @@ def test_a_full_node_is_waited_for_and_the_choices_are_said() -> None:
     assert mounted(cluster) == HOME.name
 
 
+def test_a_node_without_memory_is_waited_for_as_well() -> None:
+    cluster, operator = full()
+    cluster.faults.home_full, cluster.faults.home_crowded = False, True
+    assert ready(settled(operator).status) == ("False", "HomeNodeFull")
+    cluster.now += 86_400
+    assert ready(settled(operator).status) == ("False", "HomeNodeFull"), "no deadline counts it"
+    assert operator.failures == []
+    cluster.faults.home_crowded = False
+    assert ready(settled(operator).status) == ("True", "Published")
+
+
 def test_a_fresh_home_is_a_way_out_and_the_own_one_is_untouched() -> None:
     cluster, operator = full()
     settled(operator)
