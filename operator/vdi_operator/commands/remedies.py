@@ -30,7 +30,8 @@ REMEDIES: Mapping[Reason, str] = MappingProxyType(
         Reason.NAMESPACE_LIMIT_REACHED: "wait until other sessions end, or have the site raise sessionsPerNamespace",
         Reason.CAPACITY_REACHED: "wait, or suspend or delete another session; more GPUs carry more sessions",
         Reason.NO_FREE_SLICE: "wait until another session is suspended or deleted, or add a GPU",
-        Reason.HOME_NODE_FULL: "wait, or set spec.homePolicy to Fresh for a temporary, empty home on another node",
+        Reason.HOME_NODE_FULL: "wait, or set spec.homePolicy to Fresh for a temporary home (empty at first, then on "
+        "the node where it was made; vdi-operator purge-home --fresh deletes it)",
         Reason.PULLING_IMAGE: f"{_WAIT}; with prepull in the template nodes have the image before anybody waits for it",
         Reason.STARTING: f"{_WAIT}; if not, the pod's log says where it hangs",
         Reason.CHECKING: f"{_WAIT}; the message says why the last look found no frame",

@@ -227,7 +227,8 @@ def _home_node_full(world: World, why: str, lacks: str) -> Finding:
     at, line = homes.node(world.home), world.home_line
     where = f"the home's node {at}" if at else "the home's node"
     stands = f" (position {line.position} of {line.waiting} that wait for it)" if line is not None else ""
-    other = "Wait to go back to the own home" if homes.is_fresh(world.home) else "Fresh for an empty, temporary home"
+    fresh = "Fresh for a temporary home (empty at first, then on the node where it was made)"
+    other = "Wait to go back to the own home" if homes.is_fresh(world.home) else fresh
     said = f"no {lacks} is free on {where}{stands}: wait, or set spec.homePolicy to {other}; none is deleted"
     return Finding(Reason.HOME_NODE_FULL, f"{said}. {why}", Verdict.QUEUE)
 

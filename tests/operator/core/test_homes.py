@@ -59,7 +59,8 @@ def test_a_full_node_is_waited_for_and_the_choices_are_said() -> None:
     assert told.home_node == NODE
     (scheduled,) = (one for one in told.status["conditions"] if one["type"] == "Scheduled")
     said = f"no slice of a GPU is free on the home's node {NODE} (position 2 of 3 that wait for it): wait, or set"
-    assert scheduled["message"].startswith(f"{said} spec.homePolicy to Fresh for an empty, temporary home")
+    fresh = "Fresh for a temporary home (empty at first, then on the node where it was made)"
+    assert scheduled["message"].startswith(f"{said} spec.homePolicy to {fresh}; none is deleted. ")
     cluster.faults.home_full = False
     decision = settled(operator)
     assert ready(decision.status) == ("True", "Published")
