@@ -50,7 +50,7 @@ __all__ = ["EXPIRING", "desired"]
 # The Event before a session's end.
 EXPIRING = "Expiring"
 
-# For what no watch tells: another session's end, a relay.
+# For what no watch tells, such as a relay.
 _BLOCKED_SECONDS = 10.0
 # A Secret that was minted in this pass is there in the next one.
 _MINTED_SECONDS = 1.0
@@ -60,6 +60,8 @@ _WAITS: Mapping[Reason, Place] = {
     Reason.NAMESPACE_LIMIT_REACHED: Place.NAMESPACE,
     Reason.CAPACITY_REACHED: Place.WAITING,
 }
+# Whoever waits for one of these is woken when it may go on, so nobody looks often.
+_WOKEN = frozenset({*_WAITS, Reason.HOME_IN_USE})
 # At rest a session is told of these; the rest matters when it is to run.
 _AT_REST = frozenset({Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_INVALID, Reason.SESSION_INVALID, Reason.HOST_TAKEN})
 
@@ -153,12 +155,9 @@ def _blocked(
     objects: tuple[Object, ...],
     blocked: Blocked,
 ) -> _Verdict:
-    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session.
-
-    Who waits for a place is woken when there is one, so nobody looks often.
-    """
+    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session."""
     place = _WAITS.get(blocked.reason, Place.NONE)
-    again = _BLOCKED_SECONDS if place is Place.NONE else QUEUE_SECONDS
+    again = QUEUE_SECONDS if blocked.reason in _WOKEN else _BLOCKED_SECONDS
     pod = world.pod
     counted = past.restart is not None and past.restart.pod_uid == pods.uid(pod)
     if pod is None or blocked.ends or counted or pods.going(pod) or pods.ended(pod):
