@@ -24,16 +24,15 @@ from vdi_operator.core import homes, pods
 from vdi_operator.core.decision import Decision, Place, Queue
 from vdi_operator.core.instants import unix
 from vdi_operator.core.limits import Allowance
-from vdi_operator.core.line import Claim
+from vdi_operator.core.line import TOLD_RATE, Claim
 from vdi_operator.core.slots import Book
 from vdi_operator.core.world import LimitFact, SlotFact, World
 from vdi_operator.settings import Settings
 
 __all__ = ["Slots"]
 
-# Before those who still wait are told their new positions, and how many of them a second: each costs a status.
+# Before those who still wait are told their new positions.
 _TOLD_SECONDS = 5.0
-_TOLD_RATE = 50.0
 
 
 class Slots:
@@ -274,7 +273,7 @@ class Slots:
 
     def _tell_later(self, line: list[str]) -> None:
         """Whoever is woken sooner anyway stays so."""
-        pause = max(_TOLD_SECONDS, len(line) / _TOLD_RATE)
+        pause = max(_TOLD_SECONDS, len(line) / TOLD_RATE)
         for name in line:
             self._queue.wake(name, pause)
 

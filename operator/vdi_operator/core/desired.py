@@ -30,6 +30,7 @@ from vdi_operator.core.conditions import Condition, State
 from vdi_operator.core.decision import CheckWanted, Decision, Follow, Notice, Place, Queue
 from vdi_operator.core.failures import Finding, of_pod
 from vdi_operator.core.instants import second
+from vdi_operator.core.line import TOLD_RATE
 from vdi_operator.core.notices import failure, notices
 from vdi_operator.core.record import Record
 from vdi_operator.core.start import (
@@ -158,6 +159,9 @@ def _blocked(
     """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session."""
     place = _WAITS.get(blocked.reason, Place.NONE)
     again = QUEUE_SECONDS if blocked.reason in _WOKEN else _BLOCKED_SECONDS
+    if blocked.queue is not None:
+        # Of a long line no more look by themselves than are told where they stand.
+        again = max(again, blocked.queue.waiting / TOLD_RATE)
     pod = world.pod
     counted = past.restart is not None and past.restart.pod_uid == pods.uid(pod)
     if pod is None or blocked.ends or counted or pods.going(pod) or pods.ended(pod):

@@ -18,6 +18,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.core.decision import Blocked, Decision, Place, Queue
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import micro
+from vdi_operator.core.line import TOLD_RATE
 from vdi_operator.core.slots import UNCOUNTED, Book, Claim, admit, refusal
 from vdi_operator.core.world import SlotFact
 
@@ -222,6 +223,15 @@ def test_who_finds_no_place_waits_and_is_no_failure() -> None:
     assert decision.status["queue"] == {"position": 2, "waiting": 3}
     assert [(one.reason, one.message, one.warning) for one in operator.notices] == [("CapacityReached", said, False)]
     assert operator.failures == []
+
+
+@pytest.mark.parametrize(("waiting", "again"), [(1500, 30.0), (3000, 60.0), (5000, 100.0)])
+def test_in_a_long_line_nobody_looks_more_often_than_positions_are_told(waiting: int, again: float) -> None:
+    _, operator = begun()
+    session, made_from, world = operator.look()
+    long = replace(FULL, position=waiting, waiting=waiting)
+    assert desired(session, made_from, replace(world, slot=long)).look_again_seconds == again
+    assert waiting / again <= TOLD_RATE
 
 
 def test_waiting_for_a_place_is_not_counted_and_is_in_the_phases() -> None:
