@@ -93,6 +93,8 @@ class Caches:
         self.daemon_sets = Watched(
             KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
         )
+        # Names of the nodes whose GPUs no pod can get at present.
+        self.shut: set[str] = set()
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -234,6 +236,10 @@ class Caches:
                 self._wake(session, pause)
 
     def _node_changed(self, name: str, before: NodeFacts | None, after: NodeFacts | None) -> None:
+        if after is not None and after.gpus == 0:
+            self.shut.add(name)
+        else:
+            self.shut.discard(name)
         for _, pod in self.pods.facts():
             if pod.node == name:
                 self._wake(pod.session)

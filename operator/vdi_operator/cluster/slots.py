@@ -45,7 +45,8 @@ class Slots:
         self._settings = settings
         self._caches = caches
         self._queue = queue
-        self._book = Book(self._share)
+        # With a number of the site's own nobody knows where those GPUs are.
+        self._book = Book(self._share, lambda: () if settings.gpus else caches.shut)
         self._users = Allowance()
         # Of the namespace's limit every session has one part.
         self._namespace = Book(lambda _: Fraction(1))
@@ -54,6 +55,8 @@ class Slots:
         self._shares: dict[str, Fraction] = {}
         # Session -> its pod's name.
         self._pods: dict[str, str] = {}
+        # Session whose pod can go nowhere else -> its home's node.
+        self._tied: dict[str, str] = {}
         self._begun = False
         caches.gpus_changed = self._moved
         caches.session_changed = self._heard
@@ -75,7 +78,7 @@ class Slots:
         if gpus is None:
             return None
         self._begin()
-        return max(Fraction(0), gpus - self._book.held() - self._book.wanted())
+        return max(Fraction(0), gpus - self._book.counted() - self._book.wanted())
 
     def held(self) -> float:
         """Parts of GPUs that sessions hold."""
@@ -101,7 +104,9 @@ class Slots:
             return world
         self._begin()
         claim = self._claim(session)
-        if self._there(names.pod_name(session)):
+        pod = names.pod_name(session)
+        if self._there(pod):
+            self._pods[session.name] = pod
             self._hold(claim)
         limit = self._limit(claim)
         if limit is not None and limit.reason is not None:
@@ -112,6 +117,10 @@ class Slots:
         """Write down what was decided, before anybody else asks."""
         self._begin()
         claim, pod, place = self._claim(session), names.pod_name(session), decision.place
+        if decision.tied_node:
+            self._tied[session.name] = decision.tied_node
+        else:
+            self._tied.pop(session.name, None)
         if place is Place.HELD or self._there(pod):
             self._pods[session.name] = pod
             self._hold(claim)
@@ -131,6 +140,7 @@ class Slots:
         if pod is not None and self._there(pod):
             return
         self._pods.pop(name, None)
+        self._tied.pop(name, None)
         self._leave(name)
 
     def give_way(self, name: str) -> None:
@@ -170,13 +180,13 @@ class Slots:
         return self._homes.look(at, session.name, _made(world.pod))
 
     def _hold(self, claim: Claim) -> None:
-        """It has all that is counted."""
+        """It has all that is counted, its part of a GPU where its pod is or has to be."""
         if self._settings.sessions_per_user:
             self._users.hold(claim)
         if self._settings.sessions_per_namespace and self._namespace.hold(claim):
             self._namespace_moved()
         counts = bool(self._share(claim.template))
-        if self._book.hold(claim) if counts else self._book.leave(claim.name):
+        if self._book.hold(claim, self._at(claim.name)) if counts else self._book.leave(claim.name):
             self._moved()
 
     def _stand(self, claim: Claim, place: Place) -> None:
@@ -291,6 +301,13 @@ class Slots:
         if per is not None:
             self._shares[template] = Fraction(1, per) if per else Fraction(0)
         return self._shares.get(template, Fraction(0))
+
+    def _at(self, name: str) -> str:
+        """On which node a session has its place, empty: on none, or any will do."""
+        entry = self._caches.pods.entry(self._pods.get(name, ""))
+        if entry is None or entry.facts.ended:
+            return ""
+        return entry.facts.node or self._tied.get(name, "")
 
     def _there(self, pod: str) -> bool:
         """Whether a pod holds its place: it is there, and has not ended."""

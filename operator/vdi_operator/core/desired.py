@@ -63,6 +63,8 @@ _WAITS: Mapping[Reason, Place] = {
 }
 # Whoever waits for one of these is woken when it may go on, so nobody looks often.
 _WOKEN = frozenset({*_WAITS, Reason.HOME_IN_USE})
+# Of a pod whose node takes no pods at present.
+_SHUT = frozenset({Reason.DRAINING, Reason.HOME_NODE_LOST})
 # At rest a session is told of these; the rest matters when it is to run.
 _AT_REST = frozenset({Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_INVALID, Reason.SESSION_INVALID, Reason.HOST_TAKEN})
 
@@ -84,6 +86,7 @@ class _Verdict:
     place: Place = Place.NONE
     queue: Queue | None = None
     home_node: str = ""
+    tied_node: str = ""
 
 
 def desired(session: Session, template: Template | None, world: World, *, fault: str = "") -> Decision:
@@ -222,6 +225,7 @@ def _running(
     record = replace(idling.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
     wanted = objects if now.wanted else tuple(one for one in objects if one["kind"] != "Pod")
     full = now.problem is not None and now.problem.reason is Reason.HOME_NODE_FULL
+    shut = now.problem is not None and now.problem.reason in _SHUT and homes.tied(now.problem.message)
     counted = world.slot is not None or world.limit is not None
     return _Verdict(
         record,
@@ -241,6 +245,7 @@ def _running(
         place=Place.HELD if counted and record.failure is None else Place.NONE,
         queue=world.home_line if full else None,
         home_node=homes.node(world.home) if full else "",
+        tied_node=homes.node(world.home) if shut else "",
     )
 
 
@@ -361,6 +366,7 @@ def _decided(session: Session, world: World, past: Record, end: float | None, ve
         failure=failure(past, verdict.found, verdict.progress),
         place=verdict.place,
         home_node=verdict.home_node,
+        tied_node=verdict.tied_node,
     )
 
 

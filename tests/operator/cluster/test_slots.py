@@ -43,13 +43,31 @@ def edit(api: Server, name: str, **spec: Any) -> None:
     api.put("vdisessions", {**one, "spec": {**one["spec"], **spec}})
 
 
-def node(gpus: int | None, *, cordoned: bool = False) -> Object:
+def node(gpus: int | None, name: str = "n1", *, cordoned: bool = False) -> Object:
     labels = {} if gpus is None else {GPU_LABEL: str(gpus)}
     return {
-        "metadata": {"name": "n1", "labels": labels},
+        "metadata": {"name": name, "labels": labels},
         "spec": {"unschedulable": True} if cordoned else {},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
+
+
+def place(api: Server, name: str, at: str) -> None:
+    """What the scheduler does."""
+    one = api.objects[("pods", names_of(name)["pods"])]
+    api.put("pods", {**one, "spec": {**one["spec"], "nodeName": at}})
+
+
+def tie(api: Server, name: str, at: str) -> None:
+    """What the scheduler says of a pod whose home is on a node that takes none."""
+    places, kind = names_of(name, name), "persistentvolumeclaims"
+    home = api.objects[(kind, places[kind])]
+    annotations = {**home["metadata"]["annotations"], "volume.kubernetes.io/selected-node": at}
+    api.put(kind, {**home, "metadata": {**home["metadata"], "annotations": annotations}, "status": {"phase": "Bound"}})
+    one = api.objects[("pods", places["pods"])]
+    why = "0/2 nodes are available: 1 node(s) had volume node affinity conflict, 1 node(s) were unschedulable."
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    api.put("pods", {**one, "status": {"phase": "Pending", "conditions": [told]}})
 
 
 def running(api: Server) -> set[str]:
@@ -264,6 +282,38 @@ async def test_gpus_are_those_of_nodes_that_take_pods(sites: Begin, api: Server)
         api.put("nodes", node(None))
         await until(lambda: running(api) == {"s1", "s2", "s3"}, "nobody knows how many there are")
         await until(lambda: condition(api, "s3", "Admitted").get("message") == UNCOUNTED)
+
+
+async def test_a_node_that_is_emptied_keeps_nobody_out_of_another(sites: Begin, api: Server) -> None:
+    offer(api, 2)
+    for number in range(7):
+        wish(api, f"s{number}", number)
+    for name in ("n1", "n2"):
+        api.put("nodes", node(1, name))
+    async with sites(read_nodes=True) as operator:
+        slots = operator.controller.slots
+        await operator.listed()
+        await until(lambda: running(api) == {"s0", "s1", "s2", "s3"} and len(waiting(api)) == 3)
+        for number in range(4):
+            place(api, f"s{number}", "n1" if number < 2 else "n2")
+        api.put("nodes", node(1, "n1", cordoned=True))
+        await until(lambda: "2 of 2 sessions on 1 GPU" in waiting(api).get("s4", ""), "of the other node")
+        assert slots.held() == 2.0
+        api.remove("vdisessions", "s2")
+        await operator.listed()
+        await until(lambda: running(api) == {"s0", "s1", "s3", "s4"}, "a place of the other node is given")
+        place(api, "s4", "n2")
+        evicted = api.remove("pods", names_of("s0")["pods"])
+        await until(lambda: api.objects.get(("pods", evicted["metadata"]["name"]), evicted) != evicted, "its next pod")
+        tie(api, "s0", "n1")
+        await until(lambda: "uncordon n1" in condition(api, "s0", "Scheduled").get("message", ""), "it waits for that")
+        api.remove("vdisessions", "s3")
+        await operator.listed()
+        await until(lambda: running(api) == {"s0", "s1", "s4", "s5"}, "and keeps nobody out of the other")
+        api.put("nodes", node(1, "n1"))
+        await until(lambda: slots.known() == 2.0)
+        await until(lambda: "4 of 4 sessions on 2 GPUs" in waiting(api).get("s6", ""), "all of it counts again")
+        assert running(api) == {"s0", "s1", "s4", "s5"}
 
 
 async def test_where_nobody_knows_the_gpus_all_are_let_in(sites: Begin, api: Server) -> None:

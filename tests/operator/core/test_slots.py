@@ -113,6 +113,64 @@ def test_templates_of_several_sizes_share_a_gpu() -> None:
     assert book.look(*claims("d", template="half"), 1) == SlotFact(False, 1, taken=2, places=2, position=1, waiting=1)
 
 
+def test_what_is_held_where_gpus_do_not_count_keeps_nobody_out() -> None:
+    shut: set[str] = set()
+    book = Book(SHARES.__getitem__, lambda: shut)
+    for claim, at in zip(claims("a", "b", "c", "d", template="half"), ("n1", "n1", "n2", "n2"), strict=True):
+        assert not book.hold(claim, at)
+    first, second = claims("e", "f", template="half")
+    assert [pass_(book, one, 2).position for one in (first, second)] == [1, 2]
+    shut.add("n1")
+    assert (book.held(), book.counted(), book.next(1)) == (2, 1, [])
+    assert book.look(first, 1) == SlotFact(False, gpus=1, taken=2, places=2, position=1, waiting=2)
+    book.leave("c")
+    assert book.next(1) == ["e"]
+    assert pass_(book, first, 1).admitted
+    assert not pass_(book, second, 1).admitted, "the other node is full again"
+    shut.clear()
+    assert (book.held(), book.counted(), book.next(2)) == (2, 2, [])
+
+
+def test_a_place_that_moves_counts_where_it_is_and_is_no_new_one() -> None:
+    book = Book(SHARES.__getitem__, lambda: {"n1"})
+    (one,) = claims("a", template="whole")
+    assert not book.hold(one)
+    assert book.counted() == 1
+    assert book.hold(one, "n1"), "others may have one"
+    assert (book.held(), book.counted()) == (1, 0)
+    assert not book.hold(one, "n1"), "nothing is new"
+    assert not book.hold(one)
+    assert book.counted() == 1
+    assert not book.hold(one, "n2")
+    assert book.counted() == 1
+    assert book.leave("a")
+    assert (book.held(), book.counted()) == (0, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"),
+            st.sampled_from([*sorted(SHARES), ""]),
+            st.sampled_from(["", "n1", "n2", "n3"]),
+        ),
+        max_size=30,
+    ),
+    st.sets(st.sampled_from(["n1", "n2", "n3"])),
+)
+def test_what_counts_is_what_is_held_elsewhere(steps: list[tuple[str, str, str]], shut: set[str]) -> None:
+    book, held_at = Book(SHARES.__getitem__, lambda: shut), dict[str, tuple[str, str]]()
+    for name, of, at in steps:
+        if of:
+            book.hold(Claim(0.0, name, of), at)
+            held_at[name] = of, at
+        else:
+            book.leave(name)
+            held_at.pop(name, None)
+        assert book.held() == sum(SHARES[of] for of, _ in held_at.values())
+        assert book.counted() == sum(SHARES[of] for of, at in held_at.values() if at not in shut)
+
+
 def test_another_capacity_counts_at_once_for_those_who_run() -> None:
     shares = {"t": Fraction(1, 2)}
     book = held(Book(shares.__getitem__), *claims("a", "b", template="t"))
