@@ -27,6 +27,7 @@ class PodFacts:
     :param ended: for good, so that it holds nothing any more.
     :param serves: it is ready and stays.
     :param going: it is being deleted.
+    :param owner: uid of its session, empty: it says none.
     :param home: the claim that it keeps from other pods, empty: none.
     """
 
@@ -36,6 +37,7 @@ class PodFacts:
     ended: bool = False
     serves: bool = False
     going: bool = False
+    owner: str = ""
     home: str = ""
 
 
@@ -79,6 +81,8 @@ class Desktops(Watched[PodFacts]):
 
 def _pod(one: Object) -> PodFacts:
     metadata, ended = one["metadata"], pods.ended(one)
+    refs = metadata.get("ownerReferences") or ()
+    owners = (str(ref.get("uid", "")) for ref in refs if ref.get("kind") == "VDISession")
     made_from = str((metadata.get("annotations") or {}).get(names.TEMPLATE_ANNOTATION, ""))
     return PodFacts(
         session=str((metadata.get("labels") or {}).get(names.INSTANCE_LABEL, "")),
@@ -87,5 +91,6 @@ def _pod(one: Object) -> PodFacts:
         ended=ended,
         serves=pods.ready(one),
         going=pods.going(one),
+        owner=next(owners, ""),
         home="" if ended else homes.mounted(one),
     )

@@ -2,8 +2,9 @@
 
 Passes run at the same time and end when they end, so each asks and has its answer written down without a pause in
 between. Pods that are there hold their places whatever is written: after a restart they are what is known, and a pod
-that goes holds its place until it is gone. Sessions that nobody has had a pass of yet stand in line from when they are
-heard of, so that a younger one whose pass comes first does not overtake them.
+that goes holds its place until it is gone, also where its session is gone and another one has its name. Sessions that
+nobody has had a pass of yet stand in line from when they are heard of, so that a younger one whose pass comes first
+does not overtake them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches
+from vdi_operator.cluster.desktops import PodFacts
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Known
 from vdi_operator.core import homes, pods
@@ -53,8 +55,10 @@ class Slots:
         self._homes = homes.Waiters()
         # A template that is deleted or broken while its sessions run: they hold what they held.
         self._shares: dict[str, Fraction] = {}
-        # Session -> its pod's name.
-        self._pods: dict[str, str] = {}
+        # Session -> uid of the one that has, or waits for, what stands by that name.
+        self._owners: dict[str, str] = {}
+        # Names whose former sessions' pods hold places until they are gone.
+        self._ending: set[str] = set()
         # Session whose pod can go nowhere else -> its home's node.
         self._tied: dict[str, str] = {}
         self._begun = False
@@ -100,14 +104,13 @@ class Slots:
     def ask(self, session: Session, template: Template | None, world: World) -> World:
         """The world, with how a session stands. What follows from it is settled before anything is awaited."""
         world = replace(world, home_line=self._home_line(session, world))
+        self._begin()
+        self._tell_apart(session.name, session.uid)
         if template is None:
             return world
-        self._begin()
         claim = self._claim(session)
-        pod = names.pod_name(session)
-        if self._there(pod):
-            self._pods[session.name] = pod
-            self._hold(claim)
+        if self._there(session):
+            self._hold(claim, session.uid)
         limit = self._limit(claim)
         if limit is not None and limit.reason is not None:
             return replace(world, limit=limit)
@@ -116,18 +119,15 @@ class Slots:
     def settle(self, session: Session, decision: Decision, world: World) -> None:
         """Write down what was decided, before anybody else asks."""
         self._begin()
-        claim, pod, place = self._claim(session), names.pod_name(session), decision.place
+        claim, place = self._claim(session), decision.place
         if decision.tied_node:
             self._tied[session.name] = decision.tied_node
         else:
             self._tied.pop(session.name, None)
-        if place is Place.HELD or self._there(pod):
-            self._pods[session.name] = pod
-            self._hold(claim)
+        if place is Place.HELD or self._there(session):
+            self._hold(claim, session.uid)
         else:
-            if place is Place.NONE:
-                self._pods.pop(session.name, None)
-            self._stand(claim, place)
+            self._stand(claim, session.uid, place)
         if decision.home_node:
             self._tell_later(self._homes.wait(decision.home_node, session.name, _made(world.pod)))
         else:
@@ -136,10 +136,7 @@ class Slots:
     def forget(self, name: str) -> None:
         """A session is gone. Its pod goes in its own time, and its end asks for a pass of that name again."""
         self._tell_later(self._homes.leave(name))
-        pod = self._pods.get(name)
-        if pod is not None and self._there(pod):
-            return
-        self._pods.pop(name, None)
+        self._tell_apart(name, "")
         self._tied.pop(name, None)
         self._leave(name)
 
@@ -179,21 +176,23 @@ class Slots:
             return None
         return self._homes.look(at, session.name, _made(world.pod))
 
-    def _hold(self, claim: Claim) -> None:
+    def _hold(self, claim: Claim, uid: str) -> None:
         """It has all that is counted, its part of a GPU where its pod is or has to be."""
+        self._owners[claim.name] = uid
         if self._settings.sessions_per_user:
             self._users.hold(claim)
         if self._settings.sessions_per_namespace and self._namespace.hold(claim):
             self._namespace_moved()
         counts = bool(self._share(claim.template))
-        if self._book.hold(claim, self._at(claim.name)) if counts else self._book.leave(claim.name):
+        if self._book.hold(claim, self._at(claim.name, uid)) if counts else self._book.leave(claim.name):
             self._moved()
 
-    def _stand(self, claim: Claim, place: Place) -> None:
+    def _stand(self, claim: Claim, uid: str, place: Place) -> None:
         """It waits at one of the doors, and has what is before that one."""
         if place is Place.NONE:
             self._leave(claim.name)
             return
+        self._owners[claim.name] = uid
         if self._settings.sessions_per_user:
             if place is Place.USER:
                 self._user_moved(self._users.wait(claim))
@@ -213,11 +212,43 @@ class Slots:
 
     def _leave(self, name: str) -> None:
         """It has nothing and wants nothing."""
+        self._owners.pop(name, None)
         self._user_moved(self._users.leave(name))
         if self._namespace.leave(name):
             self._namespace_moved()
         if self._book.leave(name):
             self._moved()
+
+    def _tell_apart(self, name: str, uid: str) -> None:
+        """What stands by a name and is a former session's is not the present one's.
+
+        Where that one's pod is there its places go with the pod, under a name that no session can have.
+
+        :param uid: of the present one, empty: there is none.
+        """
+        pod, owner = self._pod(name), self._owners.get(name, uid)
+        former = pod if pod is not None and not _owned(pod, uid) else None
+        if former is not None and name not in self._ending:
+            self._ending.add(name)
+            if owner != uid and former.owner in ("", owner):
+                self._users.rename(name, _ending(name))
+                self._namespace.rename(name, _ending(name))
+                self._book.rename(name, _ending(name))
+            else:
+                self._keep_ending(name, former)
+        if owner != uid:
+            self._leave(name)
+        if former is None and name in self._ending:
+            self._ending.discard(name)
+            self._leave(_ending(name))
+
+    def _keep_ending(self, name: str, pod: PodFacts) -> None:
+        """Of a former session that this process has not known its pod alone says something."""
+        claim = Claim(0.0, _ending(name), self._made_from(pod))
+        if self._settings.sessions_per_namespace:
+            self._namespace.hold(claim)
+        if self._share(claim.template):
+            self._book.hold(claim, pod.node)
 
     # before there was a pass
 
@@ -226,18 +257,16 @@ class Slots:
         if self._begun:
             return
         self._begun = True
-        templates: dict[str, str] = {}
-        for name, _ in self._caches.templates.facts():
-            entry = self._caches.templates.entry(name)
-            if entry is not None:
-                templates[entry.uid] = name
         for pod, facts in self._caches.pods.facts():
-            if facts.session and not facts.ended:
-                session = self._caches.sessions.entry(facts.session)
-                template = session.facts.template if session is not None else ""
-                user = session.facts.user if session is not None else ""
-                self._pods[facts.session] = pod
-                self._hold(Claim(0.0, facts.session, templates.get(facts.template, template), user))
+            name = facts.session
+            if facts.ended or pod != names.pod_of(name):
+                continue
+            session = self._caches.sessions.entry(name)
+            if session is not None and _owned(facts, session.uid):
+                known = session.facts
+                self._hold(Claim(0.0, name, self._made_from(facts) or known.template, known.user), session.uid)
+            else:
+                self._tell_apart(name, session.uid if session is not None else "")
         for name, known in self._caches.sessions.facts():
             self._expect(name, known)
 
@@ -250,6 +279,7 @@ class Slots:
         """Have a session in line before its pass says what it wants."""
         if known.mode != OperatingMode.RUNNING:
             return
+        self._tell_apart(name, known.uid)
         _, created, _ = known.order
         priority = self._priority(known.template)
         claim = Claim(unix(created) or 0.0, name, known.template, known.user, priority)
@@ -302,17 +332,39 @@ class Slots:
             self._shares[template] = Fraction(1, per) if per else Fraction(0)
         return self._shares.get(template, Fraction(0))
 
-    def _at(self, name: str) -> str:
+    def _at(self, name: str, uid: str) -> str:
         """On which node a session has its place, empty: on none, or any will do."""
-        entry = self._caches.pods.entry(self._pods.get(name, ""))
-        if entry is None or entry.facts.ended:
+        pod = self._pod(name)
+        if pod is None or not _owned(pod, uid):
             return ""
-        return entry.facts.node or self._tied.get(name, "")
+        return pod.node or self._tied.get(name, "")
 
-    def _there(self, pod: str) -> bool:
-        """Whether a pod holds its place: it is there, and has not ended."""
-        entry = self._caches.pods.entry(pod)
-        return entry is not None and not entry.facts.ended
+    def _pod(self, name: str) -> PodFacts | None:
+        """The pod that holds the places of a session of this name: it is there, and has not ended."""
+        entry = self._caches.pods.entry(names.pod_of(name))
+        return entry.facts if entry is not None and not entry.facts.ended else None
+
+    def _there(self, session: Session) -> bool:
+        pod = self._pod(session.name)
+        return pod is not None and _owned(pod, session.uid)
+
+    def _made_from(self, pod: PodFacts) -> str:
+        """Name of the template that a pod was made from, empty: it is gone."""
+        for name, _ in self._caches.templates.facts():
+            entry = self._caches.templates.entry(name)
+            if entry is not None and entry.uid == pod.template:
+                return name
+        return ""
+
+
+def _ending(name: str) -> str:
+    """What stands in the place of the name of a session that is gone; people read it, and no session can have it."""
+    return f"{name} (ending)"
+
+
+def _owned(pod: PodFacts, uid: str) -> bool:
+    """Whether a pod is of the session with this uid, empty: there is none."""
+    return bool(uid) and pod.owner in ("", uid)
 
 
 def _made(pod: Object | None) -> float:

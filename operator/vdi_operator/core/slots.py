@@ -160,6 +160,12 @@ class Book:
         self._line.add(claim)
         return freed
 
+    def rename(self, name: str, other: str) -> None:
+        """What a session holds, if anything, is another one's from now on."""
+        holder = self._holders.pop(name, None)
+        if holder is not None:
+            self._holders[other] = holder
+
     def leave(self, name: str) -> bool:
         """A session has no place and wants none.
 

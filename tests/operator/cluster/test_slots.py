@@ -31,9 +31,9 @@ def offer(api: Server, per_gpu: int | None, **spec: Any) -> None:
     api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": whole})
 
 
-def wish(api: Server, name: str, minute: int, **spec: Any) -> None:
-    """A session of a user of its own, as old as it is said to be."""
-    one = session(name, user=name, **spec)
+def wish(api: Server, name: str, minute: int, *, user: str = "", **spec: Any) -> None:
+    """A session, by default of a user of its own, as old as it is said to be."""
+    one = session(name, user=user or name, **spec)
     one["metadata"]["creationTimestamp"] = f"2026-01-15T12:{minute:02}:00Z"
     api.put("vdisessions", one)
 
@@ -180,6 +180,75 @@ async def test_a_place_is_held_until_the_pod_is_gone(
         monkeypatch.setattr(operator.client, "delete", delete)
         api.remove("pods", names_of("old")["pods"])
         await until(lambda: running(api) == {"new"})
+
+
+def replaced(api: Server, name: str, minute: int, **spec: Any) -> None:
+    """Another session of that name, whose former one's pod takes its time to end."""
+    pod = api.objects.pop(("pods", names_of(name)["pods"]))
+    api.remove("vdisessions", name)
+    going = {**pod["metadata"], "deletionTimestamp": "2026-11-29T13:00:00Z", "deletionGracePeriodSeconds": 30}
+    api.objects[("pods", pod["metadata"]["name"])] = pod
+    api.put("pods", {**pod, "metadata": going})
+    wish(api, name, minute, **spec)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["its end is heard of", "its end is not"])
+async def test_a_session_of_a_former_ones_name_has_nothing_of_its_place(sites: Begin, api: Server, heard: bool) -> None:
+    offer(api, 2)
+    api.put("vditemplates", {"metadata": {"name": "large"}, "spec": {"image": "x", "capacity": {"sessionsPerGPU": 1}}})
+    wish(api, "a", 0)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: running(api) == {"a"})
+        replaced(api, "a", 5, templateRef={"name": "large"})
+        if heard:
+            operator.caches.sessions.drop("a")
+            await until(lambda: operator.queue.longest_wait() == 0.0)
+        await operator.listed()
+        await until(lambda: set(waiting(api)) == {"a"}, "the whole GPU is not free")
+        assert operator.controller.slots.held() == 0.5, "of the former one"
+        api.remove("pods", names_of("a")["pods"])
+        await until(lambda: operator.controller.slots.held() == 1.0, "it has a place of its own")
+        await until(lambda: running(api) == {"a"})
+        assert "deletionTimestamp" not in api.objects[("pods", names_of("a")["pods"])]["metadata"]
+        api.remove("vdisessions", "a")
+        await operator.listed()
+        await until(lambda: operator.controller.slots.held() == 0.0)
+
+
+async def test_a_session_of_a_former_ones_name_is_held_to_its_own_users_limit(sites: Begin, api: Server) -> None:
+    offer(api, None)
+    wish(api, "a", 0, user="alice")
+    wish(api, "b", 1, user="bob")
+    async with sites(sessions_per_user=1) as operator:
+        await operator.listed()
+        await until(lambda: running(api) == {"a", "b"})
+        replaced(api, "a", 5, user="bob", homePolicy="Fresh")
+        await operator.listed()
+        await until(lambda: condition(api, "a", "Admitted").get("reason") == "UserLimitReached")
+        assert "bob has 1 of 1 sessions that run or wait for a GPU (b);" in condition(api, "a", "Admitted")["message"]
+        wish(api, "c", 6, user="alice")
+        await operator.listed()
+        await until(lambda: "(a (ending))" in condition(api, "c", "Admitted").get("message", ""), "alice's still ends")
+        api.remove("pods", names_of("a")["pods"])
+        await until(lambda: running(api) == {"b", "c"})
+        assert condition(api, "a", "Admitted")["reason"] == "UserLimitReached"
+
+
+async def test_a_new_process_tells_former_sessions_of_a_name_from_the_present_ones(sites: Begin, api: Server) -> None:
+    offer(api, 1)
+    wish(api, "a", 0)
+    wish(api, "b", 1)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: running(api) == {"a"} and set(waiting(api)) == {"b"})
+    replaced(api, "a", 5)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: set(waiting(api)) == {"a", "b"})
+        api.remove("pods", names_of("a")["pods"])
+        await until(lambda: running(api) == {"b"}, "who has waited longer")
+        await until(lambda: set(waiting(api)) == {"a"})
 
 
 async def test_a_new_process_knows_who_holds_what_and_who_is_next(sites: Begin, api: Server) -> None:

@@ -171,6 +171,21 @@ def test_what_counts_is_what_is_held_elsewhere(steps: list[tuple[str, str, str]]
         assert book.counted() == sum(SHARES[of] for of, at in held_at.values() if at not in shut)
 
 
+def test_a_place_goes_on_under_another_name_and_nobody_is_served_by_it() -> None:
+    book = held(Book(SHARES.__getitem__), Claim(0.0, "a", "whole", "alice"))
+    book.hold(Claim(0.0, "a", "whole", "alice"), "n1")
+    for one in (Claim(1.0, "b", "whole", "alice"), Claim(2.0, "c", "whole", "carol")):
+        book.wait(one)
+    line = book.line()
+    book.rename("a", "a (ending)")
+    book.rename("nobody", "nobody (ending)")
+    assert (book.holds("a"), book.holds("a (ending)"), book.held(), book.line()) == (False, True, 1, line)
+    assert not book.look(Claim(3.0, "a", "eighth"), 1).admitted
+    assert not book.leave("a")
+    assert book.leave("a (ending)")
+    assert book.held() == 0
+
+
 def test_another_capacity_counts_at_once_for_those_who_run() -> None:
     shares = {"t": Fraction(1, 2)}
     book = held(Book(shares.__getitem__), *claims("a", "b", template="t"))
