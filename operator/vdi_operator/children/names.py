@@ -44,6 +44,7 @@ __all__ = [
     "owner",
     "placeholder_metadata",
     "pod_name",
+    "pod_of",
     "policy_name",
     "route_name",
     "rtc_name",
@@ -126,7 +127,12 @@ def slug(text: str, longest: int = 48) -> str:
 
 def pod_name(session: Session) -> str:
     """Of its desktop."""
-    return f"{_NAME}-{session.name}"
+    return pod_of(session.name)
+
+
+def pod_of(session: str) -> str:
+    """Of the desktop of whichever session has this name."""
+    return f"{_NAME}-{session}"
 
 
 def route_name(session: Session) -> str:

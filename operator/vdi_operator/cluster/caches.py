@@ -12,16 +12,16 @@ from vdi_operator.api.objects import Object
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
+from vdi_operator.cluster.desktops import Desktops, PodFacts
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.secrets import Secrets
 from vdi_operator.cluster.sessions import Sessions
 from vdi_operator.cluster.stores import Store, Watched
-from vdi_operator.core import pods
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "TemplateFacts", "last_seen"]
+__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "TemplateFacts", "last_seen"]
 
 # What an administrator marks coturn's nodes with.
 RELAY_LABEL = "vdibench.io/turn"
@@ -41,24 +41,6 @@ _STEP_SECONDS = 0.05
 _CROWD = 8
 # Passes of all sessions at once, when a relay's address changes, are spread over this long.
 _ALL_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class PodFacts:
-    """Whose pod it is, and where.
-
-    :param template: uid of the one that it was made from.
-    :param ended: for good, so that it holds nothing any more.
-    :param serves: it is ready and stays.
-    :param going: it is being deleted.
-    """
-
-    session: str
-    node: str
-    template: str = ""
-    ended: bool = False
-    serves: bool = False
-    going: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +83,7 @@ class Caches:
         self.prepull_changed: Callable[[], None] = _nobody
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake, crowded=lambda: queue.load() > _CROWD)
-        self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
+        self.pods = Desktops(self._pod_changed, self._home_freed, labels=_MANAGED)
         self.services = self._children("Service")
         self.routes = self._children("IngressRoute")
         self.logins = self._children("Middleware")
@@ -111,6 +93,8 @@ class Caches:
         self.daemon_sets = Watched(
             KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
         )
+        # Names of the nodes whose GPUs no pod can get at present.
+        self.shut: set[str] = set()
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -207,10 +191,11 @@ class Caches:
         pause = _STEP_SECONDS if _is_step(before, after) else 0.0
         for session in {facts.session for facts in (before, after) if facts is not None}:
             self._wake(session, pause)
-        if after is None and before is not None:
-            # The user's home is free for another of the user's sessions.
-            entry = self.sessions.entry(before.session)
-            for other in self.sessions.of_user(entry.facts.user) if entry is not None else ():
+
+    def _home_freed(self, session: str, home: str) -> None:
+        # Those who waited for one that is deleted were told when it was.
+        if session in self.sessions:
+            for other in self.sessions.of_home(home) - {session}:
                 self._wake(other)
 
     def _home_changed(self, name: str, before: str | None, after: str | None) -> None:
@@ -251,6 +236,10 @@ class Caches:
                 self._wake(session, pause)
 
     def _node_changed(self, name: str, before: NodeFacts | None, after: NodeFacts | None) -> None:
+        if after is not None and after.gpus == 0:
+            self.shut.add(name)
+        else:
+            self.shut.discard(name)
         for _, pod in self.pods.facts():
             if pod.node == name:
                 self._wake(pod.session)
@@ -276,15 +265,6 @@ def _nothing(one: Object) -> str:
 
 def _session(one: Object) -> str:
     return str((one["metadata"].get("labels") or {}).get(names.INSTANCE_LABEL, ""))
-
-
-def _pod(one: Object) -> PodFacts:
-    annotations = one["metadata"].get("annotations") or {}
-    former = annotations.get(names.FORMER_TEMPLATE_ANNOTATION, "")
-    made_from = str(annotations.get(names.TEMPLATE_ANNOTATION, former))
-    node = str((one.get("spec") or {}).get("nodeName", ""))
-    template = made_from.partition("/")[0]
-    return PodFacts(_session(one), node, template, pods.ended(one), pods.ready(one), pods.going(one))
 
 
 def _is_step(before: PodFacts | None, after: PodFacts | None) -> bool:

@@ -2,8 +2,9 @@
 
 Passes run at the same time and end when they end, so each asks and has its answer written down without a pause in
 between. Pods that are there hold their places whatever is written: after a restart they are what is known, and a pod
-that goes holds its place until it is gone. Sessions that nobody has had a pass of yet stand in line from when they are
-heard of, so that a younger one whose pass comes first does not overtake them.
+that goes holds its place until it is gone, also where its session is gone and another one has its name. Sessions that
+nobody has had a pass of yet stand in line from when they are heard of, so that a younger one whose pass comes first
+does not overtake them.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches
+from vdi_operator.cluster.desktops import PodFacts
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Known
 from vdi_operator.core import homes, pods
 from vdi_operator.core.decision import Decision, Place, Queue
 from vdi_operator.core.instants import unix
 from vdi_operator.core.limits import Allowance
-from vdi_operator.core.line import Claim
+from vdi_operator.core.line import TOLD_RATE, Claim
 from vdi_operator.core.slots import Book
 from vdi_operator.core.world import LimitFact, SlotFact, World
 from vdi_operator.settings import Settings
 
 __all__ = ["Slots"]
 
-# Before those who still wait are told their new positions, and how many of them a second: each costs a status.
+# Before those who still wait are told their new positions.
 _TOLD_SECONDS = 5.0
-_TOLD_RATE = 50.0
 
 
 class Slots:
@@ -46,15 +47,20 @@ class Slots:
         self._settings = settings
         self._caches = caches
         self._queue = queue
-        self._book = Book(self._share)
+        # With a number of the site's own nobody knows where those GPUs are.
+        self._book = Book(self._share, lambda: () if settings.gpus else caches.shut)
         self._users = Allowance()
         # Of the namespace's limit every session has one part.
         self._namespace = Book(lambda _: Fraction(1))
         self._homes = homes.Waiters()
         # A template that is deleted or broken while its sessions run: they hold what they held.
         self._shares: dict[str, Fraction] = {}
-        # Session -> its pod's name.
-        self._pods: dict[str, str] = {}
+        # Session -> uid of the one that has, or waits for, what stands by that name.
+        self._owners: dict[str, str] = {}
+        # Names whose former sessions' pods hold places until they are gone.
+        self._ending: set[str] = set()
+        # Session whose pod can go nowhere else -> its home's node.
+        self._tied: dict[str, str] = {}
         self._begun = False
         caches.gpus_changed = self._moved
         caches.session_changed = self._heard
@@ -76,7 +82,7 @@ class Slots:
         if gpus is None:
             return None
         self._begin()
-        return max(Fraction(0), gpus - self._book.held() - self._book.wanted())
+        return max(Fraction(0), gpus - self._book.counted() - self._book.wanted())
 
     def held(self) -> float:
         """Parts of GPUs that sessions hold."""
@@ -98,12 +104,13 @@ class Slots:
     def ask(self, session: Session, template: Template | None, world: World) -> World:
         """The world, with how a session stands. What follows from it is settled before anything is awaited."""
         world = replace(world, home_line=self._home_line(session, world))
+        self._begin()
+        self._tell_apart(session.name, session.uid)
         if template is None:
             return world
-        self._begin()
         claim = self._claim(session)
-        if self._there(names.pod_name(session)):
-            self._hold(claim)
+        if self._there(session):
+            self._hold(claim, session.uid)
         limit = self._limit(claim)
         if limit is not None and limit.reason is not None:
             return replace(world, limit=limit)
@@ -112,14 +119,15 @@ class Slots:
     def settle(self, session: Session, decision: Decision, world: World) -> None:
         """Write down what was decided, before anybody else asks."""
         self._begin()
-        claim, pod, place = self._claim(session), names.pod_name(session), decision.place
-        if place is Place.HELD or self._there(pod):
-            self._pods[session.name] = pod
-            self._hold(claim)
+        claim, place = self._claim(session), decision.place
+        if decision.tied_node:
+            self._tied[session.name] = decision.tied_node
         else:
-            if place is Place.NONE:
-                self._pods.pop(session.name, None)
-            self._stand(claim, place)
+            self._tied.pop(session.name, None)
+        if place is Place.HELD or self._there(session):
+            self._hold(claim, session.uid)
+        else:
+            self._stand(claim, session.uid, place)
         if decision.home_node:
             self._tell_later(self._homes.wait(decision.home_node, session.name, _made(world.pod)))
         else:
@@ -128,10 +136,8 @@ class Slots:
     def forget(self, name: str) -> None:
         """A session is gone. Its pod goes in its own time, and its end asks for a pass of that name again."""
         self._tell_later(self._homes.leave(name))
-        pod = self._pods.get(name)
-        if pod is not None and self._there(pod):
-            return
-        self._pods.pop(name, None)
+        self._tell_apart(name, "")
+        self._tied.pop(name, None)
         self._leave(name)
 
     def give_way(self, name: str) -> None:
@@ -170,21 +176,23 @@ class Slots:
             return None
         return self._homes.look(at, session.name, _made(world.pod))
 
-    def _hold(self, claim: Claim) -> None:
-        """It has all that is counted."""
+    def _hold(self, claim: Claim, uid: str) -> None:
+        """It has all that is counted, its part of a GPU where its pod is or has to be."""
+        self._owners[claim.name] = uid
         if self._settings.sessions_per_user:
             self._users.hold(claim)
         if self._settings.sessions_per_namespace and self._namespace.hold(claim):
             self._namespace_moved()
         counts = bool(self._share(claim.template))
-        if self._book.hold(claim) if counts else self._book.leave(claim.name):
+        if self._book.hold(claim, self._at(claim.name, uid)) if counts else self._book.leave(claim.name):
             self._moved()
 
-    def _stand(self, claim: Claim, place: Place) -> None:
+    def _stand(self, claim: Claim, uid: str, place: Place) -> None:
         """It waits at one of the doors, and has what is before that one."""
         if place is Place.NONE:
             self._leave(claim.name)
             return
+        self._owners[claim.name] = uid
         if self._settings.sessions_per_user:
             if place is Place.USER:
                 self._user_moved(self._users.wait(claim))
@@ -204,11 +212,43 @@ class Slots:
 
     def _leave(self, name: str) -> None:
         """It has nothing and wants nothing."""
+        self._owners.pop(name, None)
         self._user_moved(self._users.leave(name))
         if self._namespace.leave(name):
             self._namespace_moved()
         if self._book.leave(name):
             self._moved()
+
+    def _tell_apart(self, name: str, uid: str) -> None:
+        """What stands by a name and is a former session's is not the present one's.
+
+        Where that one's pod is there its places go with the pod, under a name that no session can have.
+
+        :param uid: of the present one, empty: there is none.
+        """
+        pod, owner = self._pod(name), self._owners.get(name, uid)
+        former = pod if pod is not None and not _owned(pod, uid) else None
+        if former is not None and name not in self._ending:
+            self._ending.add(name)
+            if owner != uid and former.owner in ("", owner):
+                self._users.rename(name, _ending(name))
+                self._namespace.rename(name, _ending(name))
+                self._book.rename(name, _ending(name))
+            else:
+                self._keep_ending(name, former)
+        if owner != uid:
+            self._leave(name)
+        if former is None and name in self._ending:
+            self._ending.discard(name)
+            self._leave(_ending(name))
+
+    def _keep_ending(self, name: str, pod: PodFacts) -> None:
+        """Of a former session that this process has not known its pod alone says something."""
+        claim = Claim(0.0, _ending(name), self._made_from(pod))
+        if self._settings.sessions_per_namespace:
+            self._namespace.hold(claim)
+        if self._share(claim.template):
+            self._book.hold(claim, pod.node)
 
     # before there was a pass
 
@@ -217,18 +257,16 @@ class Slots:
         if self._begun:
             return
         self._begun = True
-        templates: dict[str, str] = {}
-        for name, _ in self._caches.templates.facts():
-            entry = self._caches.templates.entry(name)
-            if entry is not None:
-                templates[entry.uid] = name
         for pod, facts in self._caches.pods.facts():
-            if facts.session and not facts.ended:
-                session = self._caches.sessions.entry(facts.session)
-                template = session.facts.template if session is not None else ""
-                user = session.facts.user if session is not None else ""
-                self._pods[facts.session] = pod
-                self._hold(Claim(0.0, facts.session, templates.get(facts.template, template), user))
+            name = facts.session
+            if facts.ended or pod != names.pod_of(name):
+                continue
+            session = self._caches.sessions.entry(name)
+            if session is not None and _owned(facts, session.uid):
+                known = session.facts
+                self._hold(Claim(0.0, name, self._made_from(facts) or known.template, known.user), session.uid)
+            else:
+                self._tell_apart(name, session.uid if session is not None else "")
         for name, known in self._caches.sessions.facts():
             self._expect(name, known)
 
@@ -241,6 +279,7 @@ class Slots:
         """Have a session in line before its pass says what it wants."""
         if known.mode != OperatingMode.RUNNING:
             return
+        self._tell_apart(name, known.uid)
         _, created, _ = known.order
         priority = self._priority(known.template)
         claim = Claim(unix(created) or 0.0, name, known.template, known.user, priority)
@@ -274,7 +313,7 @@ class Slots:
 
     def _tell_later(self, line: list[str]) -> None:
         """Whoever is woken sooner anyway stays so."""
-        pause = max(_TOLD_SECONDS, len(line) / _TOLD_RATE)
+        pause = max(_TOLD_SECONDS, len(line) / TOLD_RATE)
         for name in line:
             self._queue.wake(name, pause)
 
@@ -293,10 +332,39 @@ class Slots:
             self._shares[template] = Fraction(1, per) if per else Fraction(0)
         return self._shares.get(template, Fraction(0))
 
-    def _there(self, pod: str) -> bool:
-        """Whether a pod holds its place: it is there, and has not ended."""
-        entry = self._caches.pods.entry(pod)
-        return entry is not None and not entry.facts.ended
+    def _at(self, name: str, uid: str) -> str:
+        """On which node a session has its place, empty: on none, or any will do."""
+        pod = self._pod(name)
+        if pod is None or not _owned(pod, uid):
+            return ""
+        return pod.node or self._tied.get(name, "")
+
+    def _pod(self, name: str) -> PodFacts | None:
+        """The pod that holds the places of a session of this name: it is there, and has not ended."""
+        entry = self._caches.pods.entry(names.pod_of(name))
+        return entry.facts if entry is not None and not entry.facts.ended else None
+
+    def _there(self, session: Session) -> bool:
+        pod = self._pod(session.name)
+        return pod is not None and _owned(pod, session.uid)
+
+    def _made_from(self, pod: PodFacts) -> str:
+        """Name of the template that a pod was made from, empty: it is gone."""
+        for name, _ in self._caches.templates.facts():
+            entry = self._caches.templates.entry(name)
+            if entry is not None and entry.uid == pod.template:
+                return name
+        return ""
+
+
+def _ending(name: str) -> str:
+    """What stands in the place of the name of a session that is gone; people read it, and no session can have it."""
+    return f"{name} (ending)"
+
+
+def _owned(pod: PodFacts, uid: str) -> bool:
+    """Whether a pod is of the session with this uid, empty: there is none."""
+    return bool(uid) and pod.owner in ("", uid)
 
 
 def _made(pod: Object | None) -> float:

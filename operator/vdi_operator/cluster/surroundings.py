@@ -22,7 +22,6 @@ from vdi_operator.settings import Settings
 
 __all__ = ["Memory", "Surroundings"]
 
-_FINISHED = ("Succeeded", "Failed")
 # How old what is known of a mounted file may be.
 _LOOK_SECONDS = 1.0
 
@@ -189,16 +188,10 @@ class Surroundings:
         return entry.facts.fact if entry is not None else NodeFact(name, ready=False, schedulable=False)
 
     def _home_holder(self, session: Session) -> str:
-        claim = names.claim_name(session)
-        for other in sorted(self._caches.sessions.of_home(claim) - {session.name}):
-            document = self._caches.sessions.shared(other)
-            if document is None:
-                continue
-            try:
-                pod = self._caches.pods.shared(names.pod_name(Session.of(document)))
-            except ValueError:
-                continue  # its own pass says what is wrong with it
-            if pod is not None and _mounts(pod, claim):
+        claim, sessions = names.claim_name(session), self._caches.sessions
+        for other in sorted(self._caches.pods.holders(claim) - {session.name}):
+            entry = sessions.entry(other)
+            if entry is not None and entry.facts.home == names.own_home(claim):
                 return other
         return ""
 
@@ -218,10 +211,3 @@ class Surroundings:
         except OSError:
             self._turn_secret, self._turn_stamp = "", (0, 0)  # sessions say that they have no relay
         return self._turn_secret
-
-
-def _mounts(pod: Object, claim: str) -> bool:
-    if (pod.get("status") or {}).get("phase") in _FINISHED:
-        return False
-    volumes = (pod.get("spec") or {}).get("volumes") or ()
-    return any((volume.get("persistentVolumeClaim") or {}).get("claimName") == claim for volume in volumes)

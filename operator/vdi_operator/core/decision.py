@@ -113,6 +113,7 @@ class Decision:
     :param failure: counted once when it comes.
     :param place: to be kept before anybody else is decided on.
     :param home_node: for whose GPUs its pod waits, since its home is there; empty: for none's.
+    :param tied_node: its pod waits until this node takes pods again, since its home is there; empty: for none.
     """
 
     objects: tuple[Object, ...] = ()
@@ -125,3 +126,4 @@ class Decision:
     failure: Reason | None = None
     place: Place = Place.NONE
     home_node: str = ""
+    tied_node: str = ""

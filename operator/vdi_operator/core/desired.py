@@ -30,6 +30,7 @@ from vdi_operator.core.conditions import Condition, State
 from vdi_operator.core.decision import CheckWanted, Decision, Follow, Notice, Place, Queue
 from vdi_operator.core.failures import Finding, of_pod
 from vdi_operator.core.instants import second
+from vdi_operator.core.line import TOLD_RATE
 from vdi_operator.core.notices import failure, notices
 from vdi_operator.core.record import Record
 from vdi_operator.core.start import (
@@ -50,7 +51,7 @@ __all__ = ["EXPIRING", "desired"]
 # The Event before a session's end.
 EXPIRING = "Expiring"
 
-# For what no watch tells: another session's end, a relay.
+# For what no watch tells, such as a relay.
 _BLOCKED_SECONDS = 10.0
 # A Secret that was minted in this pass is there in the next one.
 _MINTED_SECONDS = 1.0
@@ -62,6 +63,10 @@ _WAITS: Mapping[Reason, Place] = {
     Reason.NAMESPACE_LIMIT_REACHED: Place.NAMESPACE,
     Reason.CAPACITY_REACHED: Place.WAITING,
 }
+# Whoever waits for one of these is woken when it may go on, so nobody looks often.
+_WOKEN = frozenset({*_WAITS, Reason.HOME_IN_USE})
+# Of a pod whose node takes no pods at present.
+_SHUT = frozenset({Reason.DRAINING, Reason.HOME_NODE_LOST})
 # At rest a session is told of these; the rest matters when it is to run.
 _AT_REST = frozenset({Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_INVALID, Reason.SESSION_INVALID, Reason.HOST_TAKEN})
 
@@ -83,6 +88,7 @@ class _Verdict:
     place: Place = Place.NONE
     queue: Queue | None = None
     home_node: str = ""
+    tied_node: str = ""
 
 
 def desired(session: Session, template: Template | None, world: World, *, fault: str = "") -> Decision:
@@ -155,12 +161,12 @@ def _blocked(
     objects: tuple[Object, ...],
     blocked: Blocked,
 ) -> _Verdict:
-    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session.
-
-    Who waits for a place is woken when there is one, so nobody looks often.
-    """
+    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session."""
     place = _WAITS.get(blocked.reason, Place.NONE)
-    again = _BLOCKED_SECONDS if place is Place.NONE else QUEUE_SECONDS
+    again = QUEUE_SECONDS if blocked.reason in _WOKEN else _BLOCKED_SECONDS
+    if blocked.queue is not None:
+        # Of a long line no more look by themselves than are told where they stand.
+        again = max(again, blocked.queue.waiting / TOLD_RATE)
     pod = world.pod
     counted = past.restart is not None and past.restart.pod_uid == pods.uid(pod)
     if pod is None or blocked.ends or counted or pods.going(pod) or pods.ended(pod):
@@ -221,6 +227,7 @@ def _running(
     record = replace(idling.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
     wanted = objects if now.wanted else tuple(one for one in objects if one["kind"] != "Pod")
     full = now.problem is not None and now.problem.reason is Reason.HOME_NODE_FULL
+    shut = now.problem is not None and now.problem.reason in _SHUT and homes.tied(now.problem.message)
     counted = world.slot is not None or world.limit is not None
     return _Verdict(
         record,
@@ -240,6 +247,7 @@ def _running(
         place=Place.HELD if counted and record.failure is None else Place.NONE,
         queue=world.home_line if full else None,
         home_node=homes.node(world.home) if full else "",
+        tied_node=homes.node(world.home) if shut else "",
     )
 
 
@@ -360,6 +368,7 @@ def _decided(session: Session, world: World, past: Record, end: float | None, ve
         failure=failure(past, verdict.found, verdict.progress),
         place=verdict.place,
         home_node=verdict.home_node,
+        tied_node=verdict.tied_node,
     )
 
 

@@ -6,6 +6,7 @@ A user has one home, and with ``homePolicy: Fresh`` a second, temporary one besi
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,12 @@ from vdi_operator.children import names
 from vdi_operator.core import pods
 from vdi_operator.core.decision import Queue
 
-__all__ = ["Waiters", "is_fresh", "mounted", "node", "settled"]
+__all__ = ["Waiters", "is_fresh", "mounted", "node", "settled", "tied"]
 
 # Where the scheduler chose to bind a claim: known before there is a volume.
 _SELECTED_NODE = "volume.kubernetes.io/selected-node"
+# In what the scheduler says of a node that could take a pod and not its home; newer schedulers say it otherwise.
+_TIED = re.compile(r"volume node affinity conflict|match PersistentVolume's node affinity")
 
 
 def node(home: Object | None) -> str:
@@ -39,6 +42,11 @@ def mounted(pod: Object | None) -> str:
         if volume.get("name") == "home":
             return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
     return ""
+
+
+def tied(said: str) -> bool:
+    """Whether the scheduler says that other nodes cannot take a pod because of its home."""
+    return _TIED.search(said) is not None
 
 
 def settled(session: Session, pod: Object | None) -> Session:

@@ -113,6 +113,14 @@ class Allowance:
             bisect.insort(self._lines.setdefault(claim.user, []), entry[1])
         return freed
 
+    def rename(self, name: str, other: str) -> None:
+        """What a session has, if anything, is another one's from now on."""
+        user = self._held.pop(name, None)
+        if user is not None:
+            self._held[other] = user
+            self._holders[user].remove(name)
+            self._holders[user].add(other)
+
     def leave(self, name: str) -> str:
         """A session has no desktop and wants none.
 

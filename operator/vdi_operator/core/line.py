@@ -22,10 +22,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["LEAST", "MOST", "Claim", "Line"]
+__all__ = ["LEAST", "MOST", "TOLD_RATE", "Claim", "Line"]
 
 # Places that go to younger ones before the oldest has one.
 LEAST, MOST = 8, 256
+# Of those who wait, how many are told where they stand a second: each costs a pass and a status.
+TOLD_RATE = 50.0
 
 # So many are moved one by one; of more all are sorted, which Python does in one go through two sorted parts.
 _FEW = 64

@@ -2,14 +2,14 @@
 
 A session holds one part in ``sessionsPerGPU`` of a GPU, and all of them together no more than there are GPUs. Parts are
 fractions: three thirds are a whole. Which GPU a pod gets is the device plugin's choice, so parts are counted over all
-GPUs and not fitted into each.
+GPUs and not fitted into each. What is held on a node whose GPUs do not count does not count either.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -56,6 +56,7 @@ def refusal(template: Template, slot: SlotFact | None) -> Blocked | None:
 class _Holder:
     template: str
     user: str
+    at: str
 
 
 class Book:
@@ -64,12 +65,16 @@ class Book:
     Shares are looked up when they count: a template that changes its capacity changes it for those who run, too.
 
     :param share: part of a GPU that a session of a template holds, 0: nobody counts.
+    :param aside: nodes whose GPUs are not among those that there are.
     """
 
-    def __init__(self, share: Callable[[str], Fraction]) -> None:
+    def __init__(self, share: Callable[[str], Fraction], aside: Callable[[], Collection[str]] = tuple) -> None:
         self._share = share
+        self._aside = aside
         self._holders: dict[str, _Holder] = {}
         self._by_template: Counter[str] = Counter()
+        # Node -> those of its holders.
+        self._by_node: dict[str, Counter[str]] = {}
         self._line = Line()
 
     def holds(self, name: str) -> bool:
@@ -83,6 +88,11 @@ class Book:
     def held(self) -> Fraction:
         """Parts of GPUs that are held."""
         return self._sum(self._by_template)
+
+    def counted(self) -> Fraction:
+        """Parts that are held of those GPUs that there are."""
+        aside = (self._by_node[node] for node in self._aside() if node in self._by_node)
+        return self.held() - sum(map(self._sum, aside), Fraction(0))
 
     def wanted(self) -> Fraction:
         """Parts of GPUs that are waited for."""
@@ -117,19 +127,25 @@ class Book:
             if known is not None:
                 self._line.add(known)
 
-    def hold(self, claim: Claim) -> bool:
+    def hold(self, claim: Claim, at: str = "") -> bool:
         """A session has a place from now on.
 
-        :returns: whether others than before may have one now: it held one of another template, or the line says so.
+        :param at: on this node, empty: on whichever.
+        :returns: whether others than before may have one now: it held one of another template, or holds one that does
+            not count any more, or the line says so.
         """
-        before = self._holders.get(claim.name)
-        if before is not None and before == _Holder(claim.template, claim.user):
+        before, after = self._holders.get(claim.name), _Holder(claim.template, claim.user, at)
+        if before == after:
             self._line.remove(claim.name)
             return False
+        if before is not None and (before.template, before.user) == (claim.template, claim.user):
+            self._line.remove(claim.name)
+            self._drop(claim.name, before)
+            self._keep(claim.name, after)
+            return at in self._aside()
         self._release(claim.name)
         turn = self._line.take(claim)
-        self._holders[claim.name] = _Holder(claim.template, claim.user)
-        self._by_template[claim.template] += 1
+        self._keep(claim.name, after)
         return before is not None or turn
 
     def wait(self, claim: Claim) -> bool:
@@ -144,6 +160,12 @@ class Book:
         self._line.add(claim)
         return freed
 
+    def rename(self, name: str, other: str) -> None:
+        """What a session holds, if anything, is another one's from now on."""
+        holder = self._holders.pop(name, None)
+        if holder is not None:
+            self._holders[other] = holder
+
     def leave(self, name: str) -> bool:
         """A session has no place and wants none.
 
@@ -154,10 +176,10 @@ class Book:
 
     def _entering(self, gpus: int) -> Iterator[str]:
         parts = ((claim.name, self._share(claim.template)) for claim in self._line.order())
-        return admit(self.held(), parts, gpus)
+        return admit(self.counted(), parts, gpus)
 
     def _stands(self, claim: Claim, gpus: int) -> SlotFact:
-        if self.held() + self._sum(self._line.templates) <= gpus:
+        if self.counted() + self._sum(self._line.templates) <= gpus:
             return self._fact(claim, gpus, [])  # all of them fit, so nobody has to be looked at one by one
         entering: list[str] = []
         for name in self._entering(gpus):
@@ -170,7 +192,7 @@ class Book:
 
     def _fact(self, claim: Claim, gpus: int, entering: list[str], position: int = 0) -> SlotFact:
         share, soon = self._share(claim.template), [self._line.get(name) for name in entering]
-        held = sum((self._share(one.template) for one in soon if one is not None), self.held())
+        held = sum((self._share(one.template) for one in soon if one is not None), self.counted())
         own = 1 if position == 0 and claim.name in self._line else 0
         return SlotFact(
             admitted=position == 0,
@@ -185,11 +207,29 @@ class Book:
         return sum((count * self._share(template) for template, count in templates.items()), Fraction(0))
 
     def _release(self, name: str) -> bool:
-        holder = self._holders.pop(name, None)
+        holder = self._holders.get(name)
         if holder is None:
             return False
-        self._by_template[holder.template] -= 1
-        if not self._by_template[holder.template]:
-            del self._by_template[holder.template]
+        self._drop(name, holder)
         self._line.give_back(holder.user)
         return True
+
+    def _keep(self, name: str, holder: _Holder) -> None:
+        self._holders[name] = holder
+        self._by_template[holder.template] += 1
+        if holder.at:
+            self._by_node.setdefault(holder.at, Counter())[holder.template] += 1
+
+    def _drop(self, name: str, holder: _Holder) -> None:
+        del self._holders[name]
+        _less(self._by_template, holder.template)
+        if holder.at:
+            _less(self._by_node[holder.at], holder.template)
+            if not self._by_node[holder.at]:
+                del self._by_node[holder.at]
+
+
+def _less(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

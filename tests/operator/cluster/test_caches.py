@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from vdi_operator.api.session import HomePolicy, Session
 from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Sessions, State
+from vdi_operator.cluster.stores import Store
+from vdi_operator.cluster.surroundings import Surroundings
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
@@ -32,6 +36,11 @@ class Wakes(WorkQueue):
 
     def keys(self) -> set[str]:
         return {key for key, _, _ in self.woken}
+
+
+def with_home(name: str) -> Object:
+    """A pod of a session of alice's, with the same name."""
+    return pod(name, name, volumes=[{"name": "home", "persistentVolumeClaim": {"claimName": "vdi-home-alice"}}])
 
 
 @asynccontextmanager
@@ -115,12 +124,61 @@ async def test_a_home_a_template_and_a_freed_home_wake_whoever_uses_them(api: Se
         api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i"}})
         await until(lambda: len(caches.templates) == 1)
         assert queue.keys() == {"a", "b", "c"}
-        api.put("pods", pod("p", "a"))
-        await until(lambda: "p" in caches.pods)
+        api.put("pods", with_home("a"))
+        await until(lambda: "a" in caches.pods)
         queue.woken.clear()
-        api.remove("pods", "p")
-        await until(lambda: "p" not in caches.pods)
+        api.remove("pods", "a")
+        await until(lambda: "a" not in caches.pods)
         assert queue.keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("how", ["ended", "deleted by a request of our own"])
+async def test_a_home_is_free_when_its_pod_has_ended_or_is_gone_and_others_hear_of_it(
+    api: Server, client: Client, how: str
+) -> None:
+    async with following(client) as (caches, queue):
+        kept(caches.sessions, session("a"), session("b"), session("c", user="bob"))
+        api.put("pods", with_home("a"))
+        await until(lambda: "a" in caches.pods)
+        assert caches.pods.holders(names.home_name("alice")) == {"a"}
+        queue.woken.clear()
+        if how == "ended":
+            api.put("pods", {**with_home("a"), "status": {"phase": "Failed"}})
+            await until(lambda: queue.woken)
+            assert queue.keys() == {"a", "b"}
+        else:
+            caches.pods.drop("a", quiet=True)
+            assert queue.keys() == {"b"}
+        assert not caches.pods.holders(names.home_name("alice"))
+
+
+async def test_a_pass_looks_for_who_has_its_home_without_going_through_a_users_sessions(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = Caches(Settings(), Wakes())
+    surroundings = Surroundings(Settings(), caches, client)
+    flood = 300
+    kept(caches.sessions, *(session(f"s{number:03}") for number in range(flood)))
+    caches.pods.put({**with_home("s007"), "metadata": {**with_home("s007")["metadata"], "resourceVersion": "1"}})
+    decoded: list[str] = []
+    get = Store.get
+
+    def counted(store: Store[Any], name: str) -> Object | None:
+        decoded.append(name)
+        return get(store, name)
+
+    monkeypatch.setattr(Store, "get", counted)
+    last = Session("vdi-sessions", f"s{flood - 1}", "u", 1, "alice", "cad")
+    assert (await surroundings.look(last, surroundings.memory(last))).home_holder == "s007"
+    assert len(decoded) < 10, "its own children alone"
+    fresh = replace(last, home_policy=HomePolicy.FRESH)
+    assert (await surroundings.look(fresh, surroundings.memory(fresh))).home_holder == ""
+    other = replace(last, user="bob")
+    assert (await surroundings.look(other, surroundings.memory(other))).home_holder == ""
+    own = replace(last, name="s007")
+    assert (await surroundings.look(own, surroundings.memory(own))).home_holder == ""
+    caches.sessions.drop("s007")
+    assert (await surroundings.look(last, surroundings.memory(last))).home_holder == "", "its session is gone"
 
 
 async def test_events_are_found_by_their_object_and_forgotten_with_it(api: Server, client: Client) -> None:

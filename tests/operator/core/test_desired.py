@@ -304,17 +304,17 @@ def test_a_template_that_cannot_be_read_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
-    [({"host_holder": "older"}, "HostTaken"), ({"home_holder": "another"}, "HomeInUse")],
+    ("change", "why", "again"),
+    [({"host_holder": "older"}, "HostTaken", 10.0), ({"home_holder": "another"}, "HomeInUse", 30.0)],
 )
-def test_what_another_session_has_is_not_taken(change: dict[str, str], why: str) -> None:
+def test_what_another_session_has_is_not_taken(change: dict[str, str], why: str, again: float) -> None:
     _, operator = begun()
     session, made_from, world = operator.look()
     decision = desired(session, made_from, replace(world, **change))
     assert reason(decision.status, "Admitted") == ("False", why)
     assert decision.objects == ()
     assert set(decision.absent) == {POD, ROUTE, SERVICE}
-    assert decision.look_again_seconds == 10.0
+    assert decision.look_again_seconds == again
 
 
 def test_of_two_pods_for_one_home_the_first_by_name_stays_until_one_has_a_node() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 
 from vdi_operator.core.decision import Decision
+from vdi_operator.core.desired import desired
 
-from .cluster import NODE, PLACES, SETTINGS, Cluster
+from .cluster import NODE, PLACES, SETTINGS, Cluster, condition
 from .process import Operator, ready, reason, running, settled
 
 POD = PLACES["pod"]
@@ -91,6 +93,30 @@ def test_a_home_on_that_node_is_waited_for_however_long_it_takes(reads: bool) ->
     assert ready(back) == ("True", "Published")
     assert "attempts" not in back
     assert operator.failures == []
+
+
+@pytest.mark.parametrize(
+    ("why", "known"),
+    [("1 node(s) had volume node affinity conflict", NODE), ("1 Insufficient nvidia.com/gpu", "")],
+    ids=["no other node takes its home", "another may"],
+)
+def test_the_ledger_is_told_which_node_it_waits_for_as_far_as_the_scheduler_says_so(why: str, known: str) -> None:
+    cluster, operator = running()
+    cluster.faults.cordoned = True
+    cluster.evict()
+    assert passed(operator).tied_node == ""
+    settled(operator)
+    session, template, world = operator.look()
+    pod, home = copy.deepcopy(world.pod), copy.deepcopy(world.home)
+    assert pod is not None
+    assert home is not None
+    condition(pod, "PodScheduled", "False", "Unschedulable", f"0/2 nodes: 1 node(s) were unschedulable, {why}.")
+    home["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] = NODE
+    waits = desired(session, template, replace(world, pod=pod, home=home))
+    assert reason(waits.status, "Scheduled") == ("False", "Draining")
+    assert waits.tied_node == known
+    cluster.faults.cordoned = False
+    assert settled(operator).tied_node == ""
 
 
 def test_a_first_start_has_no_home_that_could_be_waited_for() -> None:

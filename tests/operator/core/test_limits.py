@@ -132,6 +132,17 @@ def test_a_refusal_says_how_many_there_are_and_what_frees_one() -> None:
     assert "cad-" not in found.message, "whose they are is nobody else's business"
 
 
+def test_what_a_session_has_goes_on_under_another_name() -> None:
+    allowance, one = Allowance(), Claim(0.0, "a", "t", "alice")
+    allowance.hold(one)
+    allowance.rename("a", "a (ending)")
+    allowance.rename("nobody", "nobody (ending)")
+    assert allowance.look(one, 1).names == ("a (ending)",)
+    assert allowance.look(Claim(0.0, "a", "t", "bob"), 1) == LimitFact()
+    assert allowance.leave("a (ending)") == "alice"
+    assert allowance.look(one, 1) == LimitFact()
+
+
 @pytest.mark.parametrize(("fact", "place"), [(FULL, Place.USER), (CROWDED, Place.NAMESPACE)], ids=["user", "namespace"])
 def test_a_session_beyond_a_limit_waits_and_is_no_failure(fact: LimitFact, place: Place) -> None:
     _, operator = begun()
