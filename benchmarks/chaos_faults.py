@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Stage:
 
     :param seconds: how long one lasts.
     :param clock: file that libfaketime reads the operator's clock from.
+    :param unmet: what of the present trouble did not come about.
     """
 
     cluster: ClusterAccess
@@ -48,6 +50,7 @@ class Stage:
     seconds: float
     clock: Path
     edits: int = 0
+    unmet: list[str] = field(default_factory=list)
 
     async def start(self) -> float:
         """Start the operator; the instant at which it was begun, from which its users wait."""
@@ -81,25 +84,28 @@ async def killed(stage: Stage, times: int, longest_life: float) -> float:
     return began
 
 
-def _proxied(*faults: Fault) -> Trouble:
+def _proxied(*faults: Fault, cut: Sequence[FaultKind] = ()) -> Trouble:
+    """Faults of the proxy.
+
+    :param cut: how all open watches end, by turns: what is drawn for a watch is drawn when it opens, and none may.
+    """
+    kinds = (*(fault.kind for fault in faults), *cut)
+
     async def trouble(stage: Stage) -> float:
+        before = {kind: stage.proxy.total(kind) for kind in kinds}
+        turns = itertools.cycle(cut)
+        end = time.monotonic() + stage.seconds
         stage.proxy.set(*faults)
         try:
-            await asyncio.sleep(stage.seconds)  # the length of the fault
+            while (left := end - time.monotonic()) > 0:
+                if cut:
+                    await asyncio.to_thread(stage.proxy.cut, next(turns))
+                await asyncio.sleep(min(left, _CUT_SECONDS) if cut else left)  # the pace, or the length, of the fault
         finally:
             stage.proxy.set()
-        return time.monotonic()
-
-    return trouble
-
-
-def _cut(kind: FaultKind) -> Trouble:
-    async def trouble(stage: Stage) -> float:
-        end = time.monotonic() + stage.seconds
-        while time.monotonic() < end:
-            await asyncio.to_thread(stage.proxy.cut, kind)
-            await asyncio.sleep(_CUT_SECONDS)  # the pace of the fault
-        return time.monotonic()
+        ended = time.monotonic()
+        stage.unmet += [str(kind) for kind, count in before.items() if stage.proxy.total(kind) == count]
+        return ended
 
     return trouble
 
@@ -255,6 +261,7 @@ async def _sessions_gone(stage: Stage) -> float:
     return time.monotonic()
 
 
+_OF_WATCHES = (FaultKind.CUT, FaultKind.TEAR, FaultKind.GONE)
 _FOREVER = frozenset({"create", "apply", "patch", "delete", "update"})
 
 TROUBLES: dict[str, Trouble] = {
@@ -267,12 +274,13 @@ TROUBLES: dict[str, Trouble] = {
     "connections dropped before": _proxied(Fault(FaultKind.DROP, _SHARE)),
     "answers lost, requests done": _proxied(Fault(FaultKind.LOSE, _SHARE)),
     "every answer to a write lost": _proxied(Fault(FaultKind.LOSE, verbs=_FOREVER)),
-    "watches end": _cut(FaultKind.CUT),
-    "watches torn in mid-event": _cut(FaultKind.TEAR),
-    "watches too old (410)": _cut(FaultKind.GONE),
+    "watches end": _proxied(cut=(FaultKind.CUT,)),
+    "watches torn in mid-event": _proxied(cut=(FaultKind.TEAR,)),
+    "watches too old (410)": _proxied(cut=(FaultKind.GONE,)),
     "all of these at once": _proxied(
-        *(Fault(kind, _SHARE / 5) for kind in FaultKind if kind is not FaultKind.SLOW),
+        *(Fault(kind, _SHARE / 5) for kind in FaultKind if kind not in (FaultKind.SLOW, *_OF_WATCHES)),
         Fault(FaultKind.SLOW, _SHARE),
+        cut=_OF_WATCHES,
     ),
     "API server restarts": _restarted("kube-apiserver"),
     "etcd restarts": _restarted("etcd"),
