@@ -54,8 +54,11 @@ _SEED = 10
 # Beside the sessions that are there: desktops that end, and a node that goes.
 _ROOM = 1.3
 _LOOK_SECONDS = 0.1
-# After that long nobody waits any more: what is wrong then is said.
-_PATIENCE_SECONDS, _FIRST_SECONDS = 60.0, 300.0
+# After that long nobody waits any more: what is wrong then is said. On a slow host scheduler and controllers are away
+# for a minute after an outage: their clients come back by a pause that doubles, up to a minute.
+_PATIENCE_SECONDS, _FIRST_SECONDS = 180.0, 300.0
+# Of a start: what is late is said by the looks, and a start that was given up would never come.
+_START_DEADLINE = "10m"
 _READING_SECONDS, _SAY_SECONDS = 5.0, 60.0
 _WARM_UP_SHARE, _WARM_UP_SECONDS = 0.25, 300.0
 _SAID = 5  # of what is wrong
@@ -188,7 +191,7 @@ async def stand(cluster: ClusterAccess, place: Path, checker: PlayedChecker, opt
         operator = OperatorProcess(cluster, place, checker.url, server=proxy.url)
         checker.token = operator.checker_token
         volumes = played_storage(NAMESPACE, [home_name(user_of(name)) for name in pool])
-        apply(cluster, [*volumes, played_template(NAMESPACE)])
+        apply(cluster, [*volumes, played_template(NAMESPACE, startDeadline=_START_DEADLINE)])
         settings = site_settings.load(place / "settings.yaml")
         secret = (cluster.kubeconfig.parents[1] / TURN_SECRET).read_text()
         async with aiohttp.ClientSession(cluster.api_url, connector=aiohttp.TCPConnector(ssl=admin)) as http:
