@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import math
 import random
+import signal
 import ssl
 import sys
 import tempfile
@@ -264,6 +265,9 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """A night, and its page."""
     options = _options()
+    # As Ctrl-C, also where a shell had this ignore it: the operator and the lab end with us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if any("clock" in name or "libfaketime" in name for name in options.troubles):
         library()  # before a quarter of an hour has passed
     began = time.monotonic()
