@@ -180,13 +180,16 @@ async def _node_gone(stage: Stage) -> float:
         on.setdefault(one["spec"].get("nodeName", ""), []).append(name)
     played = {node: there for node, there in on.items() if node.startswith("played-")}
     node = max(played, key=lambda one: len(played[one]))
-    await stage.site.surely("DELETE", f"/api/v1/nodes/{node}")
-    for name in played[node]:
-        await stage.site.delete("Pod", name, now=True)
-    await asyncio.sleep(stage.seconds)  # as long as it is away
-    one = played_node(int(node.rpartition("-")[2]))
-    one["spec"] = {}
-    await stage.site.surely("POST", "/api/v1/nodes", one)
+    try:
+        await stage.site.surely("DELETE", f"/api/v1/nodes/{node}")
+        for name in played[node]:
+            await stage.site.delete("Pod", name, now=True)
+        await asyncio.sleep(stage.seconds)  # as long as it is away
+    finally:
+        # After Ctrl-C too: whoever named a lab wants it whole.
+        one = played_node(int(node.rpartition("-")[2]))
+        one["spec"] = {}
+        await stage.site.surely("POST", "/api/v1/nodes", one)
     return time.monotonic()
 
 
