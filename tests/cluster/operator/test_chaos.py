@@ -40,7 +40,13 @@ def quiet(site: Site) -> Iterator[Site]:
     site.kubectl("-n", "vdi-operator", "delete", "serviceaccount/vdi-operator", "--ignore-not-found")
 
 
+def kept_by_clocks() -> set[Path]:
+    """Memory that processes share with libfaketime."""
+    return set(Path("/dev/shm").glob("*faketime*"))
+
+
 def test_everybody_has_what_they_wish_for_after_every_fault(quiet: Site, tmp_path: Path) -> None:
+    before = kept_by_clocks()
     line = [sys.executable, str(SCRIPT), f"--lab={LAB}", *SIZE, f"--output={tmp_path}", "--troubles", *TROUBLES]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as night:
         try:
@@ -60,4 +66,5 @@ def test_everybody_has_what_they_wish_for_after_every_fault(quiet: Site, tmp_pat
     assert {name for name in PROXIED if not document["proxy"].get(name)} == set(), "each fault came about"
     assert document["edits"] >= 7
     assert set(quiet.managed()) == set(), "it leaves nothing"
+    assert kept_by_clocks() - before == set(), "of libfaketime neither"
     assert "# Chaos" in (tmp_path / "chaos.md").read_text()
