@@ -86,6 +86,10 @@ def test_it_rests_whatever_becomes_of_the_operator(site: Site, alice: str) -> No
     before = (site.get("VDISession", alice) or {})["status"]
     site.kubectl("-n", OPERATOR, "rollout", "restart", "deployment/vdi-operator")
     site.kubectl("-n", OPERATOR, "rollout", "status", "deployment/vdi-operator", "--timeout=60s")
+    # A pass of one is a sign that the new operator has listed all, and had the passes of those that were there before.
+    site.create(site.wish("witness", "nowhere"))
+    site.until(lambda: site.condition("witness", "Admitted").get("reason") == "TemplateNotFound", "the new operator")
+    site.kubectl("-n", SESSIONS, "delete", "vdisession/witness")
     assert (site.get("VDISession", alice) or {})["status"] == before
     assert site.get("Pod", f"vdi-session-{alice}") is None
 
