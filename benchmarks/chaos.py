@@ -150,6 +150,7 @@ async def night(stage: Stage, options: argparse.Namespace) -> dict[str, Any]:
         "rounds": rounds,
         "soak": soaked,
         "changes": stage.churn.changes,
+        "pace": stage.churn.pace(),
         "edits": stage.edits,
         "homes": len(stage.expected.homes),
         "proxy": _totals(stage.proxy),

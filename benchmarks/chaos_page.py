@@ -89,6 +89,7 @@ def page(document: Document) -> str:
             )
     lines += [
         "",
+        _paced(document["pace"]),
         f"Faults last {options['fault_seconds']:g} s each. Looks were taken {len(rounds)} times. The proxy passed "
         f"{proxy.get('passed', 0):,} requests, could not reach the API server for {proxy.get('unreachable', 0):,}, and "
         f"did: {', '.join(f'{count:,} × {name}' for name, count in seen.items()) or 'nothing'}. By hand "
@@ -100,6 +101,14 @@ def page(document: Document) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _paced(pace: Document) -> str:
+    made, wanted = pace["made_per_second"], pace["wanted_per_second"]
+    if made is None:
+        return "Nobody changed their mind during a fault."
+    wished = "without a pause" if wanted is None else f"{wanted:.1f} times a second"
+    return f"Between looks users would change their minds {wished}; the API server let them {made:.1f} times a second."
 
 
 def _soaked(soak: Document | None) -> list[str]:

@@ -118,6 +118,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "rounds": rounds,
         "soak": None,
         "changes": {"create": 3},
+        "pace": {"wanted_per_second": 10.0, "made_per_second": 6.8},
         "edits": 2,
         "homes": 100,
         "proxy": {"passed": 10, "error": 2},
@@ -132,6 +133,7 @@ def test_the_page_has_each_fault_with_its_worst(page: ModuleType) -> None:
     text = page.page(made)
     assert "| kill -9 | 10 | 2.5 s | 4.0 s | 10 s |" in text
     assert "did: 2 × error" in text
+    assert "would change their minds 10.0 times a second; the API server let them 6.8 times a second" in text
     assert "Violated: nothing." in text
 
 
