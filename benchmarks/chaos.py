@@ -95,6 +95,7 @@ async def through(stage: Stage, name: str, count: int, trouble: Any) -> dict[str
     """
     stage.churn.go()
     ended = await trouble(stage)
+    unmet, stage.unmet = stage.unmet, []
     await stage.churn.stop()
     found = await converged(stage, ended)
     stage.churn.go()
@@ -105,11 +106,12 @@ async def through(stage: Stage, name: str, count: int, trouble: Any) -> dict[str
         else f"NOT WITHIN {_PATIENCE_SECONDS:g} s: {found['wrong']} {found['stuck']}"
     )
     say(f"{name}: converged after {told}" + (f", last {found['last'][:1]}" if found["last"] else ""))
-    return {"name": name, "count": count, **found}
+    return {"name": name, "count": count, "unmet": unmet, **found}
 
 
 async def soak(stage: Stage, seconds: float) -> dict[str, Any]:
     """Churn without faults: the operator's memory, and whether everything is right at the end."""
+    stage.churn.go()
     process = psutil.Process(stage.operator.pid)
     began = said = time.monotonic()
     readings: list[tuple[float, float]] = []
@@ -244,11 +246,20 @@ def cluster_of(options: argparse.Namespace) -> Iterator[ClusterAccess]:
         yield lab.cluster
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=100, help="users who change their minds (default 100)")
     parser.add_argument("--kills", type=int, default=200, help="of the operator (default 200)")
-    parser.add_argument("--kills-per-look", type=int, default=5, metavar="N", help="between two looks (default 5)")
+    parser.add_argument(
+        "--kills-per-look", type=_positive, default=5, metavar="N", help="between two looks (default 5)"
+    )
     parser.add_argument("--longest-life", type=float, default=3.0, metavar="S", help="between two kills (default 3)")
     parser.add_argument("--fault-seconds", type=float, default=10.0, metavar="S", help="of each other (default 10)")
     parser.add_argument("--rounds", type=int, default=1, help="of all others (default 1)")

@@ -158,6 +158,8 @@ async def _with_the_machines(stage: Stage) -> float:
 
 def _jumped(ahead_seconds: float) -> Trouble:
     async def trouble(stage: Stage) -> float:
+        if not stage.operator.environment:
+            await _with_a_clock_of_its_own(stage)  # the machine's cannot be set
         # Renamed, so that nobody reads half of it.
         draft = stage.clock.with_suffix(".new")
         draft.write_text(f"{ahead_seconds:+.0f}\n")

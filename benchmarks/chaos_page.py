@@ -36,8 +36,10 @@ def growth(readings: Sequence[tuple[float, float]], warm_up: float) -> dict[str,
 
 
 def violations(document: Document) -> list[str]:
-    """What did not hold."""
-    found = []
+    """What did not hold; first what was not tried, since nothing is known of it."""
+    found = [
+        f"{one['name']}: never came about: {', '.join(one['unmet'])}" for one in document["rounds"] if one["unmet"]
+    ]
     for one in document["rounds"]:
         if one["seconds"] is None:
             found.append(f"{one['name']}: not converged: {'; '.join(one['wrong'])}")

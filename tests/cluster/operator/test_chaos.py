@@ -63,6 +63,7 @@ def test_everybody_has_what_they_wish_for_after_every_fault(quiet: Site, tmp_pat
     assert sum(one["count"] for one in rounds if one["name"].startswith("kill -9")) == KILLS
     assert {one["name"] for one in rounds} == {"kill -9 of the operator", *TROUBLES}
     assert document["homes"] == 20
+    assert [(one["name"], one["unmet"]) for one in rounds if one["unmet"]] == []
     assert {name for name in PROXIED if not document["proxy"].get(name)} == set(), "each fault came about"
     assert document["edits"] >= 7
     assert set(quiet.managed()) == set(), "it leaves nothing"
