@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import math
 import random
+import signal
 import ssl
 import sys
 import tempfile
@@ -54,8 +55,11 @@ _SEED = 10
 # Beside the sessions that are there: desktops that end, and a node that goes.
 _ROOM = 1.3
 _LOOK_SECONDS = 0.1
-# After that long nobody waits any more: what is wrong then is said.
-_PATIENCE_SECONDS, _FIRST_SECONDS = 60.0, 300.0
+# After that long nobody waits any more: what is wrong then is said. On a slow host scheduler and controllers are away
+# for a minute after an outage: their clients come back by a pause that doubles, up to a minute.
+_PATIENCE_SECONDS, _FIRST_SECONDS = 180.0, 300.0
+# Of a start: what is late is said by the looks, and a start that was given up would never come.
+_START_DEADLINE = "10m"
 _READING_SECONDS, _SAY_SECONDS = 5.0, 60.0
 _WARM_UP_SHARE, _WARM_UP_SECONDS = 0.25, 300.0
 _SAID = 5  # of what is wrong
@@ -91,6 +95,7 @@ async def through(stage: Stage, name: str, count: int, trouble: Any) -> dict[str
     """
     stage.churn.go()
     ended = await trouble(stage)
+    unmet, stage.unmet = stage.unmet, []
     await stage.churn.stop()
     found = await converged(stage, ended)
     stage.churn.go()
@@ -101,11 +106,12 @@ async def through(stage: Stage, name: str, count: int, trouble: Any) -> dict[str
         else f"NOT WITHIN {_PATIENCE_SECONDS:g} s: {found['wrong']} {found['stuck']}"
     )
     say(f"{name}: converged after {told}" + (f", last {found['last'][:1]}" if found["last"] else ""))
-    return {"name": name, "count": count, **found}
+    return {"name": name, "count": count, "unmet": unmet, **found}
 
 
 async def soak(stage: Stage, seconds: float) -> dict[str, Any]:
     """Churn without faults: the operator's memory, and whether everything is right at the end."""
+    stage.churn.go()
     process = psutil.Process(stage.operator.pid)
     began = said = time.monotonic()
     readings: list[tuple[float, float]] = []
@@ -146,6 +152,7 @@ async def night(stage: Stage, options: argparse.Namespace) -> dict[str, Any]:
         "rounds": rounds,
         "soak": soaked,
         "changes": stage.churn.changes,
+        "pace": stage.churn.pace(),
         "edits": stage.edits,
         "homes": len(stage.expected.homes),
         "proxy": _totals(stage.proxy),
@@ -188,7 +195,7 @@ async def stand(cluster: ClusterAccess, place: Path, checker: PlayedChecker, opt
         operator = OperatorProcess(cluster, place, checker.url, server=proxy.url)
         checker.token = operator.checker_token
         volumes = played_storage(NAMESPACE, [home_name(user_of(name)) for name in pool])
-        apply(cluster, [*volumes, played_template(NAMESPACE)])
+        apply(cluster, [*volumes, played_template(NAMESPACE, startDeadline=_START_DEADLINE)])
         settings = site_settings.load(place / "settings.yaml")
         secret = (cluster.kubeconfig.parents[1] / TURN_SECRET).read_text()
         async with aiohttp.ClientSession(cluster.api_url, connector=aiohttp.TCPConnector(ssl=admin)) as http:
@@ -239,11 +246,20 @@ def cluster_of(options: argparse.Namespace) -> Iterator[ClusterAccess]:
         yield lab.cluster
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=100, help="users who change their minds (default 100)")
     parser.add_argument("--kills", type=int, default=200, help="of the operator (default 200)")
-    parser.add_argument("--kills-per-look", type=int, default=5, metavar="N", help="between two looks (default 5)")
+    parser.add_argument(
+        "--kills-per-look", type=_positive, default=5, metavar="N", help="between two looks (default 5)"
+    )
     parser.add_argument("--longest-life", type=float, default=3.0, metavar="S", help="between two kills (default 3)")
     parser.add_argument("--fault-seconds", type=float, default=10.0, metavar="S", help="of each other (default 10)")
     parser.add_argument("--rounds", type=int, default=1, help="of all others (default 1)")
@@ -261,6 +277,9 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """A night, and its page."""
     options = _options()
+    # As Ctrl-C, also where a shell had this ignore it: the operator and the lab end with us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     if any("clock" in name or "libfaketime" in name for name in options.troubles):
         library()  # before a quarter of an hour has passed
     began = time.monotonic()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Stage:
 
     :param seconds: how long one lasts.
     :param clock: file that libfaketime reads the operator's clock from.
+    :param unmet: what of the present trouble did not come about.
     """
 
     cluster: ClusterAccess
@@ -48,6 +50,7 @@ class Stage:
     seconds: float
     clock: Path
     edits: int = 0
+    unmet: list[str] = field(default_factory=list)
 
     async def start(self) -> float:
         """Start the operator; the instant at which it was begun, from which its users wait."""
@@ -81,25 +84,28 @@ async def killed(stage: Stage, times: int, longest_life: float) -> float:
     return began
 
 
-def _proxied(*faults: Fault) -> Trouble:
+def _proxied(*faults: Fault, cut: Sequence[FaultKind] = ()) -> Trouble:
+    """Faults of the proxy.
+
+    :param cut: how all open watches end, by turns: what is drawn for a watch is drawn when it opens, and none may.
+    """
+    kinds = (*(fault.kind for fault in faults), *cut)
+
     async def trouble(stage: Stage) -> float:
+        before = {kind: stage.proxy.total(kind) for kind in kinds}
+        turns = itertools.cycle(cut)
+        end = time.monotonic() + stage.seconds
         stage.proxy.set(*faults)
         try:
-            await asyncio.sleep(stage.seconds)  # the length of the fault
+            while (left := end - time.monotonic()) > 0:
+                if cut:
+                    await asyncio.to_thread(stage.proxy.cut, next(turns))
+                await asyncio.sleep(min(left, _CUT_SECONDS) if cut else left)  # the pace, or the length, of the fault
         finally:
             stage.proxy.set()
-        return time.monotonic()
-
-    return trouble
-
-
-def _cut(kind: FaultKind) -> Trouble:
-    async def trouble(stage: Stage) -> float:
-        end = time.monotonic() + stage.seconds
-        while time.monotonic() < end:
-            await asyncio.to_thread(stage.proxy.cut, kind)
-            await asyncio.sleep(_CUT_SECONDS)  # the pace of the fault
-        return time.monotonic()
+        ended = time.monotonic()
+        stage.unmet += [str(kind) for kind, count in before.items() if stage.proxy.total(kind) == count]
+        return ended
 
     return trouble
 
@@ -152,6 +158,8 @@ async def _with_the_machines(stage: Stage) -> float:
 
 def _jumped(ahead_seconds: float) -> Trouble:
     async def trouble(stage: Stage) -> float:
+        if not stage.operator.environment:
+            await _with_a_clock_of_its_own(stage)  # the machine's cannot be set
         # Renamed, so that nobody reads half of it.
         draft = stage.clock.with_suffix(".new")
         draft.write_text(f"{ahead_seconds:+.0f}\n")
@@ -174,13 +182,16 @@ async def _node_gone(stage: Stage) -> float:
         on.setdefault(one["spec"].get("nodeName", ""), []).append(name)
     played = {node: there for node, there in on.items() if node.startswith("played-")}
     node = max(played, key=lambda one: len(played[one]))
-    await stage.site.surely("DELETE", f"/api/v1/nodes/{node}")
-    for name in played[node]:
-        await stage.site.delete("Pod", name, now=True)
-    await asyncio.sleep(stage.seconds)  # as long as it is away
-    one = played_node(int(node.rpartition("-")[2]))
-    one["spec"] = {}
-    await stage.site.surely("POST", "/api/v1/nodes", one)
+    try:
+        await stage.site.surely("DELETE", f"/api/v1/nodes/{node}")
+        for name in played[node]:
+            await stage.site.delete("Pod", name, now=True)
+        await asyncio.sleep(stage.seconds)  # as long as it is away
+    finally:
+        # After Ctrl-C too: whoever named a lab wants it whole.
+        one = played_node(int(node.rpartition("-")[2]))
+        one["spec"] = {}
+        await stage.site.surely("POST", "/api/v1/nodes", one)
     return time.monotonic()
 
 
@@ -231,19 +242,24 @@ _EDITS: dict[str, Edit] = {
 
 
 async def _by_hand(stage: Stage) -> float:
-    """Each edit at least once, as far as there is time, to sessions of which none is edited twice in a row."""
+    """Each edit once, as far as there is time, to sessions drawn for it; half of them however long it takes.
+
+    What is not there, as of a session whose desktop just comes, is not edited: another session is drawn.
+    """
     end = time.monotonic() + stage.seconds
+    last = end + _PATIENCE_SECONDS
     edits = list(_EDITS.values())
     stage.random.shuffle(edits)
-    while edits and (time.monotonic() < end or len(edits) > len(_EDITS) // 2):
+    while edits and (now := time.monotonic()) < last and (now < end or len(edits) > len(_EDITS) // 2):
         running = sorted(name for name, mode in stage.churn.wishes.items() if mode == "Running")
-        if len(running) < 2:
-            await asyncio.sleep(_EDIT_SECONDS)  # somebody will want a desktop again
-            continue
-        session, other = stage.random.sample(running, 2)
-        await edits.pop()(stage.site, session, other)
-        stage.edits += 1
-        await asyncio.sleep(_EDIT_SECONDS)  # the pace of the fault
+        if len(running) >= 2:
+            session, other = stage.random.sample(running, 2)
+            if await edits[-1](stage.site, session, other) is not None:
+                edits.pop()
+                stage.edits += 1
+        await asyncio.sleep(_EDIT_SECONDS)  # the pace of the fault; and somebody will want a desktop again
+    if len(edits) > len(_EDITS) // 2:
+        stage.unmet.append("most of the edits")
     return time.monotonic()
 
 
@@ -255,6 +271,7 @@ async def _sessions_gone(stage: Stage) -> float:
     return time.monotonic()
 
 
+_OF_WATCHES = (FaultKind.CUT, FaultKind.TEAR, FaultKind.GONE)
 _FOREVER = frozenset({"create", "apply", "patch", "delete", "update"})
 
 TROUBLES: dict[str, Trouble] = {
@@ -267,12 +284,13 @@ TROUBLES: dict[str, Trouble] = {
     "connections dropped before": _proxied(Fault(FaultKind.DROP, _SHARE)),
     "answers lost, requests done": _proxied(Fault(FaultKind.LOSE, _SHARE)),
     "every answer to a write lost": _proxied(Fault(FaultKind.LOSE, verbs=_FOREVER)),
-    "watches end": _cut(FaultKind.CUT),
-    "watches torn in mid-event": _cut(FaultKind.TEAR),
-    "watches too old (410)": _cut(FaultKind.GONE),
+    "watches end": _proxied(cut=(FaultKind.CUT,)),
+    "watches torn in mid-event": _proxied(cut=(FaultKind.TEAR,)),
+    "watches too old (410)": _proxied(cut=(FaultKind.GONE,)),
     "all of these at once": _proxied(
-        *(Fault(kind, _SHARE / 5) for kind in FaultKind if kind is not FaultKind.SLOW),
+        *(Fault(kind, _SHARE / 5) for kind in FaultKind if kind not in (FaultKind.SLOW, *_OF_WATCHES)),
         Fault(FaultKind.SLOW, _SHARE),
+        cut=_OF_WATCHES,
     ),
     "API server restarts": _restarted("kube-apiserver"),
     "etcd restarts": _restarted("etcd"),

@@ -36,8 +36,10 @@ def growth(readings: Sequence[tuple[float, float]], warm_up: float) -> dict[str,
 
 
 def violations(document: Document) -> list[str]:
-    """What did not hold."""
-    found = []
+    """What did not hold; first what was not tried, since nothing is known of it."""
+    found = [
+        f"{one['name']}: never came about: {', '.join(one['unmet'])}" for one in document["rounds"] if one["unmet"]
+    ]
     for one in document["rounds"]:
         if one["seconds"] is None:
             found.append(f"{one['name']}: not converged: {'; '.join(one['wrong'])}")
@@ -89,6 +91,7 @@ def page(document: Document) -> str:
             )
     lines += [
         "",
+        _paced(document["pace"]),
         f"Faults last {options['fault_seconds']:g} s each. Looks were taken {len(rounds)} times. The proxy passed "
         f"{proxy.get('passed', 0):,} requests, could not reach the API server for {proxy.get('unreachable', 0):,}, and "
         f"did: {', '.join(f'{count:,} × {name}' for name, count in seen.items()) or 'nothing'}. By hand "
@@ -100,6 +103,14 @@ def page(document: Document) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _paced(pace: Document) -> str:
+    made, wanted = pace["made_per_second"], pace["wanted_per_second"]
+    if made is None:
+        return "Nobody changed their mind during a fault."
+    wished = "without a pause" if wanted is None else f"{wanted:.1f} times a second"
+    return f"Between looks users would change their minds {wished}; the API server let them {made:.1f} times a second."
 
 
 def _soaked(soak: Document | None) -> list[str]:

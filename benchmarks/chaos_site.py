@@ -141,6 +141,7 @@ class Churn:
         self._pool = tuple(pool)
         self._random = random.Random(seed)
         self._pause_seconds = pause_seconds
+        self._made, self._seconds, self._since = 0, 0.0, 0.0
         self._going = asyncio.Event()
         self._between = asyncio.Lock()
 
@@ -151,13 +152,24 @@ class Churn:
 
     def go(self) -> None:
         """Change minds from now on."""
+        if not self._going.is_set():
+            self._since = time.monotonic()
         self._going.set()
 
     async def stop(self) -> None:
         """Return when nobody does any more."""
+        went = self._going.is_set()
         self._going.clear()
         async with self._between:
-            pass
+            if went:
+                self._seconds += time.monotonic() - self._since
+
+    def pace(self) -> dict[str, float | None]:
+        """Changes a second while they change their minds: as they would, and as an API server in trouble let them."""
+        return {
+            "wanted_per_second": 1.0 / self._pause_seconds if self._pause_seconds else None,
+            "made_per_second": self._made / self._seconds if self._seconds else None,
+        }
 
     async def wish_again(self, name: str) -> None:
         """For a session that somebody else has deleted."""
@@ -171,6 +183,7 @@ class Churn:
             async with self._between:
                 if self._going.is_set():
                     await self._change()
+                    self._made += 1
             # People do not come at a steady pace.
             await asyncio.sleep(self._random.uniform(0.0, 2.0 * self._pause_seconds))
 

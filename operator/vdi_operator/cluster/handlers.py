@@ -11,10 +11,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
+import aiohttp
 import kopf
 
 from vdi_operator.api.objects import GROUP, VERSION, Object
+from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.access import Access
+from vdi_operator.cluster.errors import ApiError
 from vdi_operator.cluster.sessions import Sessions
 
 __all__ = ["Unsaved", "registry", "run", "settings"]
@@ -24,6 +27,8 @@ _RETRY_SECONDS = (0.5, 1.0)
 _LONGEST_SECONDS = 2.0
 # Before kopf is started again after it ended by itself.
 _RESTART_SECONDS = (0.5, 1.0, 2.0)
+# Between questions whether the API server knows the kind, and the longest that one may take.
+_LOOK_SECONDS, _ANSWER_SECONDS = 0.5, 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +118,7 @@ async def run(
     """
     failures = 0
     while True:
+        await _kind_known(access)
         loop = asyncio.get_running_loop()
         began = loop.time()
         tasks = await kopf.spawn_tasks(
@@ -134,3 +140,32 @@ async def run(
         _log.error("kopf ended and is started again in %.1f s: %s", pause, "; ".join(why) or "nothing said why")
         restarted()
         await asyncio.sleep(pause)  # what ended it may still hold
+
+
+async def _kind_known(access: Access) -> None:
+    """Wait until the API server knows sessions.
+
+    kopf looks for the kind once: of a server that has just started and does not know it yet it would watch nothing.
+    """
+    said = False
+    while why := await _unknown(access):
+        if not said:
+            _log.warning("kopf waits until the API server knows sessions: %s", why)
+            said = True
+        await asyncio.sleep(_LOOK_SECONDS)  # nothing tells when it does
+
+
+async def _unknown(access: Access) -> str:
+    """Why sessions are not in the API server's discovery; empty: they are."""
+    places = (("/apis", "groups", GROUP), (f"/apis/{GROUP}/{VERSION}", "resources", KINDS["VDISession"].plural))
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+    try:
+        async with access.session() as http:
+            for path, among, wanted in places:
+                async with http.get(access.server + path, timeout=timeout) as answer:
+                    found = (await answer.json()).get(among) or () if answer.ok else ()
+                if not any(one["name"] == wanted for one in found):
+                    return f"{path} answers {answer.status} without {wanted}"
+    except (ApiError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""

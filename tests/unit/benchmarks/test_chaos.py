@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import importlib
+import random
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
+
+from vdibench.lab.cluster.faults import Fault, FaultKind, FaultProxy
 
 FOLDER = Path(__file__).parents[3] / "benchmarks"
 OPERATOR = FOLDER.parent / "operator"
@@ -106,9 +113,9 @@ def test_growth_is_that_after_the_warm_up(page: ModuleType) -> None:
 
 def document(**changes: Any) -> dict[str, Any]:
     rounds = [
-        {"name": "500", "count": 1, "seconds": 2.0, "last": [], "wrong": []},
-        {"name": "kill -9", "count": 5, "seconds": 4.0, "last": ["x"], "wrong": []},
-        {"name": "kill -9", "count": 5, "seconds": 1.0, "last": [], "wrong": []},
+        {"name": "500", "count": 1, "seconds": 2.0, "unmet": [], "last": [], "wrong": []},
+        {"name": "kill -9", "count": 5, "seconds": 4.0, "unmet": [], "last": ["x"], "wrong": []},
+        {"name": "kill -9", "count": 5, "seconds": 1.0, "unmet": [], "last": [], "wrong": []},
     ]
     return {
         "date": "2026-11-29",
@@ -118,6 +125,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "rounds": rounds,
         "soak": None,
         "changes": {"create": 3},
+        "pace": {"wanted_per_second": 10.0, "made_per_second": 6.8},
         "edits": 2,
         "homes": 100,
         "proxy": {"passed": 10, "error": 2},
@@ -132,12 +140,14 @@ def test_the_page_has_each_fault_with_its_worst(page: ModuleType) -> None:
     text = page.page(made)
     assert "| kill -9 | 10 | 2.5 s | 4.0 s | 10 s |" in text
     assert "did: 2 × error" in text
+    assert "would change their minds 10.0 times a second; the API server let them 6.8 times a second" in text
     assert "Violated: nothing." in text
 
 
 def test_what_is_violated(page: ModuleType) -> None:
-    late = {"name": "slow", "count": 1, "seconds": 11.0, "last": [], "wrong": []}
-    never = {"name": "never", "count": 1, "seconds": None, "last": [], "wrong": ["Pod p is not there"]}
+    late = {"name": "slow", "count": 1, "seconds": 11.0, "unmet": [], "last": [], "wrong": []}
+    wrong = ["Pod p is not there"]
+    never = {"name": "never", "count": 1, "seconds": None, "unmet": [], "last": [], "wrong": wrong}
     memory = {"readings": 9, "begin_bytes": 1e8, "largest_bytes": 2e8, "growth_ratio": 0.03}
     soak = {"seconds": 1800.0, "warm_up_seconds": 300.0, **memory, "end": {"seconds": 1.0, "wrong": []}}
     made = document(rounds=[late, never], soak=soak)
@@ -151,3 +161,107 @@ def test_what_is_violated(page: ModuleType) -> None:
     assert "| slow | 1 | 11.0 s | **11.0 s** | 10 s |" in text
     assert "| never | 1 | | **never** | 10 s |" in text
     assert "grew by +3.00 %" in text
+
+
+def test_what_never_came_about_is_said_first(page: ModuleType) -> None:
+    late = {"name": "slow", "count": 1, "seconds": 11.0, "unmet": [], "last": [], "wrong": []}
+    untried = {"name": "watches", "count": 1, "seconds": 1.0, "unmet": ["cut", "tear"], "last": [], "wrong": []}
+    assert page.violations(document(rounds=[late, untried])) == [
+        "watches: never came about: cut, tear",
+        "slow: converged after 11.0 s, at most 10 s",
+    ]
+
+
+@pytest.fixture
+def faults(benchmarks: None) -> ModuleType:
+    return importlib.import_module("chaos_faults")
+
+
+async def test_a_fault_of_the_proxy_that_nobody_met_is_noted(faults: ModuleType) -> None:
+    # Nobody is behind it, and nobody has a watch.
+    with FaultProxy("http://127.0.0.1:9").serving() as proxy:
+        stage = SimpleNamespace(proxy=proxy, seconds=0.5, unmet=[])
+        trouble = faults._proxied(Fault(FaultKind.ERROR), Fault(FaultKind.LOSE), cut=(FaultKind.CUT,))
+        going = asyncio.create_task(trouble(stage))
+        async with aiohttp.ClientSession() as http:
+            while not proxy.total(FaultKind.ERROR):
+                async with http.get(f"{proxy.url}/api/v1/pods") as answer:
+                    await answer.read()
+        await going
+    assert stage.unmet == ["lose", "cut"]
+
+
+class Emptied:
+    """An API server that takes every wish and has nothing else."""
+
+    def __init__(self) -> None:
+        self.edits = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if "vdisessions" in request.path and not request.path.endswith("/status"):
+            return web.json_response({})
+        self.edits += 1
+        return web.json_response({}, status=404)
+
+
+@pytest.fixture
+async def emptied(site: ModuleType) -> AsyncIterator[tuple[Emptied, Any]]:
+    server = Emptied()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", server.answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as http:
+            yield server, site.Site(http)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("sessions", [1, 3])
+async def test_edits_that_hit_nothing_are_none_and_end(
+    site: ModuleType,
+    faults: ModuleType,
+    emptied: tuple[Emptied, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    sessions: int,
+) -> None:
+    monkeypatch.setattr(faults, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(faults, "_EDIT_SECONDS", 0.01)
+    server, asked = emptied
+    churn = site.Churn(asked, [f"chaos-{number}" for number in range(sessions)], 1, 0.0)
+    await churn.begin()
+    stage = SimpleNamespace(
+        site=asked, churn=churn, random=random.Random(1), seconds=0.0, edits=0, unmet=[], proxy=None
+    )
+    await faults._by_hand(stage)
+    assert (stage.edits, stage.unmet) == (0, ["most of the edits"])
+    assert bool(server.edits) == (sessions > 1)
+
+
+async def test_the_pace_is_that_of_the_time_in_which_minds_are_changed(
+    site: ModuleType, emptied: tuple[Emptied, Any]
+) -> None:
+    churn = site.Churn(emptied[1], ["chaos-0", "chaos-1"], 1, 0.01)
+    await churn.begin()
+    assert churn.pace() == {"wanted_per_second": 100.0, "made_per_second": None}
+    changing = asyncio.create_task(churn.run())
+    churn.go()
+    for _ in range(2000):
+        if sum(churn.changes.values()) >= 12:
+            break
+        await asyncio.sleep(0.01)  # they are at work, and nothing tells
+    await churn.stop()
+    changing.cancel()
+    first = churn.pace()["made_per_second"]
+    assert first > 0
+    await churn.stop()
+    assert churn.pace()["made_per_second"] == first, "the time after it does not count"
+
+
+def test_kills_come_in_ones_at_least(benchmarks: None) -> None:
+    chaos = importlib.import_module("chaos")
+    assert chaos._positive("5") == 5
+    with pytest.raises(argparse.ArgumentTypeError):
+        chaos._positive("0")

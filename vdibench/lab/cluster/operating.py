@@ -40,6 +40,7 @@ _TOKEN_LIFETIME = "6h"
 _PORT = 30443
 _UP_SECONDS, _DOWN_SECONDS = 30.0, 20.0
 _LOOK_SECONDS = 0.02
+_SHARED_MEMORY = Path("/dev/shm")
 _RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
@@ -218,6 +219,9 @@ class OperatorProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            # What libfaketime leaves of a process that could not clean up, where it had one.
+            for name in ("faketime_shm_{}", "sem.faketime_sem_{}"):
+                (_SHARED_MEMORY / name.format(self._process.pid)).unlink(missing_ok=True)
 
     def end(self) -> float:
         """End it as a cluster does, and say how many seconds it took.
