@@ -57,6 +57,7 @@ class Followed:
 
     :param address: of its pod.
     :param after_unix_seconds: not before.
+    :param stops_after_seconds: over which looks find nobody until it may be stopped.
     """
 
     session: str
@@ -65,6 +66,7 @@ class Followed:
     dialect: Dialect
     after_unix_seconds: float
     password: str = field(repr=False)
+    stops_after_seconds: float = float("inf")
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ class Activity:
     """Follows desktops.
 
     :param looked: told of each outcome.
+    :param due: told of each session whose desktop may be stopped by what was just seen.
     :param clock: Unix seconds.
     :param monotonic: seconds by which is counted: a clock that jumps stops nobody's desktop.
     """
@@ -102,11 +105,13 @@ class Activity:
         settings: Settings,
         looked: Callable[[Outcome], None],
         *,
+        due: Callable[[str], None] = lambda session: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pause = settings.idle_look_seconds
         self._looked = looked
+        self._stops = due
         self._clock = clock
         self._monotonic = monotonic
         self._states: dict[str, _State] = {}
@@ -205,6 +210,9 @@ class Activity:
         state.fact = ActivityFact(followed.pod_uid, state.active, seen)
         self._looked(outcome)
         self._plan(now + self._pause, state)
+        if seen - state.active >= state.followed.stops_after_seconds:
+            # At once: a pass later on would decide by a look before which nobody was there, and not by who came since.
+            self._stops(followed.session)
 
 
 def _outcome(dialect: Dialect, before: float | None, count: float | None) -> Outcome:

@@ -94,7 +94,9 @@ class Controller:
         self.slots = Slots(settings, caches, queue)
         self.placeholders = Placeholders(settings, client, caches, self.slots, metrics, clock=surroundings.clock)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
-        self.activity = Activity(settings, metrics.looked, clock=surroundings.clock)
+        self.activity = Activity(
+            settings, metrics.looked, due=lambda name: queue.wake(name, urgent=True), clock=surroundings.clock
+        )
         self.succeeded = time.monotonic()
 
     async def pass_(self, name: str) -> None:
@@ -283,12 +285,12 @@ class Controller:
     def _follow(self, session: Session, template: Template | None, world: World, wanted: Follow | None) -> None:
         """Have its desktop looked at for clients from now on, or not any more."""
         address, known = str((world.pod or {}).get("status", {}).get("podIP") or ""), password(world.auth)
-        if wanted is None or template is None or known is None or not address:
+        timeout = template.idle_timeout_seconds if template is not None else None
+        if wanted is None or template is None or timeout is None or known is None or not address:
             self.activity.forget(session.name)
             return
-        self.activity.follow(
-            Followed(session.name, wanted.pod_uid, address, template.dialect, wanted.after_unix_seconds, known)
-        )
+        begin = wanted.after_unix_seconds
+        self.activity.follow(Followed(session.name, wanted.pod_uid, address, template.dialect, begin, known, timeout))
 
     def _checked(self, session: str, uid: str, result: CheckResult) -> None:
         self._surroundings.checked(session, uid, result)

@@ -78,7 +78,7 @@ def look(session: Session, template: Template, world: World, record: Record, pod
     if seen >= timeout:
         idle = Idle(world.now, active, session.generation, session.wake)
         return Idling(replace(record, active=active, idle=idle), stops=True)
-    # A look in the middle of it would only say so; the one that decides comes at most one interval later.
+    # A look in the middle of it would only say so. The one that decides asks for a pass itself; this is behind it.
     due = active + (warns if seen < warns else timeout) - world.now
     again = max(due, 0.0) + world.settings.idle_look_seconds
     if seen < warns:

@@ -68,7 +68,14 @@ class Looker:
     def __init__(self, clocks: Clocks) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         self.clocks = clocks
-        self.activity = Activity(Settings(), self._looked, clock=lambda: clocks.wall, monotonic=lambda: clocks.machine)
+        self.due: list[str] = []
+        self.activity = Activity(
+            Settings(),
+            self._looked,
+            due=self.due.append,
+            clock=lambda: clocks.wall,
+            monotonic=lambda: clocks.machine,
+        )
 
     def _looked(self, outcome: Outcome) -> None:
         self.outcomes[outcome] += 1
@@ -123,6 +130,19 @@ async def test_nobody_counts_from_the_first_look_on(looker: Looker, desktop: Des
     assert await looker.look() == ActivityFact("p-1", NOW + 120.0, NOW + 180.0)
     assert set(desktop.asked) == {"/api/sessions"}
     assert looker.outcomes == {Outcome.IDLE: 3, Outcome.ACTIVE: 1}
+
+
+async def test_a_look_says_itself_when_its_desktop_may_be_stopped(looker: Looker, desktop: Desktop) -> None:
+    await looker.look()
+    looker.clocks.go(60.0)
+    await looker.look()
+    assert looker.due == [], "nobody has said after how long"
+    looker.activity.follow(replace(FOLLOWED, stops_after_seconds=180.0))
+    for pages, due in ((0, 0), (0, 1), (0, 2), (1, 2), (0, 2), (0, 2), (0, 3)):
+        desktop.pages = pages
+        looker.clocks.go(60.0)
+        await looker.look()
+        assert looker.due == due * ["cad-7"]
 
 
 async def test_a_desktop_that_does_not_answer_is_asked_again_and_then_counts_as_in_use(

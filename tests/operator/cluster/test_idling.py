@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -103,6 +104,33 @@ async def test_it_is_kept_stopped_and_started_again(operator: Operator, api: Ser
     await until(lambda: reason(api) == "Published", "the desktop")
     assert "idle" not in api.objects[("vdisessions", "cad-7")]["status"]
     await until(lambda: pages.asked > asked, "looks at the other pod")
+
+
+async def test_the_look_that_decides_has_the_desktop_stopped_and_no_later_one(
+    api: Server, client: Client, url: str, tmp_path: Path, pages: Pages
+) -> None:
+    (tmp_path / "secret").write_text("north\n")
+    api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i:1", "idleTimeout": "30m"}})
+    settings = Settings(
+        checker_url=url,
+        relay_addresses=("192.0.2.10",),
+        turn_secret_file=str(tmp_path / "secret"),
+        idle_look_seconds=1800.0,
+        warn_seconds=0.0,
+    )
+    async with Operator(api, client, settings) as operator, aiohttp.ClientSession() as http:
+        activity, machine = operator.controller.activity, 100.0
+        activity._monotonic = lambda: machine  # nobody here waits for half an hour
+        api.put("vdisessions", session("cad-7"))
+        await operator.listed()
+        await ready(operator)
+        moved(api)
+        await until(lambda: activity.followed() == 1 and activity._states["cad-7"].followed.address == "127.0.0.1")
+        pages.there = False
+        for _ in range(2):
+            await activity._look(http, activity._states["cad-7"])
+            machine += 1800.0
+        await until(lambda: reason(api) == "Idle", "its end, and no timer is due for another half an hour")
 
 
 async def test_a_desktop_that_does_not_answer_runs_on(operator: Operator, api: Server, pages: Pages) -> None:
