@@ -241,6 +241,8 @@ class Slots:
         """Have a session in line before its pass says what it wants."""
         if known.mode != OperatingMode.RUNNING:
             return
+        if known.passed and known.rests:
+            return  # woken or prolonged meanwhile, it stands in line from its own pass on
         _, created, _ = known.order
         priority = self._priority(known.template)
         claim = Claim(unix(created) or 0.0, name, known.template, known.user, priority)
