@@ -12,7 +12,7 @@ import logging
 from vdi_operator.api.template import Template
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.caches import Caches
-from vdi_operator.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
+from vdi_operator.cluster.errors import ApiError, Conflict, NotFound
 from vdi_operator.cluster.kube import Client
 from vdi_operator.core.decision import Change, Verb
 from vdi_operator.core.prepull import prepull_changes
@@ -87,9 +87,4 @@ class Prepull:
                 await self._client.delete(kind, name, change.uid)
             store.drop(name, change.uid, quiet=True)
             return
-        if change.verb is Verb.CREATE:
-            # Without our label nobody told of one that is there: it is made ours.
-            with contextlib.suppress(AlreadyExists):
-                store.put(await self._client.create(kind, change.body), quiet=True)
-                return
         store.put(await self._client.apply(kind, name, change.body), quiet=True)
