@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 from vdi_operator.api.objects import Object
@@ -20,7 +20,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.caches import Caches
-from vdi_operator.cluster.errors import ApiError, Conflict, NotFound
+from vdi_operator.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.slots import Slots
@@ -159,12 +159,28 @@ class Placeholders:
         left = self._refill - time.monotonic()
         if found.create and left > 0:
             return left
-        for body in found.create:
-            # The plan may be a second old by now: a session that came meanwhile takes its place from it.
-            self.store.put(await self._client.create(self.store.kind, body), quiet=True)
+        await self._create(found.create)
         if found.create:
             self._told = ""
         return _LOOK_SECONDS if found.again_seconds is None else found.again_seconds
+
+    async def _create(self, bodies: Iterable[Object]) -> None:
+        """Make them; what is refused of one template keeps those of the others from nothing.
+
+        :raises ApiError: the first refusal.
+        """
+        refused: dict[str, ApiError] = {}
+        for body in bodies:
+            template = body["metadata"]["labels"][names.TEMPLATE_LABEL]
+            if template in refused:
+                continue
+            try:
+                # The plan may be a second old by now: a session that came meanwhile takes its place from it.
+                self.store.put(await self._client.create(self.store.kind, body), quiet=True)
+            except (Forbidden, Invalid) as error:
+                refused[template] = error
+        if refused:
+            raise next(iter(refused.values()))
 
     async def _delete(self, one: Placeholder) -> None:
         """Gone when this returns, as it has no time to end in."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from vdi_operator.api.objects import Kind
+from vdi_operator.children import names
 from vdi_operator.cluster import placeholders as module
 from vdi_operator.cluster.kube import Client
 from vdi_operator.settings import Settings
@@ -296,6 +298,27 @@ async def test_what_is_refused_is_said_once_and_made_when_it_is_let(
         await until(lambda: len(placeholders(api)) == 1)
     said = [one for one in caplog.records if "no PriorityClass" in one.getMessage()]
     assert len(said) == 1
+
+
+async def test_a_template_that_is_refused_starves_no_other(
+    sites: Begin, api: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = client.create
+
+    async def picky(kind: Kind, body: Object) -> Object:
+        if body["metadata"].get("labels", {}).get(names.TEMPLATE_LABEL) == "cad":
+            api.faults.append(Fault("POST", "/pods", 422, "Invalid", "as cad has it"))
+        return await create(kind, body)
+
+    monkeypatch.setattr(client, "create", picky)
+    offer(api, None, warmSlots=5)
+    later = {"image": "registry.test/later:1", "warmSlots": 2}
+    api.put("vditemplates", {"metadata": {"name": "later"}, "spec": later})
+    async with sites():
+        await until(lambda: len(placeholders(api)) == 2, "those of the template after it")
+        await until(lambda: len(api.asked("POST", "pods")) >= 4, "it is tried again")
+    asked = [one.body["metadata"]["labels"][names.TEMPLATE_LABEL] for one in api.asked("POST", "pods")]
+    assert asked[:4] == ["cad", "later", "later", "cad"], "refused once is not tried for the others of the same"
 
 
 async def test_nothing_is_asked_where_nothing_is_wanted(sites: Begin, api: Server) -> None:
