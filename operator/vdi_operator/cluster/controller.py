@@ -141,7 +141,6 @@ class Controller:
         self.slots.settle(session, decision, world)
         entered = _condition(decision.status, ConditionType.ADMITTED).get("status") == "True"
         self._caches.sessions.admit(name, session.uid, admitted=entered)
-        self._follow(session, template, world, decision.follow)
         wanted = changes(decision, world)
         if wanted:
             if any(one.verb is Verb.CREATE and one.ref.kind == "Pod" for one in wanted):
@@ -152,6 +151,8 @@ class Controller:
             if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
                 memory.refusal = memory.refused = ""
                 self._queue.wake(name, _SHORTEST_SECONDS)
+        # Only now: a stop that fails is decided again by what looks have shown.
+        self._follow(session, template, world, decision.follow)
         memory.status = decision.status | self._made(wanted)
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
