@@ -188,7 +188,11 @@ class Activity:
 
     async def _look(self, http: aiohttp.ClientSession, state: _State) -> None:
         followed = state.followed
-        count = await _count(http, followed)
+        try:
+            count = await _count(http, followed)
+        except Exception:  # whatever a single desktop answers must not end the looks at others, nor the operator
+            _log.exception("a look failed by a fault of its own", extra={"session": followed.session})
+            count = None
         if self._states.get(followed.session) is not state:
             return
         now = self._monotonic()

@@ -47,7 +47,11 @@ class Prepull:
         await self._caches.daemon_sets.filled.wait()
         while True:
             self._again.clear()
-            refused = await self._look()
+            try:
+                refused = await self._look()
+            except Exception:  # a fault of what is only for comfort must not end the desktops' operator
+                _log.exception("images are not fetched beforehand by a fault of its own")
+                refused = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_SECONDS if refused else None):
                     await self._again.wait()

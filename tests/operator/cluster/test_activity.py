@@ -215,6 +215,31 @@ async def test_whatever_it_says_it_is_no_fault(
     assert "/elsewhere" not in desktop.asked, "the password goes nowhere else"
 
 
+async def test_a_fault_of_ours_ends_no_looks_and_counts_as_in_use(
+    desktop: Desktop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read = module.clients
+
+    def clients(dialect: Dialect, body: str) -> float | None:
+        if '"0"' in body:
+            raise RuntimeError("as the test wants it")
+        return read(dialect, body)
+
+    monkeypatch.setattr(module, "clients", clients)
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.01)
+    desktop.pages = 1
+    outcomes: list[Outcome] = []
+    activity = Activity(Settings(idle_look_seconds=1.0), outcomes.append)
+    activity.follow(FOLLOWED)
+    async with running(activity):
+        await until(lambda: outcomes, "a look that fails")
+        desktop.pages = 0
+        await until(lambda: Outcome.IDLE in outcomes, "looks go on")
+    assert outcomes[0] == Outcome.UNKNOWN
+    assert "a fault of its own" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
 async def test_an_address_that_is_none_is_not_asked(looker: Looker, desktop: Desktop) -> None:
     looker.activity.follow(replace(FOLLOWED, address="desktop.example.com"))
     for _ in range(3):

@@ -90,6 +90,20 @@ async def test_what_is_refused_is_tried_again(follows: Caches, api: Server, monk
     assert len(api.asked("PATCH", "daemonsets")) == 2
 
 
+async def test_a_fault_of_ours_is_said_and_it_goes_on(
+    follows: Caches, api: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> tuple[()]:
+        raise RuntimeError("as the test wants it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "prepull_changes", broken)
+        offer(api)
+        await until(lambda: "a fault of its own" in caplog.text, "it is said")
+    offer(api, image="registry.test/desktop:2")
+    await until(lambda: PLACE in api.objects, "a DaemonSet")
+
+
 async def test_a_status_of_its_own_asks_for_nothing(follows: Caches, api: Server) -> None:
     offer(api)
     await until(lambda: len(follows.daemon_sets) == 1, "a DaemonSet")
