@@ -42,6 +42,8 @@ _REFILL_SECONDS = 5.0
 _REFUSED_SECONDS = 10.0
 # For how long a session that took one takes no other: its pod may be refused and made again.
 _TAKEN_SECONDS = 30.0
+# For how long a pod waits for its placeholder's end; after that the scheduler takes it.
+_TAKE_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -122,9 +124,11 @@ class Placeholders:
             return
         self._put_off()
         try:
-            await self._delete(one)
-        except ApiError as error:
-            _log.warning("a placeholder could not be taken: %s", error, extra={"session": session})
+            async with asyncio.timeout(_TAKE_SECONDS):
+                await self._delete(one)
+        except (ApiError, TimeoutError) as error:
+            said = str(error) or f"no answer in {_TAKE_SECONDS:g} s"
+            _log.warning("a placeholder could not be taken: %s", said, extra={"session": session})
 
     async def _keep(self) -> None:
         await self.store.filled.wait()

@@ -186,6 +186,32 @@ async def test_one_that_cannot_be_taken_keeps_nobody_waiting(sites: Begin, api: 
         assert len(placeholders(api)) == 1
 
 
+async def test_one_whose_end_takes_long_keeps_nobody_waiting(
+    sites: Begin, api: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, answers = client.delete, asyncio.Event()
+
+    async def late(kind: Kind, name: str, uid: str) -> Object:
+        if name.startswith(CLASS):
+            await answers.wait()
+        return await delete(kind, name, uid)
+
+    monkeypatch.setattr(module, "_TAKE_SECONDS", 0.1)
+    monkeypatch.setattr(client, "delete", late)
+    offer(api, None, warmSlots=1)
+    async with sites() as operator:
+        await until(lambda: len(placeholders(api)) == 1)
+        asleep(api)
+        await until(lambda: operator.controller.placeholders.counts()["cad", "ready"] == 1)
+        wish(api, "alice", 0)
+        await operator.listed()
+        await until(lambda: desktops(api) == {"alice"})
+        assert len(placeholders(api)) == 1
+        offer(api, None, warmSlots=0)
+        answers.set()
+        await until(lambda: not placeholders(api), "nobody else thinks that it is taken")
+
+
 async def test_with_the_sessions_they_are_never_more_than_there_are_places(sites: Begin, api: Server) -> None:
     offer(api, 2, warmSlots=9)
     most = 0
