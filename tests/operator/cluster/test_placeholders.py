@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,43 @@ async def test_one_that_was_preempted_or_has_ended_is_made_anew(sites: Begin, ap
         api.remove("pods", gone)
         api.put("pods", {**api.objects[("pods", ended)], "status": {"phase": "Failed", "reason": "Evicted"}})
         await until(lambda: len(placeholders(api)) == 2 and not {gone, ended} & set(placeholders(api)))
+
+
+async def test_what_nodes_refuse_is_made_less_and_less_often_until_one_is_ready(
+    sites: Begin, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REFILL_SECONDS", 0.3)  # long enough for the ends of one try to come together
+
+    def refuse() -> None:
+        for one in placeholders(api).values():
+            api.put("pods", {**one, "status": {"phase": "Failed", "reason": "UnexpectedAdmissionError"}})
+
+    offer(api, None, warmSlots=2)
+    async with sites() as operator:
+        refused = operator.controller.placeholders._refused
+
+        def times() -> int:
+            return refused["cad"].times if "cad" in refused else 0
+
+        def whole() -> bool:
+            return [one.get("status") for one in placeholders(api).values()] == [None, None]
+
+        for wanted in (1, 2, 4):
+            await until(whole, "they are made again")
+            refuse()
+            await until(lambda wanted=wanted: times() == wanted, "both count as one try")
+        await until(whole, "they are made again")
+        asleep(api)
+        await until(lambda: times() == 0, "one is ready")
+        refuse()
+        await until(lambda: times() == 1, "anew")
+        refused["cad"] = replace(refused["cad"], until=float("inf"))
+        await until(lambda: not placeholders(api), "those that have ended go")
+        begin = len(api.seen)
+        offer(api, None, warmSlots=2, image="registry.test/desktop:2")
+        await until(lambda: len(placeholders(api)) == 2, "others are tried at once")
+    made = [one.body["spec"]["containers"][0]["image"] for one in api.seen[begin:] if one.method == "POST"]
+    assert made == ["registry.test/desktop:2"] * 2, "and of the former none was"
 
 
 async def test_a_template_of_another_image_has_others(sites: Begin, api: Server) -> None:
