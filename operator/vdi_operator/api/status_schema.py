@@ -119,6 +119,6 @@ def session_status() -> Object:
                 "When somebody was last at the desktop, or may have been, to within minutes. Only with idleTimeout."
             ),
             "idle": record("Why the session rests: nobody was at its desktop.", idle),
-            "warnedOfIdle": moment("The activity after which a stop was warned of."),
+            "warnedOfIdle": moment("The stop that was warned of, as nobody is there."),
         },
     )

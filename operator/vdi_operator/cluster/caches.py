@@ -108,6 +108,7 @@ class Caches:
         }
         # Kind and name of an object -> names of its events, in the order in which they came.
         self._about: dict[tuple[str, str], dict[str, None]] = {}
+        # What passes wait for. Not DaemonSets: they are for comfort, and an older Role has no right on them.
         self.watched: tuple[Watched[Any], ...] = (
             self.pods,
             self.services,
@@ -116,7 +117,6 @@ class Caches:
             self.policies,
             self.homes,
             self.templates,
-            self.daemon_sets,
             *self._events.values(),
             *((self.nodes,) if settings.read_nodes else ()),
         )
@@ -132,12 +132,12 @@ class Caches:
     async def run(self, client: Client) -> None:
         """Follow the API server for ever."""
         async with asyncio.TaskGroup() as group:
-            for store in self.watched:
+            for store in (*self.watched, self.daemon_sets):
                 group.create_task(store.run(client), name=f"watch {store.title}")
             group.create_task(self.secrets.turns(client), name="look at secrets")
 
     async def filled(self) -> None:
-        """Wait until every watched kind was listed once."""
+        """Wait until all that passes need was listed once."""
         for store in self.watched:
             await store.filled.wait()
 

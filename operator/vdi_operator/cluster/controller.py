@@ -94,7 +94,9 @@ class Controller:
         self.slots = Slots(settings, caches, queue)
         self.placeholders = Placeholders(settings, client, caches, self.slots, metrics, clock=surroundings.clock)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
-        self.activity = Activity(settings, metrics.looked, clock=surroundings.clock)
+        self.activity = Activity(
+            settings, metrics.looked, due=lambda name: queue.wake(name, urgent=True), clock=surroundings.clock
+        )
         self.succeeded = time.monotonic()
 
     async def pass_(self, name: str) -> None:
@@ -139,7 +141,6 @@ class Controller:
         self.slots.settle(session, decision, world)
         entered = _condition(decision.status, ConditionType.ADMITTED).get("status") == "True"
         self._caches.sessions.admit(name, session.uid, admitted=entered)
-        self._follow(session, template, world, decision.follow)
         wanted = changes(decision, world)
         if wanted:
             if any(one.verb is Verb.CREATE and one.ref.kind == "Pod" for one in wanted):
@@ -150,6 +151,8 @@ class Controller:
             if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
                 memory.refusal = memory.refused = ""
                 self._queue.wake(name, _SHORTEST_SECONDS)
+        # Only now: a stop that fails is decided again by what looks have shown.
+        self._follow(session, template, world, decision.follow)
         memory.status = decision.status | self._made(wanted)
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
@@ -283,12 +286,12 @@ class Controller:
     def _follow(self, session: Session, template: Template | None, world: World, wanted: Follow | None) -> None:
         """Have its desktop looked at for clients from now on, or not any more."""
         address, known = str((world.pod or {}).get("status", {}).get("podIP") or ""), password(world.auth)
-        if wanted is None or template is None or known is None or not address:
+        timeout = template.idle_timeout_seconds if template is not None else None
+        if wanted is None or template is None or timeout is None or known is None or not address:
             self.activity.forget(session.name)
             return
-        self.activity.follow(
-            Followed(session.name, wanted.pod_uid, address, template.dialect, wanted.after_unix_seconds, known)
-        )
+        begin = wanted.after_unix_seconds
+        self.activity.follow(Followed(session.name, wanted.pod_uid, address, template.dialect, begin, known, timeout))
 
     def _checked(self, session: str, uid: str, result: CheckResult) -> None:
         self._surroundings.checked(session, uid, result)

@@ -12,15 +12,15 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 from vdi_operator.api.objects import Object
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.caches import Caches
-from vdi_operator.cluster.errors import ApiError, Conflict, NotFound
+from vdi_operator.cluster.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.slots import Slots
@@ -36,14 +36,32 @@ _SETTLE_SECONDS = 0.2
 # Looked at anyway: the ledger moves without a pod's moving.
 _LOOK_SECONDS = 10.0
 # From when one was taken, preempted or lost until places are filled again: the desktop that came starts meanwhile, and
-# needs the node's cores; what no node takes is not made over and over.
+# needs the node's cores.
 _REFILL_SECONDS = 5.0
+# What nodes refuse is made after as long, then after twice as long each time, at most so many times.
+_LONGEST_TIMES = 64
 # After the API server refused something, such as without the priority class.
 _REFUSED_SECONDS = 10.0
 # For how long a session that took one takes no other: its pod may be refused and made again.
 _TAKEN_SECONDS = 30.0
+# For how long a pod waits for its placeholder's end; after that the scheduler takes it.
+_TAKE_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A template whose placeholders end before one of them was ready.
+
+    :param made_as: what they were made as: another one is tried at once.
+    :param times: how many pauses.
+    :param until: monotonic seconds; what ends before belongs to the same try.
+    """
+
+    made_as: str
+    times: int
+    until: float
 
 
 class Placeholders:
@@ -82,6 +100,8 @@ class Placeholders:
         # Session -> when it took one.
         self._claims: dict[str, float] = {}
         self._refill = float("-inf")
+        # By template.
+        self._refused: dict[str, _Refused] = {}
         self._told = ""
         self._event = asyncio.Event()
         caches.warm_changed = self._event.set
@@ -122,9 +142,11 @@ class Placeholders:
             return
         self._put_off()
         try:
-            await self._delete(one)
-        except ApiError as error:
-            _log.warning("a placeholder could not be taken: %s", error, extra={"session": session})
+            async with asyncio.timeout(_TAKE_SECONDS):
+                await self._delete(one)
+        except (ApiError, TimeoutError) as error:
+            said = str(error) or f"no answer in {_TAKE_SECONDS:g} s"
+            _log.warning("a placeholder could not be taken: %s", said, extra={"session": session})
 
     async def _keep(self) -> None:
         await self.store.filled.wait()
@@ -159,12 +181,29 @@ class Placeholders:
         left = self._refill - time.monotonic()
         if found.create and left > 0:
             return left
-        for body in found.create:
-            # The plan may be a second old by now: a session that came meanwhile takes its place from it.
-            self.store.put(await self._client.create(self.store.kind, body), quiet=True)
-        if found.create:
+        create = [body for body in found.create if not self._refuses(body)]
+        await self._create(create)
+        if create:
             self._told = ""
         return _LOOK_SECONDS if found.again_seconds is None else found.again_seconds
+
+    async def _create(self, bodies: Iterable[Object]) -> None:
+        """Make them; what is refused of one template keeps those of the others from nothing.
+
+        :raises ApiError: the first refusal.
+        """
+        refused: dict[str, ApiError] = {}
+        for body in bodies:
+            template = body["metadata"]["labels"][names.TEMPLATE_LABEL]
+            if template in refused:
+                continue
+            try:
+                # The plan may be a second old by now: a session that came meanwhile takes its place from it.
+                self.store.put(await self._client.create(self.store.kind, body), quiet=True)
+            except (Forbidden, Invalid) as error:
+                refused[template] = error
+        if refused:
+            raise next(iter(refused.values()))
 
     async def _delete(self, one: Placeholder) -> None:
         """Gone when this returns, as it has no time to end in."""
@@ -197,7 +236,30 @@ class Placeholders:
     def _changed(self, name: str, before: Placeholder | None, after: Placeholder | None) -> None:
         if after is None:
             self._put_off()
+        elif after.ready and not (before is not None and before.ready):
+            self._refused.pop(after.template, None)
+        elif after.ended and not (before is not None and before.ended):
+            self._refuse(after)
         self._event.set()
+
+    def _refuse(self, one: Placeholder) -> None:
+        """A node did not take it, or did not keep it: the next ones come later and later, until one is ready."""
+        now, known = time.monotonic(), self._refused.get(one.template)
+        if known is None or known.made_as != one.made_as:
+            times = 1
+        elif now < known.until:
+            return
+        else:
+            times = min(2 * known.times, _LONGEST_TIMES)
+        self._refused[one.template] = _Refused(one.made_as, times, now + times * _REFILL_SECONDS)
+
+    def _refuses(self, body: Object) -> bool:
+        """Whether nodes have refused such a one, so that it is to wait."""
+        metadata = body["metadata"]
+        known = self._refused.get(metadata["labels"][names.TEMPLATE_LABEL])
+        if known is None or known.made_as != metadata["annotations"][names.PLACEHOLDER_ANNOTATION]:
+            return False
+        return time.monotonic() < known.until
 
     def _put_off(self) -> None:
         """Not filled again at once; a time that was set before stays, else a busy morning would never fill them."""

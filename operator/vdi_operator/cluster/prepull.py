@@ -12,7 +12,7 @@ import logging
 from vdi_operator.api.template import Template
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.caches import Caches
-from vdi_operator.cluster.errors import AlreadyExists, ApiError, Conflict, NotFound
+from vdi_operator.cluster.errors import ApiError, Conflict, NotFound
 from vdi_operator.cluster.kube import Client
 from vdi_operator.core.decision import Change, Verb
 from vdi_operator.core.prepull import prepull_changes
@@ -47,7 +47,11 @@ class Prepull:
         await self._caches.daemon_sets.filled.wait()
         while True:
             self._again.clear()
-            refused = await self._look()
+            try:
+                refused = await self._look()
+            except Exception:  # a fault of what is only for comfort must not end the desktops' operator
+                _log.exception("images are not fetched beforehand by a fault of its own")
+                refused = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_RETRY_SECONDS if refused else None):
                     await self._again.wait()
@@ -87,9 +91,4 @@ class Prepull:
                 await self._client.delete(kind, name, change.uid)
             store.drop(name, change.uid, quiet=True)
             return
-        if change.verb is Verb.CREATE:
-            # Without our label nobody told of one that is there: it is made ours.
-            with contextlib.suppress(AlreadyExists):
-                store.put(await self._client.create(kind, change.body), quiet=True)
-                return
         store.put(await self._client.apply(kind, name, change.body), quiet=True)

@@ -21,6 +21,9 @@ from vdi_operator.cluster.stores import Entry, Store
 
 __all__ = ["Known", "Sessions", "State"]
 
+# Beside what was given up.
+_RESTS = frozenset({Reason.IDLE, Reason.EXPIRED})
+
 
 class State(StrEnum):
     """How a session is, for counting them."""
@@ -40,6 +43,7 @@ class Known:
     :param home: claim of the user's own home, whichever one the session wants.
     :param passed: its present generation had a pass already.
     :param generation: of its spec.
+    :param rests: its last pass left it without a desktop and wanting none, although its user wants it to run.
     :param order: who has a shared host: whoever was admitted, then the older one. Creation times have whole seconds.
     """
 
@@ -53,6 +57,7 @@ class Known:
     passed: bool
     order: tuple[bool, str, str]
     generation: int = 0
+    rests: bool = False
 
 
 class Sessions(Store[Known]):
@@ -175,6 +180,7 @@ def _known(one: Object) -> Known:
             str(metadata["name"]),
         ),
         generation=int(metadata.get("generation") or 0),
+        rests="failure" in status or _condition(status, ConditionType.READY).get("reason") in _RESTS,
     )
 
 

@@ -280,6 +280,8 @@ class Slots:
         if known.mode != OperatingMode.RUNNING:
             return
         self._tell_apart(name, known.uid)
+        if known.passed and known.rests:
+            return  # woken or prolonged meanwhile, it stands in line from its own pass on
         _, created, _ = known.order
         priority = self._priority(known.template)
         claim = Claim(unix(created) or 0.0, name, known.template, known.user, priority)

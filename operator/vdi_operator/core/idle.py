@@ -24,6 +24,8 @@ IDLING = "Idling"
 
 # After the checker left: its connection is closed by then. What a desktop still shows of it later only puts a stop off.
 LEFT_SECONDS = 5.0
+# By so much the look that decides may come before the time that was told: that may be one interval off, as the look is.
+_EARLY_SECONDS = 1.0
 # What is written of activity that goes on: a status for each look would cost more than the looks.
 _COARSE_SECONDS = 600.0
 
@@ -75,19 +77,25 @@ def look(session: Session, template: Template, world: World, record: Record, pod
     if fact is None or fact.pod_uid != uid:
         return Idling(record, follow, again_seconds=warns + world.settings.idle_look_seconds)
     active, seen = fact.active_unix_seconds, fact.looked_unix_seconds - fact.active_unix_seconds
-    if seen >= timeout:
+    end = record.warned_idle
+    if end is not None and end < active + timeout - 0.01:
+        end = None  # somebody has been there since, or it was to be stopped sooner then
+    # Whoever heeds the warning is seen by a look after the time that it names, whatever asks for a pass before.
+    told = warns >= timeout or (end is not None and fact.looked_unix_seconds >= end - _EARLY_SECONDS)
+    if seen >= timeout and told:
         idle = Idle(world.now, active, session.generation, session.wake)
         return Idling(replace(record, active=active, idle=idle), stops=True)
-    # A look in the middle of it would only say so; the one that decides comes at most one interval later.
-    due = active + (warns if seen < warns else timeout) - world.now
-    again = max(due, 0.0) + world.settings.idle_look_seconds
+    # A look in the middle of it would only say so. The one that decides asks for a pass itself; this is behind it.
     if seen < warns:
+        again = max(active + warns - world.now, 0.0) + world.settings.idle_look_seconds
         return Idling(_noted(record, active), follow, again_seconds=again)
     notice = None
-    if record.warned_idle is None or abs(record.warned_idle - active) >= 1.0:
-        said = f"nobody has been at the desktop since {second(active)}: it is stopped at {second(active + timeout)}"
+    if end is None:
+        end = max(active + timeout, world.now + world.settings.idle_look_seconds)
+        said = f"nobody has been at the desktop since {second(active)}: it is stopped at {second(end)}"
         notice = Notice(IDLING, f"{said} unless somebody connects; the home is kept", warning=True)
-    return Idling(replace(record, active=active, warned_idle=active), follow, notice=notice, again_seconds=again)
+    again = max(end - world.now, 0.0) + world.settings.idle_look_seconds
+    return Idling(replace(record, active=active, warned_idle=end), follow, notice=notice, again_seconds=again)
 
 
 def _noted(record: Record, active: float) -> Record:

@@ -30,13 +30,13 @@ def prepull_changes(
         for name, one in actual.items()
         if name not in wanted and not pods.going(one) and not kept & _owners(one)
     ]
-    made = []
-    for name, one in wanted.items():
-        known = actual.get(name)
-        if known is None:
-            made.append(Change(Verb.CREATE, ref(one), one))
-        elif not pods.going(known) and _digest(known) != _digest(one):
-            made.append(Change(Verb.APPLY, ref(one), one))
+    # The first one, too: of what was made in another way an apply takes nothing away later. And what is there without
+    # our label, so that nobody told of it, is made ours.
+    made = [
+        Change(Verb.APPLY, ref(one), one)
+        for name, one in wanted.items()
+        if (known := actual.get(name)) is None or (not pods.going(known) and _digest(known) != _digest(one))
+    ]
     return (*gone, *made)
 
 

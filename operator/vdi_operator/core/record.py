@@ -112,7 +112,7 @@ class Record:
     :param warned_of: the end of life that was warned of.
     :param active: when somebody was last at the desktop, as far as it was written down.
     :param idle: why the session rests, None: not because nobody was at it.
-    :param warned_idle: the activity after which a stop was warned of.
+    :param warned_idle: the stop for want of activity that was warned of.
     :param conditions: by type, as stored.
     """
 

@@ -68,7 +68,14 @@ class Looker:
     def __init__(self, clocks: Clocks) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         self.clocks = clocks
-        self.activity = Activity(Settings(), self._looked, clock=lambda: clocks.wall, monotonic=lambda: clocks.machine)
+        self.due: list[str] = []
+        self.activity = Activity(
+            Settings(),
+            self._looked,
+            due=self.due.append,
+            clock=lambda: clocks.wall,
+            monotonic=lambda: clocks.machine,
+        )
 
     def _looked(self, outcome: Outcome) -> None:
         self.outcomes[outcome] += 1
@@ -123,6 +130,19 @@ async def test_nobody_counts_from_the_first_look_on(looker: Looker, desktop: Des
     assert await looker.look() == ActivityFact("p-1", NOW + 120.0, NOW + 180.0)
     assert set(desktop.asked) == {"/api/sessions"}
     assert looker.outcomes == {Outcome.IDLE: 3, Outcome.ACTIVE: 1}
+
+
+async def test_a_look_says_itself_when_its_desktop_may_be_stopped(looker: Looker, desktop: Desktop) -> None:
+    await looker.look()
+    looker.clocks.go(60.0)
+    await looker.look()
+    assert looker.due == [], "nobody has said after how long"
+    looker.activity.follow(replace(FOLLOWED, stops_after_seconds=180.0))
+    for pages, due in ((0, 0), (0, 1), (0, 2), (1, 2), (0, 2), (0, 2), (0, 3)):
+        desktop.pages = pages
+        looker.clocks.go(60.0)
+        await looker.look()
+        assert looker.due == due * ["cad-7"]
 
 
 async def test_a_desktop_that_does_not_answer_is_asked_again_and_then_counts_as_in_use(
@@ -195,6 +215,31 @@ async def test_whatever_it_says_it_is_no_fault(
     assert "/elsewhere" not in desktop.asked, "the password goes nowhere else"
 
 
+async def test_a_fault_of_ours_ends_no_looks_and_counts_as_in_use(
+    desktop: Desktop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read = module.clients
+
+    def clients(dialect: Dialect, body: str) -> float | None:
+        if '"0"' in body:
+            raise RuntimeError("as the test wants it")
+        return read(dialect, body)
+
+    monkeypatch.setattr(module, "clients", clients)
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.01)
+    desktop.pages = 1
+    outcomes: list[Outcome] = []
+    activity = Activity(Settings(idle_look_seconds=1.0), outcomes.append)
+    activity.follow(FOLLOWED)
+    async with running(activity):
+        await until(lambda: outcomes, "a look that fails")
+        desktop.pages = 0
+        await until(lambda: Outcome.IDLE in outcomes, "looks go on")
+    assert outcomes[0] == Outcome.UNKNOWN
+    assert "a fault of its own" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
 async def test_an_address_that_is_none_is_not_asked(looker: Looker, desktop: Desktop) -> None:
     looker.activity.follow(replace(FOLLOWED, address="desktop.example.com"))
     for _ in range(3):
@@ -233,7 +278,7 @@ async def test_nobody_is_looked_at_before_the_checker_has_left(desktop: Desktop)
     assert activity.fact("late") is None
 
 
-async def test_many_that_do_not_answer_are_asked_few_at_a_time(desktop: Desktop) -> None:
+async def test_many_that_do_not_answer_are_asked_so_many_at_a_time(desktop: Desktop) -> None:
     gate, most, now = asyncio.Event(), 0, 0
 
     async def slow() -> web.StreamResponse:
@@ -247,13 +292,13 @@ async def test_many_that_do_not_answer_are_asked_few_at_a_time(desktop: Desktop)
     desktop.reply = slow
     outcomes: list[Outcome] = []
     activity = Activity(Settings(idle_look_seconds=1.0), outcomes.append)
-    for number in range(40):
+    for number in range(160):
         activity.follow(replace(FOLLOWED, session=f"s-{number}"))
     async with running(activity):
-        await until(lambda: most >= 16, "as many as may")
+        await until(lambda: most >= 128, "as many as may")
         gate.set()
-        await until(lambda: len(outcomes) >= 40, "all of them")
-    assert most == 16
+        await until(lambda: len(outcomes) >= 160, "all of them")
+    assert most == 128
 
 
 async def test_a_password_is_in_no_log(looker: Looker, desktop: Desktop, caplog: pytest.LogCaptureFixture) -> None:

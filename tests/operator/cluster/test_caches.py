@@ -21,7 +21,7 @@ from vdi_operator.cluster.surroundings import Surroundings
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-from .api_server import Object, Server, pod, session, until
+from .api_server import Fault, Object, Server, pod, session, until
 
 
 class Wakes(WorkQueue):
@@ -110,6 +110,17 @@ async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None
     }
     assert not [one for one in api.seen if "secrets" in one.path], "no role lists Secrets"
     assert not [one for one in api.seen if "nodes" in one.path], "nodes are read by permission only"
+
+
+async def test_who_may_not_list_daemonsets_has_desktops_all_the_same(api: Server, client: Client) -> None:
+    refusal = Fault("GET", "/daemonsets", 403, "Forbidden", times=1_000_000)
+    api.faults.append(refusal)
+    async with following(client) as (caches, _):
+        assert caches.missing() == []
+        assert "daemonsets" not in [store.title for store in caches.watched], "nor does its silence mean anything"
+        assert not caches.daemon_sets.filled.is_set()
+        refusal.times = 0
+        await until(caches.daemon_sets.filled.is_set, "it is listed once that is let")
 
 
 async def test_a_home_a_template_and_a_freed_home_wake_whoever_uses_them(api: Server, client: Client) -> None:

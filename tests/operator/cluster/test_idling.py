@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -14,7 +15,7 @@ from vdi_operator.cluster.kube import Client
 from vdi_operator.core import idle
 from vdi_operator.settings import Settings
 
-from .api_server import Server, session, until
+from .api_server import Fault, Server, session, until
 from .test_controller import Operator, condition, made, names_of, ready, serve, told
 
 PAGES = {"sessions": [{"id": "a1", "role": "controller"}]}
@@ -103,6 +104,59 @@ async def test_it_is_kept_stopped_and_started_again(operator: Operator, api: Ser
     await until(lambda: reason(api) == "Published", "the desktop")
     assert "idle" not in api.objects[("vdisessions", "cad-7")]["status"]
     await until(lambda: pages.asked > asked, "looks at the other pod")
+
+
+@pytest.fixture
+async def unhurried(api: Server, client: Client, url: str, tmp_path: Path, pages: Pages) -> AsyncIterator[Operator]:
+    """An operator whose looks a test makes, each half an hour after the one before; its desktop is there."""
+    (tmp_path / "secret").write_text("north\n")
+    api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i:1", "idleTimeout": "30m"}})
+    settings = Settings(
+        checker_url=url,
+        relay_addresses=("192.0.2.10",),
+        turn_secret_file=str(tmp_path / "secret"),
+        idle_look_seconds=1800.0,
+        warn_seconds=0.0,
+    )
+    async with Operator(api, client, settings) as found:
+        api.put("vdisessions", session("cad-7"))
+        await found.listed()
+        await ready(found)
+        moved(api)
+        states = found.controller.activity._states
+        await until(lambda: "cad-7" in states and states["cad-7"].followed.address == "127.0.0.1", "it is followed")
+        yield found
+
+
+async def looked(operator: Operator, times: int) -> None:
+    activity, begin = operator.controller.activity, 100.0
+    async with aiohttp.ClientSession() as http:
+        for number in range(times):
+            now = begin + 1800.0 * number
+            activity._monotonic = lambda now=now: now  # nobody here waits for half an hour
+            await activity._look(http, activity._states["cad-7"])
+
+
+async def test_the_look_that_decides_has_the_desktop_stopped_and_no_later_one(
+    unhurried: Operator, api: Server, pages: Pages
+) -> None:
+    pages.there = False
+    await looked(unhurried, 2)
+    await until(lambda: reason(api) == "Idle", "its end, and no timer is due for another half an hour")
+
+
+async def test_a_stop_that_fails_is_tried_again_by_the_same_looks(
+    unhurried: Operator, api: Server, pages: Pages
+) -> None:
+    refusal = Fault("DELETE", "/ingressroutes/", 500, times=1_000_000)
+    api.faults.append(refusal)
+    pages.there = False
+    await looked(unhurried, 2)
+    await until(lambda: unhurried.value("vdi_reconcile_errors_total") >= 1, "a pass that fails")
+    assert unhurried.controller.activity.followed() == 1, "whoever comes now is seen"
+    refusal.times = 0
+    await until(lambda: reason(api) == "Idle", "the next try")
+    await until(lambda: unhurried.controller.activity.followed() == 0, "nobody to be followed")
 
 
 async def test_a_desktop_that_does_not_answer_runs_on(operator: Operator, api: Server, pages: Pages) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from vdi_operator.api.objects import Kind
+from vdi_operator.children import names
 from vdi_operator.cluster import placeholders as module
 from vdi_operator.cluster.kube import Client
 from vdi_operator.settings import Settings
@@ -184,6 +187,32 @@ async def test_one_that_cannot_be_taken_keeps_nobody_waiting(sites: Begin, api: 
         assert len(placeholders(api)) == 1
 
 
+async def test_one_whose_end_takes_long_keeps_nobody_waiting(
+    sites: Begin, api: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, answers = client.delete, asyncio.Event()
+
+    async def late(kind: Kind, name: str, uid: str) -> Object:
+        if name.startswith(CLASS):
+            await answers.wait()
+        return await delete(kind, name, uid)
+
+    monkeypatch.setattr(module, "_TAKE_SECONDS", 0.1)
+    monkeypatch.setattr(client, "delete", late)
+    offer(api, None, warmSlots=1)
+    async with sites() as operator:
+        await until(lambda: len(placeholders(api)) == 1)
+        asleep(api)
+        await until(lambda: operator.controller.placeholders.counts()["cad", "ready"] == 1)
+        wish(api, "alice", 0)
+        await operator.listed()
+        await until(lambda: desktops(api) == {"alice"})
+        assert len(placeholders(api)) == 1
+        offer(api, None, warmSlots=0)
+        answers.set()
+        await until(lambda: not placeholders(api), "nobody else thinks that it is taken")
+
+
 async def test_with_the_sessions_they_are_never_more_than_there_are_places(sites: Begin, api: Server) -> None:
     offer(api, 2, warmSlots=9)
     most = 0
@@ -246,6 +275,43 @@ async def test_one_that_was_preempted_or_has_ended_is_made_anew(sites: Begin, ap
         await until(lambda: len(placeholders(api)) == 2 and not {gone, ended} & set(placeholders(api)))
 
 
+async def test_what_nodes_refuse_is_made_less_and_less_often_until_one_is_ready(
+    sites: Begin, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REFILL_SECONDS", 0.3)  # long enough for the ends of one try to come together
+
+    def refuse() -> None:
+        for one in placeholders(api).values():
+            api.put("pods", {**one, "status": {"phase": "Failed", "reason": "UnexpectedAdmissionError"}})
+
+    offer(api, None, warmSlots=2)
+    async with sites() as operator:
+        refused = operator.controller.placeholders._refused
+
+        def times() -> int:
+            return refused["cad"].times if "cad" in refused else 0
+
+        def whole() -> bool:
+            return [one.get("status") for one in placeholders(api).values()] == [None, None]
+
+        for wanted in (1, 2, 4):
+            await until(whole, "they are made again")
+            refuse()
+            await until(lambda wanted=wanted: times() == wanted, "both count as one try")
+        await until(whole, "they are made again")
+        asleep(api)
+        await until(lambda: times() == 0, "one is ready")
+        refuse()
+        await until(lambda: times() == 1, "anew")
+        refused["cad"] = replace(refused["cad"], until=float("inf"))
+        await until(lambda: not placeholders(api), "those that have ended go")
+        begin = len(api.seen)
+        offer(api, None, warmSlots=2, image="registry.test/desktop:2")
+        await until(lambda: len(placeholders(api)) == 2, "others are tried at once")
+    made = [one.body["spec"]["containers"][0]["image"] for one in api.seen[begin:] if one.method == "POST"]
+    assert made == ["registry.test/desktop:2"] * 2, "and of the former none was"
+
+
 async def test_a_template_of_another_image_has_others(sites: Begin, api: Server) -> None:
     offer(api, None, warmSlots=2)
     async with sites():
@@ -296,6 +362,27 @@ async def test_what_is_refused_is_said_once_and_made_when_it_is_let(
         await until(lambda: len(placeholders(api)) == 1)
     said = [one for one in caplog.records if "no PriorityClass" in one.getMessage()]
     assert len(said) == 1
+
+
+async def test_a_template_that_is_refused_starves_no_other(
+    sites: Begin, api: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = client.create
+
+    async def picky(kind: Kind, body: Object) -> Object:
+        if body["metadata"].get("labels", {}).get(names.TEMPLATE_LABEL) == "cad":
+            api.faults.append(Fault("POST", "/pods", 422, "Invalid", "as cad has it"))
+        return await create(kind, body)
+
+    monkeypatch.setattr(client, "create", picky)
+    offer(api, None, warmSlots=5)
+    later = {"image": "registry.test/later:1", "warmSlots": 2}
+    api.put("vditemplates", {"metadata": {"name": "later"}, "spec": later})
+    async with sites():
+        await until(lambda: len(placeholders(api)) == 2, "those of the template after it")
+        await until(lambda: len(api.asked("POST", "pods")) >= 4, "it is tried again")
+    asked = [one.body["metadata"]["labels"][names.TEMPLATE_LABEL] for one in api.asked("POST", "pods")]
+    assert asked[:4] == ["cad", "later", "later", "cad"], "refused once is not tried for the others of the same"
 
 
 async def test_nothing_is_asked_where_nothing_is_wanted(sites: Begin, api: Server) -> None:

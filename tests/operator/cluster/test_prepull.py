@@ -51,6 +51,10 @@ async def test_it_comes_changes_and_goes_with_its_template(follows: Caches, api:
     await until(lambda: PLACE in api.objects, "a DaemonSet")
     offer(api, image="registry.test/desktop:2")
     await until(lambda: image(api).endswith(":2"), "the other image")
+    # Else what the first one had and the second has not would stay: it would be somebody else's.
+    asked = [one for one in api.seen if "daemonsets" in one.path and one.method != "GET"]
+    ways = {(one.method, one.content_type, one.query.get("fieldManager")) for one in asked}
+    assert ways == {("PATCH", "application/apply-patch+yaml", "vdi-operator")}
     offer(api, prepull=False)
     await until(lambda: PLACE not in api.objects, "its end with the flag")
     offer(api)
@@ -80,10 +84,24 @@ async def test_what_is_in_its_place_without_our_label_is_taken_over(follows: Cac
 
 async def test_what_is_refused_is_tried_again(follows: Caches, api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.05)
-    api.faults.append(Fault("POST", "/daemonsets", 403, "Forbidden"))
+    api.faults.append(Fault("PATCH", "/daemonsets", 403, "Forbidden"))
     offer(api)
     await until(lambda: PLACE in api.objects, "a DaemonSet")
-    assert len(api.asked("POST", "daemonsets")) == 2
+    assert len(api.asked("PATCH", "daemonsets")) == 2
+
+
+async def test_a_fault_of_ours_is_said_and_it_goes_on(
+    follows: Caches, api: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> tuple[()]:
+        raise RuntimeError("as the test wants it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "prepull_changes", broken)
+        offer(api)
+        await until(lambda: "a fault of its own" in caplog.text, "it is said")
+    offer(api, image="registry.test/desktop:2")
+    await until(lambda: PLACE in api.objects, "a DaemonSet")
 
 
 async def test_a_status_of_its_own_asks_for_nothing(follows: Caches, api: Server) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from vdi_operator.api.objects import Kind
+from vdi_operator.api.reasons import Reason
 from vdi_operator.api.session import Session
 from vdi_operator.cluster import controller as module
 from vdi_operator.cluster import slots as ledger
-from vdi_operator.cluster.caches import GPU_LABEL
+from vdi_operator.cluster.caches import GPU_LABEL, Caches
 from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.core.slots import UNCOUNTED
 from vdi_operator.settings import Settings
 
@@ -265,6 +267,34 @@ async def test_a_new_process_knows_who_holds_what_and_who_is_next(sites: Begin, 
         await until(lambda: set(waiting(api)) == {"s0", "s1", "s2"})
         assert operator.controller.slots.held() == 1.0
     assert len(api.asked("POST", "pods")) == 3
+
+
+async def test_who_rests_stands_in_no_line_of_a_new_process() -> None:
+    def known(name: str, status: Object, generation: int = 1, **spec: Any) -> None:
+        one = session(name, user=name, **spec)
+        metadata = {**one["metadata"], "uid": f"u-{name}", "generation": generation, "resourceVersion": "1"}
+        caches.sessions.put({**one, "metadata": metadata, "status": {"observedGeneration": 1, **status}})
+
+    def because(reason: str) -> Object:
+        return {"conditions": [{"type": "Ready", "status": "False", "reason": reason}]}
+
+    settings, queue = Settings(gpus=8, sessions_per_user=1, sessions_per_namespace=8), WorkQueue()
+    caches = Caches(settings, queue)
+    slots = ledger.Slots(settings, caches, queue)
+    template = {"name": "cad", "uid": "t", "generation": 1, "resourceVersion": "1"}
+    caches.templates.put({"metadata": template, "spec": {"image": "i:1", "capacity": {"sessionsPerGPU": 1}}})
+    known("idle", because("Idle"))
+    known("expired", because("Expired"))
+    known("failed", {"failure": {"reason": "CrashLoop"}, **because("CrashLoop")})
+    assert slots.free() == 8
+    known("asleep", because("Suspended"), operatingMode="Suspended")
+    slots = ledger.Slots(settings, caches, queue)
+    known("waits", because("CapacityReached"))
+    known("prolonged", because("Expired"), generation=2)
+    known("new", {"observedGeneration": 0})
+    assert slots.free() == 5
+    assert slots.queues()[Reason.USER_LIMIT_REACHED] == slots.queues()[Reason.NAMESPACE_LIMIT_REACHED] == 3
+    queue.close()
 
 
 async def test_a_pod_that_is_refused_keeps_its_place_for_the_next_try(sites: Begin, api: Server) -> None:

@@ -94,6 +94,19 @@ class Operator:
         seen = now if seconds else float("-inf")
         self.activity = ActivityFact(pods.uid(pod), now - seconds, seen) if pod is not None else None
 
+    def left_alone(self, seconds: float) -> None:
+        """Looks have found nobody for so long, and nobody since the warning either: the next pass stops the desktop."""
+        self.nobody_for(seconds)
+        self.settle()
+        self.cluster.now += self.settings.idle_look_seconds
+        self.still_nobody()
+
+    def still_nobody(self) -> None:
+        """A look now finds nobody, as those before did."""
+        known = self.activity
+        if known is not None and known.looked_unix_seconds >= known.active_unix_seconds:
+            self.activity = replace(known, looked_unix_seconds=self.cluster.now)
+
     def slot(self, pod: Object | None) -> SlotFact | None:
         """How the session stands for a place: a pod that has not ended holds its own."""
         if self.cluster.template is None or "capacity" not in self.cluster.template["spec"]:

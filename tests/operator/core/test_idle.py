@@ -11,7 +11,7 @@ from vdi_operator.api.objects import Ref
 from vdi_operator.core.decision import Decision, Follow
 from vdi_operator.core.desired import desired
 from vdi_operator.core.idle import LEFT_SECONDS
-from vdi_operator.core.instants import unix
+from vdi_operator.core.instants import second, unix
 from vdi_operator.core.world import ActivityFact
 
 from .cluster import HOME, PLACES, SETTINGS, Cluster
@@ -75,8 +75,12 @@ def test_it_is_warned_of_stopped_and_kept() -> None:
     assert ready(decision.status) == ("True", "Published")
     (warning,) = told(operator, "Idling")
     assert "it is stopped at" in warning
-    assert decision.status["lastActivityTime"] == decision.status["warnedOfIdle"]
-    operator.nobody_for(TIMEOUT)
+    active, end = (unix(decision.status[key]) for key in ("lastActivityTime", "warnedOfIdle"))
+    assert active is not None
+    assert end is not None
+    assert end - active == pytest.approx(TIMEOUT)
+    cluster.now = end
+    operator.nobody_for(end - active)
     rests = settled(operator)
     assert ready(rests.status) == ("False", "Idle")
     assert set(cluster.objects) == KEPT
@@ -92,7 +96,7 @@ def test_it_is_warned_of_stopped_and_kept() -> None:
 
 def test_the_rest_outlives_operators_and_goes_on_whatever_else_changes() -> None:
     cluster, operator = looked_after()
-    operator.nobody_for(TIMEOUT)
+    operator.left_alone(TIMEOUT)
     before = settled(operator).status
     operator = operator.restarted()
     cluster.now += 1_000_000.0
@@ -105,7 +109,7 @@ def test_its_user_has_it_back(way: str) -> None:
     cluster, operator = looked_after()
     if way == "another wake":
         cluster.wake("before")
-    operator.nobody_for(TIMEOUT)
+    operator.left_alone(TIMEOUT)
     assert ready(settled(operator).status) == ("False", "Idle")
     cluster.now += 10_000.0
     wished = cluster.now
@@ -129,14 +133,14 @@ def test_the_wake_that_it_was_stopped_with_is_none() -> None:
     cluster, operator = looked_after()
     cluster.wake("again")
     settled(operator)
-    operator.nobody_for(TIMEOUT)
+    operator.left_alone(TIMEOUT)
     assert ready(settled(operator).status) == ("False", "Idle")
     assert ready(settled(operator.restarted()).status) == ("False", "Idle")
 
 
 def test_a_session_whose_life_ends_while_it_rests_is_expired() -> None:
     cluster, operator = looked_after(lifetime="2h")
-    operator.nobody_for(TIMEOUT)
+    operator.left_alone(TIMEOUT)
     assert ready(settled(operator).status) == ("False", "Idle")
     cluster.now += 7200.0
     assert ready(settled(operator).status) == ("False", "Expired")
@@ -160,12 +164,17 @@ def test_only_what_was_seen_counts() -> None:
     }
     found = {name: ready(world_with(operator, fact).status) for name, fact in facts.items()}
     assert found == dict.fromkeys(facts, ("True", "Published"))
-    assert ready(world_with(operator, ActivityFact(uid, began, began + TIMEOUT)).status) == ("False", "Idle")
+    operator.activity = ActivityFact(uid, began, began + TIMEOUT)
+    settled(operator)
+    cluster.now += SETTINGS.idle_look_seconds
+    assert ready(passed(operator).status) == ("True", "Published"), "nobody has looked since the warning"
+    operator.still_nobody()
+    assert ready(passed(operator).status) == ("False", "Idle")
 
 
 def test_a_desktop_that_does_not_serve_is_not_idle() -> None:
     cluster, operator = looked_after()
-    operator.nobody_for(TIMEOUT)
+    operator.left_alone(TIMEOUT)
     cluster.crash({"phase": "Failed", "containerStatuses": []})
     assert ready(passed(operator).status) == ("False", "Restarting")
 
@@ -212,9 +221,51 @@ def test_a_short_timeout_is_warned_of_in_its_second_half() -> None:
     assert len(told(operator, "Idling")) == 1
 
 
-def test_a_stop_that_was_lost_is_found_again() -> None:
+@pytest.mark.parametrize(("timeout", "warn_seconds"), [("30m", 5.0), ("1m", 600.0), ("30s", 600.0)])
+def test_none_is_stopped_without_a_warning_and_an_interval_after_it(timeout: str, warn_seconds: float) -> None:
+    cluster, operator = begun()
+    cluster.edit_template(idleTimeout=timeout)
+    operator.settings = replace(SETTINGS, warn_seconds=warn_seconds)
+    settled(operator)
+    # The first look that could warn is already one that could stop.
+    operator.nobody_for(TIMEOUT)
+    warned = cluster.now
+    for seconds in (0.0, 1.0, SETTINGS.idle_look_seconds - 2.0):
+        cluster.now = warned + seconds
+        operator.still_nobody()
+        assert ready(passed(operator).status) == ("True", "Published")
+    (warning,) = told(operator, "Idling")
+    assert f"it is stopped at {second(warned + SETTINGS.idle_look_seconds)}" in warning
+    cluster.now = warned + SETTINGS.idle_look_seconds
+    assert ready(passed(operator).status) == ("True", "Published"), "a pass by something else has no look of its own"
+    operator.still_nobody()
+    assert ready(passed(operator).status) == ("False", "Idle")
+
+
+def test_who_comes_after_such_a_warning_keeps_the_desktop_and_is_warned_anew() -> None:
     cluster, operator = looked_after()
     operator.nobody_for(TIMEOUT)
+    passed(operator)
+    cluster.now += SETTINGS.idle_look_seconds
+    operator.nobody_for(0.0)
+    assert ready(settled(operator).status) == ("True", "Published")
+    cluster.now += TIMEOUT
+    operator.nobody_for(TIMEOUT)
+    assert ready(passed(operator).status) == ("True", "Published")
+    assert len(told(operator, "Idling")) == 2
+
+
+def test_where_no_warning_is_wanted_none_is_waited_for() -> None:
+    _, operator = looked_after()
+    operator.settings = replace(SETTINGS, warn_seconds=0.0)
+    operator.nobody_for(TIMEOUT)
+    assert ready(passed(operator).status) == ("False", "Idle")
+    assert told(operator, "Idling") == []
+
+
+def test_a_stop_that_was_lost_is_found_again() -> None:
+    cluster, operator = looked_after()
+    operator.left_alone(TIMEOUT)
     decision, due = operator.decide()
     for change in due:
         cluster.make(change)

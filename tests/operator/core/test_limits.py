@@ -177,7 +177,7 @@ def test_who_rests_for_nobody_is_there_has_no_part_and_stands_at_the_limit_when_
     cluster, operator = begun()
     cluster.edit_template(idleTimeout="30m")
     assert ready(settled(operator).status) == ("True", "Published")
-    operator.nobody_for(1800.0)
+    operator.left_alone(1800.0)
     assert ready(settled(operator).status) == ("False", "Idle")
     session, template, world = operator.look()
     rests = desired(session, template, replace(world, limit=FULL))

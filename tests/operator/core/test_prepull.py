@@ -26,7 +26,7 @@ def stored(one: Object) -> Object:
 def test_who_asks_for_it_gets_it() -> None:
     wanted = prepull(template(), SETTINGS)
     found = prepull_changes([template(), template("plain", prepull=False)], [], [], SETTINGS)
-    assert found == (Change(Verb.CREATE, Ref("DaemonSet", "vdi-prepull-cad"), wanted),)
+    assert found == (Change(Verb.APPLY, Ref("DaemonSet", "vdi-prepull-cad"), wanted),)
     assert prepull_changes([template()], [], [stored(wanted)], SETTINGS) == ()
 
 

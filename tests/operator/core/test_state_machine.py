@@ -122,6 +122,10 @@ class Life(RuleBasedStateMachine):
     def nobody_is_there(self, minutes: float) -> None:
         self.operator.nobody_for(60.0 * minutes)
 
+    @rule()
+    def still_nobody_is_there(self) -> None:
+        self.operator.still_nobody()
+
     @precondition(lambda self: self.cluster.session is not None)
     @rule(value=st.sampled_from(["first", "second"]))
     def user_comes_back(self, value: str) -> None:

@@ -45,9 +45,11 @@ def situations() -> list[Object]:
     cluster, operator = running()
     cluster.edit_template(idleTimeout="30m")
     cluster.wake("first")
-    for minutes in (21.0, 31.0):
-        operator.nobody_for(60.0 * minutes)
-        found.append(settled(operator).status)
+    operator.nobody_for(60.0 * 21.0)
+    found.append(settled(operator).status)
+    cluster.now += 3600.0
+    operator.left_alone(60.0 * 31.0)
+    found.append(settled(operator).status)
     return found
 
 
