@@ -44,8 +44,6 @@ _NOT_MADE = frozenset(
 )
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _MISSING_SECRET = re.compile(r'secret "[^"]*" not found')
-# Of a node that could take the pod and not its home; newer schedulers say it otherwise.
-_TIED = re.compile(r"volume node affinity conflict|match PersistentVolume's node affinity")
 # Of a node that has no room, and of one that does not answer.
 _FULL = re.compile(r"Insufficient |Too many pods")
 _LOST = re.compile(r"node\.kubernetes\.io/(?:not-ready|unreachable)")
@@ -177,7 +175,7 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
     drained = _drained(world, why)
     if drained is not None:
         return drained
-    tied, full = _TIED.search(why) is not None, lacks or _full(world.node, why)
+    tied, full = homes.tied(why), lacks or _full(world.node, why)
     if tied and (_node_lost(world.node) or (world.node is None and not full)):
         return Finding(Reason.HOME_NODE_LOST, f"the home is on a node that takes no pods: {why}")
     if full and tied:
