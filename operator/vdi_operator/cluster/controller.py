@@ -44,7 +44,9 @@ __all__ = ["RETRY_SECONDS", "Controller"]
 RETRY_SECONDS = (0.5, 1.0, 2.0)
 # Between passes in a row that all find something to change, or are refused it.
 _BUSY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-_OUTDATED_SECONDS = 0.1
+# After passes in a row that found something else than they knew: at first a watch is a moment behind, and what goes on
+# is nothing that haste mends.
+_OUTDATED_SECONDS = (0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # After a pass that only created, where no watch tells of more before.
 _MADE_SECONDS = 1.0
 # Between two writes of one session's status while it only takes steps: what happens in between is decided at its time
@@ -87,6 +89,7 @@ class Controller:
         self._queue = queue
         self._metrics = metrics
         self._failures: dict[str, int] = {}
+        self._outdated: dict[str, int] = {}
         # Sessions whose status is decided and not written.
         self._unwritten: set[str] = set()
         # Templates as they were read, each with the document that it was read from.
@@ -106,7 +109,9 @@ class Controller:
             await self._pass(name)
         except Outdated as outdated:
             _log.info("looked at again: %s", outdated, extra={"session": name})
-            self._queue.wake(name, _OUTDATED_SECONDS)
+            again = self._outdated.get(name, 0)
+            self._outdated[name] = again + 1
+            self._queue.wake(name, _OUTDATED_SECONDS[min(again, len(_OUTDATED_SECONDS) - 1)])
         except ApiError as error:
             self._failed(name, began, error.retry_after_seconds)
             _log.warning("a pass failed: %s", error, extra={"session": name})
@@ -115,6 +120,8 @@ class Controller:
             self._failed(name, began, 0.0)
             _log.exception("a pass failed by a fault of its own", extra={"session": name})
             return
+        else:
+            self._outdated.pop(name, None)
         self._failures.pop(name, None)
         self.succeeded = time.monotonic()
         self._metrics.passed(time.perf_counter() - began, self._surroundings.clock())
@@ -305,6 +312,7 @@ class Controller:
         self._queue.forget(name)
         self._unwritten.discard(name)
         self._failures.pop(name, None)
+        self._outdated.pop(name, None)
 
     def _failed(self, name: str, began: float, retry_after_seconds: float) -> None:
         failures = self._failures.get(name, 0)
