@@ -297,9 +297,10 @@ def _session_spec() -> Object:
                     "First label of the desktop's host name. Absent: the session's name.", 63, _LABEL, minLength=1
                 ),
                 "homePolicy": one_of(
-                    "Where the home lies on a node that is full: Wait for it, or have a Fresh, temporary home, which is "
-                    "empty and on any node the first time, and stays. It counts from the next start, or at once while the desktop waits for a node. The "
-                    "user's own home is left as it is, and is there again with Wait.",
+                    "Where the home lies on a node that is full: Wait for it, or have a Fresh, temporary home, which "
+                    "is empty and on any node the first time, and stays. It counts from the next start, or at once "
+                    "while the desktop waits for a node. The user's own home is left as it is, and is there again "
+                    "with Wait.",
                     HomePolicy,
                     _SESSION.home_policy,
                 ),
