@@ -79,12 +79,20 @@ class Secrets(Store[str]):
         """
         known = self.entry(name)
         try:
-            self.put(await client.get(self.kind, name), quiet=quiet)
+            found = await client.get(self.kind, name)
+            if known is None or name in self:  # else an own request has deleted it meanwhile
+                self.put(found, quiet=quiet)
         except NotFound:
             if self.entry(name) is known:  # no own request made it meanwhile
                 self._absent.add(name)
                 if known is not None:
                     self.drop(name, known.uid, quiet=quiet)
+
+    def told(self, one: Object) -> bool:
+        """Nobody tells of Secrets: one that was forgotten may be there, such as that of a deleted session whose name is
+        another's now and which the garbage collector has not reached yet.
+        """
+        return False
 
     def forget(self, wanted: Iterable[str]) -> None:
         """Keep these no longer: their session is gone."""

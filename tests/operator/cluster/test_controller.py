@@ -411,6 +411,27 @@ async def test_what_is_gone_is_forgotten_and_its_name_is_free(operator: Operator
     assert api.objects[("secrets", names_of("cad-7")["secrets"])]["data"]["password"] != first
 
 
+async def test_what_the_collector_has_not_reached_yet_is_in_nobodys_way(operator: Operator, api: Server) -> None:
+    await begun(operator)
+    await ready(operator)
+    first = api.objects[("secrets", names_of("cad-7")["secrets"])]["metadata"]["uid"]
+    # Deleted, and all that it had stays: its controllers come back late after an outage.
+    api.remove_unheard("vdisessions", "cad-7")
+    await operator.listed()
+    await until(lambda: operator.queue.longest_wait() == 0.0 and "cad-7" not in operator.caches.sessions)
+    assert ("secrets", names_of("cad-7")["secrets"]) in api.objects
+    await begun(operator)
+    owner = api.objects[("vdisessions", "cad-7")]["metadata"]["uid"]
+
+    def its_own(place: tuple[str, str]) -> bool:
+        return [one["uid"] for one in api.objects[place]["metadata"]["ownerReferences"]] == [owner]
+
+    places = [place for place in names_of("cad-7").items() if place[0] != "persistentvolumeclaims"]
+    await until(lambda: made(api, "cad-7") and all(map(its_own, places)), "the old ones are gone and new ones made")
+    await ready(operator)
+    assert api.objects[("secrets", names_of("cad-7")["secrets"])]["metadata"]["uid"] != first
+
+
 async def test_a_new_process_makes_nothing_twice(
     operator: Operator, api: Server, client: Client, url: str, secret_file: Path
 ) -> None:

@@ -109,6 +109,36 @@ async def test_those_of_a_session_that_is_gone_are_not_looked_at(api: Server, cl
     assert {one.path.rsplit("/", 1)[1] for one in api.seen} == {"stays"}
 
 
+async def test_one_that_was_forgotten_and_is_still_there_is_found(
+    api: Server, client: Client, secrets: Secrets
+) -> None:
+    there = api.put("secrets", secret("auth", "a"))
+    await secrets.read(client, "auth")
+    secrets.forget(["auth"])
+    # As after a creation that says that there is one.
+    await secrets.fetch(client, "auth")
+    found = secrets.entry("auth")
+    assert found is not None
+    assert found.uid == there["metadata"]["uid"]
+
+
+async def test_an_own_deletion_during_a_look_stays_one(
+    api: Server, client: Client, secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put("secrets", secret("auth", "a"))
+    await secrets.read(client, "auth")
+    get = client.get
+
+    async def overtaken(kind: Kind, name: str) -> Object:
+        found = await get(kind, name)
+        secrets.drop(name, found["metadata"]["uid"], quiet=True)
+        return found
+
+    monkeypatch.setattr(client, "get", overtaken)
+    await secrets.look(client, "auth")
+    assert "auth" not in secrets
+
+
 async def test_an_own_write_during_a_look_is_not_lost(
     api: Server, client: Client, secrets: Secrets, woken: list[str]
 ) -> None:
