@@ -11,10 +11,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
+import aiohttp
 import kopf
 
 from vdi_operator.api.objects import GROUP, VERSION, Object
+from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.access import Access
+from vdi_operator.cluster.errors import ApiError
 from vdi_operator.cluster.sessions import Sessions
 
 __all__ = ["Unsaved", "registry", "run", "settings"]
@@ -24,6 +27,8 @@ _RETRY_SECONDS = (0.5, 1.0)
 _LONGEST_SECONDS = 2.0
 # Before kopf is started again after it ended by itself.
 _RESTART_SECONDS = (0.5, 1.0, 2.0)
+# Between questions whether the API server knows the kind, and the longest that one may take.
+_LOOK_SECONDS, _ANSWER_SECONDS = 0.5, 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +118,9 @@ async def run(
     """
     failures = 0
     while True:
+        # kopf looks for the kind once. Where a server that has just started does not know it yet, it would watch nothing.
+        while not await _known(access):
+            await asyncio.sleep(_LOOK_SECONDS)  # nothing tells when it does
         loop = asyncio.get_running_loop()
         began = loop.time()
         tasks = await kopf.spawn_tasks(
@@ -134,3 +142,21 @@ async def run(
         _log.error("kopf ended and is started again in %.1f s: %s", pause, "; ".join(why) or "nothing said why")
         restarted()
         await asyncio.sleep(pause)  # what ended it may still hold
+
+
+async def _known(access: Access) -> bool:
+    """Whether the API server's discovery has sessions."""
+    path = f"{access.server}/apis/{GROUP}/{VERSION}"
+    timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
+    try:
+        async with access.session() as http:
+            async with http.get(f"{access.server}/apis", timeout=timeout) as answer:
+                groups = (await answer.json()).get("groups") or () if answer.ok else ()
+            async with http.get(path, timeout=timeout) as answer:
+                kinds = (await answer.json()).get("resources") or () if answer.ok else ()
+    except (ApiError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        _log.debug("discovery cannot be read: %s", error)
+        return False
+    return any(one["name"] == GROUP for one in groups) and any(
+        one["name"] == KINDS["VDISession"].plural for one in kinds
+    )

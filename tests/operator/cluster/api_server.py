@@ -81,6 +81,7 @@ class Server:
     version: int = 100
     oldest: int = 0
     page: int | None = None
+    undiscovered: bool = False
     _removed: set[str] = field(default_factory=set)
     _history: list[tuple[int, str, str, Object]] = field(default_factory=list)
     _watches: list[asyncio.Queue[tuple[str, str, Object] | None]] = field(default_factory=list)
@@ -169,6 +170,8 @@ class Server:
                     assert request.transport is not None
                     request.transport.close()
                 return _status(fault.status or 500, fault.reason, fault.message, fault.headers)
+        if self.undiscovered and request.path == "/apis":
+            return web.json_response({"groups": []})
         if request.path in _DISCOVERY:
             return web.json_response(_described(_DISCOVERY[request.path]))
         plural, name, below = _parts(request.path)

@@ -20,7 +20,7 @@ import yaml
 import vdi_operator
 from vdi_operator.children import names
 
-from .api_server import Server, session, until
+from .api_server import Fault, Server, session, until
 from .standin import Standin
 from .test_controller import condition, made, names_of, serve
 
@@ -152,6 +152,20 @@ async def test_a_session_that_vanished_unheard_is_noticed(process: Process, api:
         "the other one is looked after",
     )
     assert ("pods", pods) not in api.objects, "nothing is made for who is gone"
+
+
+async def test_a_server_that_does_not_know_sessions_yet_is_waited_for(process: Process, api: Server) -> None:
+    # kopf ends by an answer that it does not expect, and the server has only just started.
+    api.undiscovered = True
+    api.faults.append(Fault("GET", "/vdisessions", 404, "NotFound"))
+    looks = len([one for one in api.seen if one.path == "/apis"])
+    api.cut()
+    await until(lambda: [line for line in process.complaints() if "kopf ended" in line["message"]], "kopf ends")
+    await until(lambda: len([one for one in api.seen if one.path == "/apis"]) > looks, "it is looked for")
+    api.undiscovered = False
+    await until(lambda: len(api.asked("GET", "vdisessions", watch=True)) == 3, "kopf watches again")
+    api.put("vdisessions", session("cad-7"))
+    await until(lambda: made(api, "cad-7"), "a session is seen")
 
 
 async def test_ctrl_c_ends_it_too(process: Process) -> None:
