@@ -118,9 +118,7 @@ async def run(
     """
     failures = 0
     while True:
-        # kopf looks for the kind once. Where a server that has just started does not know it yet, it would watch nothing.
-        while not await _known(access):
-            await asyncio.sleep(_LOOK_SECONDS)  # nothing tells when it does
+        await _kind_known(access)
         loop = asyncio.get_running_loop()
         began = loop.time()
         tasks = await kopf.spawn_tasks(
@@ -142,6 +140,17 @@ async def run(
         _log.error("kopf ended and is started again in %.1f s: %s", pause, "; ".join(why) or "nothing said why")
         restarted()
         await asyncio.sleep(pause)  # what ended it may still hold
+
+
+async def _kind_known(access: Access) -> None:
+    """Wait until the API server knows sessions.
+
+    kopf looks for the kind once: of a server that has just started and does not know it yet it would watch nothing.
+    """
+    while True:
+        if await _known(access):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)  # nothing tells when it does
 
 
 async def _known(access: Access) -> bool:
