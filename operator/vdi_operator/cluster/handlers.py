@@ -147,25 +147,25 @@ async def _kind_known(access: Access) -> None:
 
     kopf looks for the kind once: of a server that has just started and does not know it yet it would watch nothing.
     """
-    while True:
-        if await _known(access):
-            return
+    said = False
+    while why := await _unknown(access):
+        if not said:
+            _log.warning("kopf waits until the API server knows sessions: %s", why)
+            said = True
         await asyncio.sleep(_LOOK_SECONDS)  # nothing tells when it does
 
 
-async def _known(access: Access) -> bool:
-    """Whether the API server's discovery has sessions."""
-    path = f"{access.server}/apis/{GROUP}/{VERSION}"
+async def _unknown(access: Access) -> str:
+    """Why sessions are not in the API server's discovery; empty: they are."""
+    places = (("/apis", "groups", GROUP), (f"/apis/{GROUP}/{VERSION}", "resources", KINDS["VDISession"].plural))
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS)
     try:
         async with access.session() as http:
-            async with http.get(f"{access.server}/apis", timeout=timeout) as answer:
-                groups = (await answer.json()).get("groups") or () if answer.ok else ()
-            async with http.get(path, timeout=timeout) as answer:
-                kinds = (await answer.json()).get("resources") or () if answer.ok else ()
+            for path, among, wanted in places:
+                async with http.get(access.server + path, timeout=timeout) as answer:
+                    found = (await answer.json()).get(among) or () if answer.ok else ()
+                if not any(one["name"] == wanted for one in found):
+                    return f"{path} answers {answer.status} without {wanted}"
     except (ApiError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        _log.debug("discovery cannot be read: %s", error)
-        return False
-    return any(one["name"] == GROUP for one in groups) and any(
-        one["name"] == KINDS["VDISession"].plural for one in kinds
-    )
+        return f"{type(error).__name__}: {error}"
+    return ""
