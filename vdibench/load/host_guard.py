@@ -8,6 +8,7 @@ who filled it. See ``docs/design/load-guard.md``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ FULL_SHARE = 0.85
 """Of the host's cores, from which on it counts as full: work that arrives at random queues well before the last one."""
 
 CROWDED_SHARE = 0.7
-"""Of the host's cores, from which on it counts as full too where tasks waited for a core: :data:`WAITING_SHARE`."""
+"""Of the host's cores, from which on waits for a core explain a late loop: :data:`WAITING_SHARE`. No other reason."""
 
 WAITING_SHARE = 0.5
 """Of the time, in which some task was ready to run and had no core. On many cores alone it says little: one of a
@@ -74,19 +75,18 @@ def generator_reasons(
         return []
     use = _means(tables["resources"], "cpu_cores", suite, level, trial)
     waiting = _means(tables["resources"], "cpu_waiting_ratio", suite, level, trial).get("host", 0.0)
-    if shared_host and _full(use.get("host", 0.0) / cores, waiting):
+    busy = use.get("host", 0.0) / cores if shared_host else 0.0
+    found: list[str] = []
+    if crowded := busy >= FULL_SHARE or (busy >= CROWDED_SHARE and waiting >= WAITING_SHARE):
         engine = chosen(tables["engine"], suite=suite, level=level, trial=trial)
-        found = _who_filled_it(use, cores, engine, limits)
-    else:
-        if passed:
-            limits = replace(limits, loop_lag_seconds=max(limits.loop_lag_seconds, LATE_AND_GOOD_SECONDS))
-        found = iter(reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial))
+        found += _who_filled_it(use, cores, engine, limits)
+    if busy < FULL_SHARE:
+        # Waits explain a late loop, and nothing else.
+        late = math.inf if crowded else LATE_AND_GOOD_SECONDS if passed else 0.0
+        limits = replace(limits, loop_lag_seconds=max(limits.loop_lag_seconds, late))
+        found += reasons(tables, suite=suite, workers=workers, limits=limits, level=level, trial=trial)
     place = f"level {level}, trial {trial + 1}"
     return [reason if place in reason else f"{place}: {reason}" for reason in found]
-
-
-def _full(busy_ratio: float, waiting_ratio: float) -> bool:
-    return busy_ratio >= FULL_SHARE or (busy_ratio >= CROWDED_SHARE and waiting_ratio >= WAITING_SHARE)
 
 
 def _all_failed(tables: Tables, suite: str, level: int, trial: int) -> bool:

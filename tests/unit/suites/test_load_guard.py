@@ -121,7 +121,7 @@ def test_a_loop_that_is_late_on_a_host_that_desktops_filled_is_the_knee() -> Non
     assert found(tables(desktops=1.3, client=0.2, idle=0.4, lag=0.2)) == []
 
 
-def test_a_host_on_which_tasks_waited_for_a_core_is_full_before_its_last_core_is() -> None:
+def test_a_loop_that_is_late_where_tasks_waited_for_a_core_is_the_hosts_before_the_last_core_is_busy() -> None:
     crowded = {"desktops": 1.2, "client": 0.2, "lag": 0.2}
     assert found(tables(**crowded, waiting=0.6)) == []
     (reason,) = found(tables(**crowded, waiting=0.4))
@@ -129,6 +129,9 @@ def test_a_host_on_which_tasks_waited_for_a_core_is_full_before_its_last_core_is
     # Half of the cores idle: whoever waits there does not wait for want of cores.
     (reason,) = found(tables(desktops=0.8, client=0.2, lag=0.2, waiting=0.6))
     assert "event loop was late" in reason
+    # Waits explain nothing else.
+    (reason,) = found(tables(**crowded, waiting=0.6) | {"engine": tables(**crowded)["engine"].assign(socket_drops=1.0)})
+    assert "its sockets dropped 10 datagrams" in reason
     # And who filled it is asked as ever.
     (reason,) = found(tables(desktops=0.6, client=0.9, cpu=0.6, waiting=0.6))
     assert "load generator took 0.9 of the" in reason
