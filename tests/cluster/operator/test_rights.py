@@ -40,6 +40,8 @@ def used(operator: OperatorProcess) -> set[tuple[str, str]]:
             # Of a session only the status is ever written.
             resource = f"{plural}/status" if (kind, verb) == ("VDISession", "patch") else plural
             found.add((resource, VERBS.get(verb, verb)))
+            if (verb, code) == ("apply", "201"):
+                found.add((resource, "create"))  # which the API server asks for besides, where there was nothing
     return found | KOPFS
 
 
