@@ -110,7 +110,12 @@ def _proxied(*faults: Fault, cut: Sequence[FaultKind] = ()) -> Trouble:
     return trouble
 
 
-def _restarted(*parts: str, away_seconds: float = _AWAY_SECONDS) -> Trouble:
+def _restarted(*parts: str, away_seconds: float = _AWAY_SECONDS, then: Sequence[str] = ()) -> Trouble:
+    """Parts of the control plane.
+
+    :param then: these after them, without a pause.
+    """
+
     async def trouble(stage: Stage) -> float:
         for part in parts:
             await asyncio.to_thread(restart_part, stage.cluster, part, away_seconds=away_seconds)
@@ -119,6 +124,8 @@ def _restarted(*parts: str, away_seconds: float = _AWAY_SECONDS) -> Trouble:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the API server is not ready {_PATIENCE_SECONDS:g} s after {', '.join(parts)}")
             await asyncio.sleep(_LOOK_SECONDS)  # it starts; its /readyz tells when it has done
+        for part in then:
+            await asyncio.to_thread(restart_part, stage.cluster, part)
         return time.monotonic()
 
     return trouble
@@ -294,7 +301,11 @@ TROUBLES: dict[str, Trouble] = {
     ),
     "API server restarts": _restarted("kube-apiserver"),
     "etcd restarts": _restarted("etcd"),
-    "both restart": _restarted("etcd", "kube-apiserver"),
+    # K3s is one process: scheduler, controllers and the node's kubelet come back with its API server. By themselves
+    # they ask again after pauses that grow up to half a minute, which is no operator's to shorten.
+    "the server restarts": _restarted(
+        "etcd", "kube-apiserver", then=("kube-controller-manager", "kube-scheduler", "kwok")
+    ),
     "controllers and scheduler restart": _restarted("kube-controller-manager", "kube-scheduler"),
     "a node goes with its desktops": _node_gone,
     "objects edited and deleted by hand": _by_hand,

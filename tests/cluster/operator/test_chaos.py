@@ -19,7 +19,7 @@ KILLS = 5
 # Every fault of the proxy is in the first.
 TROUBLES = (
     "all of these at once",
-    "both restart",
+    "the server restarts",
     "controllers and scheduler restart",
     "a node goes with its desktops",
     "objects edited and deleted by hand",
