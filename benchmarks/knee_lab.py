@@ -109,8 +109,8 @@ def take(outcome: Found, knee: Knee, recording: Recording) -> None:
 
 _ABOUT = (
     "{desktops} lab desktops of {width}×{height} at {framerate} frames per second, workload {workload}, {megabits:g} "
-    "Mbit/s, software encoder, {sound}, on the host that also runs the load generator (one Locust worker, one engine, every "
-    "frame decoded). A good session: p95 of glass-to-glass below 150 ms, p5 of frames per second above {enough:g}. A "
+    "Mbit/s, software encoder, {sound}, on the host that also runs the load generator (one Locust worker, one engine, "
+    "every frame decoded). A good session: p95 of glass-to-glass below 150 ms, p5 of frames per second above {enough:g}. A "
     "trial: {warmup:g} s to warm up, {steady:g} s that count. The runs came one after the other on the same desktops."
 )
 _LEGEND = (
@@ -206,7 +206,9 @@ def main() -> None:
     line.add_argument("--framerate", type=int, default=15)
     line.add_argument("--bitrate", type=int, default=1_000_000)
     line.add_argument("--workload", default="video", choices=[str(item) for item in Workload])
-    line.add_argument("--audible", action="store_true", help="with sound, which costs a lab desktop as much as the video")
+    line.add_argument(
+        "--audible", action="store_true", help="with sound, which costs a lab desktop as much as the video"
+    )
     line.add_argument("--trials", type=int, default=6, help="of a level, at most, in a search")
     line.add_argument("--searches", type=int, default=1, help="one before the sweep, the rest after it")
     line.add_argument("--sweep-trials", type=int, default=5)
