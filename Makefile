@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 unexport KUBECONFIG PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison bench-operator circle
+.PHONY: help report test notebooks setup setup-report lint lock fuzz soak clean bench-client bench-dialects bench-browser bench-interruptions bench-native bench-engine bench-knee bench-knee-lab bench-comparison bench-operator bench-warm circle chaos
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +74,14 @@ bench-comparison: setup ## false alarms and power of vdibench compare: writes do
 bench-operator: setup ## sessions a second and their cost on played nodes: writes docs/results/operator.md
 	$(BIN)/python benchmarks/operator_throughput.py $(ARGS)
 
+bench-warm: setup ## from a wish to the first frame, with warm slots and without: writes docs/results/warm-start.md
+	$(BIN)/python benchmarks/warm_start.py $(ARGS)
+
 circle: setup ## by hand, graduated, by operator, on a cluster of this machine: writes docs/results/circle.md
 	$(BIN)/python benchmarks/circle.py $(ARGS)
+
+chaos: setup ## kills, faults, restarts and clocks against the operator, then a soak: writes docs/results/chaos.md
+	$(BIN)/python benchmarks/chaos.py $(ARGS)
 
 soak: setup ## a hundred sessions for half an hour, ten clusters up and down: writes docs/results/soak.md, cluster-cycles.md
 	$(BIN)/python benchmarks/soak.py $(ARGS)

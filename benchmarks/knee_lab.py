@@ -109,9 +109,9 @@ def take(outcome: Found, knee: Knee, recording: Recording) -> None:
 
 _ABOUT = (
     "{desktops} lab desktops of {width}×{height} at {framerate} frames per second, workload {workload}, {megabits:g} "
-    "Mbit/s, software encoder, on the host that also runs the load generator (one Locust worker, one engine, every "
-    "frame decoded). A good session: p95 of glass-to-glass below 150 ms, p5 of frames per second above {enough:g}. A "
-    "trial: {warmup:g} s to warm up, {steady:g} s that count. The runs came one after the other on the same desktops."
+    "Mbit/s, software encoder, {sound}, on the host that also runs the load generator (one Locust worker, one engine, "
+    "every frame decoded). A good session: p95 of glass-to-glass below 150 ms, p5 of frames per second above {enough:g}. "
+    "A trial: {warmup:g} s to warm up, {steady:g} s that count. The runs came one after the other on the same desktops."
 )
 _LEGEND = (
     "Good sessions of each trial, commas between trials; p95 of glass-to-glass, cores in use (host / desktops / "
@@ -129,7 +129,8 @@ def page(runs: list[Found], options: argparse.Namespace, where: dict[str, Any]) 
     sweep = next(run for run in runs if run.way == "sweep")
     searches = [run for run in runs if run.way != "sweep"]
     host = f"{where['host']['cpu_model']}, {where['host']['cpu_cores_usable']:g} cores, no GPU"
-    about = _ABOUT.format(**vars(options), megabits=options.bitrate / 1e6, enough=0.8 * options.framerate)
+    sound = "with sound" if options.audible else "no sound"
+    about = _ABOUT.format(**vars(options), megabits=options.bitrate / 1e6, enough=0.8 * options.framerate, sound=sound)
     columns = ("level", "sweep", *(f"search {number + 1}" for number in range(len(searches))), "p95", "cores", "waited")
     courses = "; ".join(" ".join(map(str, run.course)) for run in searches)
     lines = [
@@ -205,6 +206,9 @@ def main() -> None:
     line.add_argument("--framerate", type=int, default=15)
     line.add_argument("--bitrate", type=int, default=1_000_000)
     line.add_argument("--workload", default="video", choices=[str(item) for item in Workload])
+    line.add_argument(
+        "--audible", action="store_true", help="with sound, which costs a lab desktop as much as the video"
+    )
     line.add_argument("--trials", type=int, default=6, help="of a level, at most, in a search")
     line.add_argument("--searches", type=int, default=1, help="one before the sweep, the rest after it")
     line.add_argument("--sweep-trials", type=int, default=5)
@@ -221,6 +225,7 @@ def main() -> None:
         display=Display(options.width, options.height, options.framerate),
         workload=Workload(options.workload),
         bitrate_bps=options.bitrate,
+        audible=options.audible,
     )
     with (
         tempfile.TemporaryDirectory() as scratch,

@@ -19,6 +19,7 @@ _COMMANDS = {
     "open": "open",
     "explain": "explain",
     "purge-home": "purge_home",
+    "migrate": "migrate",
 }
 
 

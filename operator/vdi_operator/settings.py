@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-__all__ = ["SHORTEST_TURN_SECONDS", "Settings", "load"]
+__all__ = ["SHORTEST_LOOK_SECONDS", "SHORTEST_TURN_SECONDS", "Settings", "load"]
 
 # As the chart's schema has it.
+SHORTEST_LOOK_SECONDS = 1.0
 SHORTEST_TURN_SECONDS = 60.0
 
 
@@ -39,10 +40,15 @@ class Settings:
     :param checker_address: ``host:port`` at which the checker meets Traefik, empty: the public name.
     :param warn_seconds: before a session's end, when the warning event comes.
     :param start_attempts: of a desktop that ends by itself, in one start.
+    :param idle_look_seconds: between looks at a desktop whose template has an idle time-out.
     :param workers: passes at the same time.
     :param require_evidence: whether templates without valid evidence of a run start nothing more.
     :param allow_lab_evidence: whether evidence of a lab is as good.
+    :param placeholder_priority_class: of pods that keep places warm, empty: none are kept.
     :param gpus: for counting places, 0: as the labels of nodes say, where the operator may read them.
+    :param sessions_per_user, sessions_per_namespace: that may have a desktop at once, 0: no limit.
+    :param queue_priorities: by the name of a template's priority class, which the operator cannot read; what is not
+        here has 0, and higher ones are first in line.
     """
 
     namespace: str = "vdi-sessions"
@@ -64,10 +70,15 @@ class Settings:
     checker_address: str = ""
     warn_seconds: float = 600.0
     start_attempts: int = 3
+    idle_look_seconds: float = 60.0
     workers: int = 16
     require_evidence: bool = False
     allow_lab_evidence: bool = False
+    placeholder_priority_class: str = ""
     gpus: int = 0
+    sessions_per_user: int = 0
+    sessions_per_namespace: int = 0
+    queue_priorities: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Settings:
@@ -104,8 +115,15 @@ class Settings:
             except ValueError:
                 said = f"settings: relayAddresses has {address!r}, which is no IP address"
                 raise ValueError(f"{said}: policies and desktops need 192.0.2.10, not a name") from None
-        if self.gpus < 0:
-            raise ValueError(f"settings: gpus is {self.gpus}, it must be 0 or more")
+        if not self.idle_look_seconds >= SHORTEST_LOOK_SECONDS:  # nan is no time either
+            said = f"settings: idleLookSeconds is {self.idle_look_seconds:g}, {SHORTEST_LOOK_SECONDS:g} is the least"
+            raise ValueError(f"{said}: each look costs every such desktop a request")
+        for name in ("gpus", "sessions_per_user", "sessions_per_namespace"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"settings: {_camel(name)} is {getattr(self, name)}, it must be 0 or more")
+        for name, priority in self.queue_priorities.items():
+            if not isinstance(priority, int) or isinstance(priority, bool):
+                raise ValueError(f"settings: queuePriorities has {priority!r} for {name}, it must be a whole number")
         if not self.turn_lifetime_seconds >= SHORTEST_TURN_SECONDS:  # nan is no time either
             said = f"settings: turnLifetimeSeconds is {self.turn_lifetime_seconds:g}, {SHORTEST_TURN_SECONDS:g}"
             raise ValueError(f"{said} are the least: half of it has to last for a desktop to connect")

@@ -142,7 +142,7 @@ def _headers() -> bool:
 
 
 def _srtp() -> bool:
-    asked = [shutil.which("pkg-config") or "", "--exists", "libsrtp2 >= 2.3"]
+    asked = [shutil.which("pkg-config") or "", "--exists", "libcrypto >= 3"]
     return bool(asked[0]) and subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
@@ -154,7 +154,7 @@ _NATIVE = (
     ),  # or elsewhere
     Capability(f"headers of {_PYTHON}", (f"{_PYTHON}-dev", "python3-dev"), _headers, True),
     Capability("pkg-config", ("pkg-config", "pkgconf"), _executable("pkg-config"), True, vital=False),
-    Capability("headers of libsrtp2", ("libsrtp2-dev",), _srtp, True, vital=False),
+    Capability("headers of OpenSSL", ("libssl-dev",), _srtp, True, vital=False),
 )
 
 _ALL = (
@@ -192,6 +192,12 @@ _ALL = (
         "checks of alerting rules (promtool)",
         ("prometheus",),
         lambda: _executable("promtool")() or _administrative("promtool")(),
+        optional_for_report=True,
+    ),
+    Capability(
+        "clocks that can be set (libfaketime)",
+        ("libfaketime",),
+        _in_libraries("faketime/libfaketime.so.1"),
         optional_for_report=True,
     ),
     Capability("a font for the browser", ("fonts-dejavu-core",), _font, optional_for_report=True),

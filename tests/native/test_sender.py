@@ -18,7 +18,7 @@ from vdibench.client.rtp import parse_header
 
 SSRC, TYPE = 0xDEADBEEF, 97
 # Profile of libsrtp: length of a key with its salt.
-PROFILES = {1: 30, 7: 28, 8: 44}
+PROFILES = {1: 30, 2: 30, 7: 28, 8: 44}
 
 
 @pytest.fixture(params=[socket.AF_INET, socket.AF_INET6], ids=["IPv4", "IPv6"])
@@ -41,7 +41,7 @@ def sender(pair: Any, *, key: bytes = b"", profile: int = 0, **changed: Any) -> 
 
 
 def test_it_was_built_with_srtp() -> None:
-    """Set-up sees to libsrtp2's headers: a build without them is a set-up that failed."""
+    """Set-up sees to OpenSSL's headers: a build without them is a set-up that failed."""
     assert HAS_SRTP
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from vdi_operator.api.evidence import PREFIX, Evidence, digest
 from vdi_operator.api.template import Template
+from vdi_operator.children.pod import made_from
 
 SEAL, SPEC = "a1" * 32, "b2" * 32
 ANNOTATIONS = {
@@ -114,6 +115,21 @@ def test_the_digest_of_a_template_is_of_its_spec_as_it_is_stored() -> None:
     assert Template.of(plain).spec_digest == digest(plain["spec"])
     assert Template.of(other) == Template.of(plain), "it says the same"
     assert Template.of(other).spec_digest != Template.of(plain).spec_digest, "but not in the same words"
+
+
+@pytest.mark.parametrize(
+    "said", [{"warmSlots": 3}, {"prepull": True}, {"idleTimeout": "30m"}, {"priorityClassName": "vdi"}], ids=str
+)
+def test_when_desktops_run_is_no_matter_of_evidence(said: dict[str, Any]) -> None:
+    plain, other = Template.of(template()), Template.of(template(said))
+    assert other != plain
+    assert other.spec_digest == plain.spec_digest
+    assert made_from(other) == made_from(plain), "no desktop is made anew for it"
+
+
+@pytest.mark.parametrize("said", [{"startDeadline": "90s"}, {"lifetime": "8h"}, {"sharedMemory": "2Gi"}], ids=str)
+def test_all_else_is(said: dict[str, Any]) -> None:
+    assert Template.of(template(said)).spec_digest != Template.of(template()).spec_digest
 
 
 @pytest.mark.parametrize(

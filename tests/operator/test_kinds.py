@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import HomePolicy, OperatingMode, Session
 from vdi_operator.api.template import Dialect, Display, Egress, Gpu, Home, Template
 
 from .schemas import example
@@ -36,7 +36,11 @@ def test_a_template_with_everything() -> None:
             "home": {"storageClassName": "fast", "size": "1Gi"},
             "egress": "internet",
             "lifetime": "8h",
+            "warmSlots": 3,
+            "idleTimeout": "30m",
+            "prepull": True,
             "startDeadline": "90s",
+            "priorityClassName": "cad-first",
         },
     }
     assert Template.of(document) == Template(
@@ -56,7 +60,11 @@ def test_a_template_with_everything() -> None:
         home=Home("fast", "1Gi"),
         egress=Egress.INTERNET,
         lifetime_seconds=28_800.0,
+        warm_slots=3,
+        idle_timeout_seconds=1800.0,
+        prepull=True,
         start_deadline_seconds=90.0,
+        priority_class="cad-first",
     )
 
 
@@ -121,12 +129,14 @@ def test_a_session_with_everything() -> None:
             "resourceVersion": "77",
             "creationTimestamp": "2026-11-29T13:40:12Z",
             "deletionTimestamp": "2026-11-29T14:00:00Z",
+            "annotations": {"vdibench.io/wake": "again"},
         },
         "spec": {
             "user": "Alice A.",
             "templateRef": {"name": "desktop"},
             "operatingMode": "Suspended",
             "host": "desk",
+            "homePolicy": "Fresh",
             "lifetime": "30m",
         },
         "status": {"attempts": 1},
@@ -140,9 +150,11 @@ def test_a_session_with_everything() -> None:
         template="desktop",
         mode=OperatingMode.SUSPENDED,
         host="desk",
+        home_policy=HomePolicy.FRESH,
         lifetime_seconds=1800.0,
         created_unix_seconds=1795959612.0,
         deleting=True,
+        wake="again",
         resource_version="77",
         status={"attempts": 1},
     )
@@ -164,6 +176,7 @@ def test_examples_are_read() -> None:
         ({"templateRef": None}, "spec.templateRef.name is missing"),
         ({"templateRef": "desktop"}, "spec.templateRef is 'desktop', it must be an object"),
         ({"operatingMode": "Off"}, "spec.operatingMode is 'Off', known are Running, Suspended"),
+        ({"homePolicy": "Copy"}, "spec.homePolicy is 'Copy', known are Wait, Fresh"),
         ({"host": ["a"]}, "spec.host is ['a'], it must be text"),
         ({"lifetime": "31d"}, "spec.lifetime: '31d' is no duration"),
     ],

@@ -390,7 +390,7 @@ def test_the_chart_gives_the_rights_of_the_manifests(all_both: dict[str, Both]) 
     more = copy.deepcopy(both.role)
     more["rules"].append({"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]})
     (line,) = differences(both.validated, [*both.children, more])
-    assert line.startswith("Role: rules[8] is absent in what was validated and {")
+    assert line.startswith("Role: rules[9] is absent in what was validated and {")
     assert differences(both.validated, both.children) == (
         "Role: vdi-operator was validated, and the operator's chart makes none",
     )

@@ -42,6 +42,8 @@ def test_every_reason_is_there_with_what_to_do() -> None:
 def test_every_metric_is_there() -> None:
     metrics = Metrics()
     metrics.sessions(dict)
+    metrics.waiting(dict)
+    metrics.warm_slots(dict)
     there = {family.name for family in metrics.registry.collect()}
     there |= set(re.findall(r'metrics\.gauge\(\s*"(\w+)"', getsource(process)))
     told = {name.removesuffix("_total") for name in words("Metrics")}

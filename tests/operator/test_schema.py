@@ -11,7 +11,7 @@ import pytest
 
 from vdi_operator.api.reasons import ConditionType, Reason
 from vdi_operator.api.schema import LONGEST_MESSAGE, LONGEST_NAME, MILESTONES, RESERVED_HOSTS
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import HomePolicy, OperatingMode, Session
 from vdi_operator.api.template import Dialect, Egress, Template
 from vdi_operator.core.record import Record
 
@@ -57,6 +57,7 @@ def status() -> dict[str, Any]:
         "milestones": dict.fromkeys(MILESTONES, MOMENT),
         "phases": dict.fromkeys(MILESTONES, 0.25),
         "readyInSeconds": 2.0,
+        "queue": {"position": 2, "waiting": 3},
         "startedAt": MOMENT,
         "expiresAt": MOMENT,
         "turnExpiresAt": MOMENT,
@@ -72,6 +73,9 @@ def status() -> dict[str, Any]:
         },
         "waitedUntil": MOMENT,
         "warnedOfEnd": MOMENT,
+        "lastActivityTime": MOMENT,
+        "idle": {"at": MOMENT, "since": MOMENT, "generation": 3, "wake": MOMENT},
+        "warnedOfIdle": MOMENT,
     }
 
 
@@ -141,13 +145,15 @@ def test_defaults_are_those_of_the_values() -> None:
     assert Template.of(stored) == Template.of(given) == Template("desktop", "", 0, "registry.example.com/desktop:1")
     # Whatever is not optional without a default is there.
     optional = set(schema("VDITemplate")["properties"]["spec"]["properties"]) - set(stored["spec"])
-    assert optional == {"capacity", "lifetime"}
+    # No default: a stored spec would get another digest than its evidence has.
+    assert optional == {"capacity", "idleTimeout", "lifetime", "prepull", "priorityClassName", "warmSlots"}
     assert stored["spec"]["gpu"]["count"] == 1
     assert stored["spec"]["startDeadline"] == "60s"
     wish = session()
     kept = filled(schema("VDISession"), wish)
     assert Session.of(kept) == Session.of(wish)
     assert kept["spec"]["operatingMode"] == "Running"
+    assert kept["spec"]["homePolicy"] == "Wait"
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,7 @@ def test_defaults_are_those_of_the_values() -> None:
         ("VDITemplate", ".spec.dialect", Dialect),
         ("VDITemplate", ".spec.egress", Egress),
         ("VDISession", ".spec.operatingMode", OperatingMode),
+        ("VDISession", ".spec.homePolicy", HomePolicy),
         ("VDISession", ".status.conditions[].type", ConditionType),
         ("VDISession", ".status.conditions[].reason", Reason),
     ],
@@ -198,6 +205,9 @@ GOOD_TEMPLATES: list[dict[str, Any]] = [
     {"capacity": {"sessionsPerGPU": 1}},
     {"capacity": {"sessionsPerGPU": 64}, "gpu": {"count": 0}, "hardwareEncoding": False},
     {"capacity": {}},
+    {"priorityClassName": "cad-first"},
+    {"warmSlots": 0},
+    {"warmSlots": 64},
     {"lifetime": "1h30m", "startDeadline": "2500ms"},
     {"home": {"size": "1Ti", "storageClassName": "fast.example.com"}, "sharedMemory": "268435456"},
 ]
@@ -230,6 +240,9 @@ def test_good_templates(spec: dict[str, Any]) -> None:
         ({"capacity": {"sessionsPerGPU": 65}}, "capacity.sessionsPerGPU"),
         ({"capacity": {"sessionsPerGPU": "8"}}, "capacity.sessionsPerGPU"),
         ({"capacity": {"sessionsPerNode": 8}}, "capacity"),
+        ({"warmSlots": -1}, "warmSlots"),
+        ({"warmSlots": 65}, "warmSlots"),
+        ({"warmSlots": "2"}, "warmSlots"),
         ({"gpu": {"resource": "gpu"}}, "gpu.resource"),
         ({"gpu": {"runtimeClassName": "NVIDIA"}}, "gpu.runtimeClassName"),
         ({"gpu": {"nodeSelector": {"a": "b" * 64}}}, "gpu.nodeSelector.a"),
@@ -244,6 +257,8 @@ def test_good_templates(spec: dict[str, Any]) -> None:
         ({"home": {"storageClassName": ""}}, "home.storageClassName"),
         ({"home": {"hostPath": "/"}}, "home"),
         ({"sharedMemory": "1GB"}, "sharedMemory"),
+        ({"priorityClassName": ""}, "priorityClassName"),
+        ({"priorityClassName": "High Priority"}, "priorityClassName"),
         ({"egress": "all"}, "egress"),
         ({"lifetime": "8 hours"}, "lifetime"),
         ({"lifetime": 3600}, "lifetime"),
@@ -267,6 +282,7 @@ def test_a_template_without_an_image_is_bad() -> None:
         {"host": "a"},
         {"host": "0-9"},
         {"operatingMode": "Suspended"},
+        {"homePolicy": "Fresh"},
         {"lifetime": "720h"},
     ],
 )
@@ -289,6 +305,7 @@ def test_good_sessions(spec: dict[str, Any]) -> None:
         ({"templateRef": {"name": ""}}, "templateRef.name"),
         ({"templateRef": {"name": "desktop", "namespace": "others"}}, "templateRef"),
         ({"operatingMode": "Paused"}, "operatingMode"),
+        ({"homePolicy": "Copy"}, "homePolicy"),
         ({"host": "alice.evil"}, "host"),
         ({"host": "-alice"}, "host"),
         ({"host": "Alice"}, "host"),

@@ -26,6 +26,9 @@ def test_keys_are_in_camel_case() -> None:
             "traefik": {"namespace": "kube-system", "name": "traefik"},
             "checkerTokenFile": "/etc/checker/token",
             "workers": 4,
+            "sessionsPerUser": 2,
+            "sessionsPerNamespace": 100,
+            "queuePriorities": {"cad-first": 10},
         }
     )
     assert read == Settings(
@@ -37,6 +40,9 @@ def test_keys_are_in_camel_case() -> None:
         traefik={"namespace": "kube-system", "name": "traefik"},
         checker_token_file="/etc/checker/token",
         workers=4,
+        sessions_per_user=2,
+        sessions_per_namespace=100,
+        queue_priorities={"cad-first": 10},
     )
     assert isinstance(read.turn_lifetime_seconds, float)
 
@@ -66,8 +72,15 @@ def test_every_field_can_be_set_to_its_default() -> None:
         ({"traefik": ["traefik"]}, "settings: traefik is "),
         ({"workers": None}, "settings: workers is None, it must be of type int"),
         ({"requireEvidence": "yes"}, "settings: requireEvidence is 'yes', it must be of type bool"),
+        ({"idleLookSeconds": 0.5}, "settings: idleLookSeconds is 0.5, 1 is the least"),
+        ({"idleLookSeconds": float("nan")}, "settings: idleLookSeconds is nan, 1 is the least"),
         ({"gpus": True}, "settings: gpus is True, it must be of type int"),
         ({"gpus": -1}, "settings: gpus is -1, it must be 0 or more"),
+        ({"sessionsPerUser": -1}, "settings: sessionsPerUser is -1, it must be 0 or more"),
+        ({"sessionsPerNamespace": -5}, "settings: sessionsPerNamespace is -5, it must be 0 or more"),
+        ({"queuePriorities": ["cad"]}, "settings: queuePriorities is "),
+        ({"queuePriorities": {"cad": "9"}}, "settings: queuePriorities has '9' for cad, it must be a whole number"),
+        ({"queuePriorities": {"cad": True}}, "settings: queuePriorities has True for cad, it must be a whole number"),
         ({"turnLifetimeSeconds": 59.9}, "settings: turnLifetimeSeconds is 59.9, 60 are the least"),
         ({"turnLifetimeSeconds": float("nan")}, "settings: turnLifetimeSeconds is nan, 60 are the least"),
         ({"relayAddresses": ["192.0.2.1", "turn.test"]}, "settings: relayAddresses has 'turn.test', which is no IP"),

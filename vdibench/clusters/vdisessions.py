@@ -45,7 +45,10 @@ _STEPS = {
 }
 
 # Reasons of Ready for which a session waits for a node, or for the volume of its home.
-_WAITING = frozenset({"CapacityReached", "NoFreeSlice", "Unschedulable", "WaitingForVolume"})
+_WAITING = frozenset(
+    {"UserLimitReached", "NamespaceLimitReached", "CapacityReached", "NoFreeSlice", "HomeNodeFull"}
+    | {"Draining", "Unschedulable", "WaitingForVolume"}
+)
 # And those that hold until a person does something.
 _HOPELESS = frozenset(
     {
@@ -62,6 +65,7 @@ _HOPELESS = frozenset(
         "HomeInUse",
         "HomeNodeLost",
         "HostTaken",
+        "Idle",
         "ImageUnavailable",
         "NoRelay",
         "ProgressDeadlineExceeded",
@@ -152,7 +156,8 @@ def condition_checks(session: Mapping[str, Any]) -> tuple[Check, ...]:
             f"see vdi-operator explain {name}, which has a remedy for each reason",
         )
         for kind, one in conditions.items()
-        if one.get("status") != "True"
+        # Of an older template or not: that keeps no desktop away.
+        if one.get("status") != "True" and kind != "TemplateDrifted"
     )
 
 

@@ -95,8 +95,14 @@ DECLARED: tuple[Declared, ...] = (
     ),
     Declared(
         "Pod",
-        ("metadata.annotations[vdibench.io/template-generation]",),
+        ("metadata.annotations[vdibench.io/made-from]",),
         "which state of which template it was made from; a manifest has no template",
+        _only_made,
+    ),
+    Declared(
+        "Pod",
+        ("metadata.annotations[vdibench.io/password-minted]",),
+        "which password it reads; who works by manifests makes the Secret, and starts the desktop again after another",
         _only_made,
     ),
     Declared(

@@ -12,6 +12,7 @@ __all__ = [
     "ENVELOPE_FILE",
     "EVIDENCE_FILE",
     "GRADUATED",
+    "OPERATIONAL",
     "chart_digests",
     "objects_digest",
     "spec_digest",
@@ -23,6 +24,8 @@ EVIDENCE_FILE = "evidence.json"
 ENVELOPE_FILE = "evidence.dsse.json"
 # How names of subjects begin that are files of the chart.
 CHART_PREFIX = "chart/"
+# As the operator has them: they say when desktops run and not what they are, and are a site's own.
+OPERATIONAL = frozenset({"idleTimeout", "prepull", "priorityClassName", "warmSlots"})
 
 
 def objects_digest(objects: Iterable[Mapping[str, Any]]) -> str:
@@ -33,8 +36,9 @@ def objects_digest(objects: Iterable[Mapping[str, Any]]) -> str:
 
 
 def spec_digest(spec: Mapping[str, Any]) -> str:
-    """Of a template's ``spec`` as JSON without blanks, keys sorted: the operator computes the same."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """Of what a template's ``spec`` says of desktops, as JSON without blanks, keys sorted: the operator's own."""
+    made = {name: value for name, value in spec.items() if name not in OPERATIONAL}
+    text = json.dumps(made, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     # Half a surrogate pair is no text for UTF-8, but a JSON document may hold one.
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 

@@ -58,7 +58,8 @@ def vdi_template(
 def template_spec(subjects: Subjects, *, sessions_per_gpu: int | None) -> dict[str, Any]:
     """Its spec alone: the evidence has a digest of it.
 
-    ``lifetime`` has no default and no object says it: a site that wants one writes a template of its own.
+    What makes no desktop (``lifetime``, ``idleTimeout``, ``warmSlots``, ``prepull``, ``priorityClassName``) has no
+    default and no object says it: it is a site's choice.
 
     :raises UsageError: a field cannot be read from the objects, or no session fits.
     """

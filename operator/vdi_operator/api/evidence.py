@@ -12,10 +12,14 @@ from typing import Any
 
 from vdi_operator.api.objects import GROUP
 
-__all__ = ["PREFIX", "Evidence", "digest"]
+__all__ = ["OPERATIONAL", "PREFIX", "Evidence", "digest"]
 
 # Of every annotation that is evidence.
 PREFIX = f"{GROUP}/evidence-"
+
+# Fields of a template's spec that say when desktops run and not what they are: a site sets them as it likes, no
+# evidence speaks of them, and no desktop is made anew for them.
+OPERATIONAL = frozenset({"idleTimeout", "prepull", "priorityClassName", "warmSlots"})
 
 # Without these it is none.
 _NEEDED = ("run", "seal", "spec", "date", "expires", "lab")
@@ -70,7 +74,12 @@ class Evidence:
 
 
 def digest(spec: object) -> str:
-    """SHA-256 of a spec as canonical JSON, in hex: the order of its fields says nothing."""
+    """SHA-256 of a template's spec as canonical JSON, in hex: what makes its desktops, in whatever order it is written.
+
+    :data:`OPERATIONAL` fields are left out.
+    """
+    if isinstance(spec, Mapping):
+        spec = {name: value for name, value in spec.items() if name not in OPERATIONAL}
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     # Lone surrogates are no text for UTF-8, but a JSON document may hold them.
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

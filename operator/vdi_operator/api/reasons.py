@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["CONDITIONS", "FAILURES", "ConditionType", "Reason"]
+__all__ = ["CONDITIONS", "FAILURES", "QUEUES", "ConditionType", "Reason"]
 
 
 class ConditionType(StrEnum):
@@ -21,6 +21,8 @@ class ConditionType(StrEnum):
     STREAM_READY = "StreamReady"
     # True: encoded by hardware. False where the template wants hardware and software does it.
     HARDWARE_ENCODING = "HardwareEncoding"
+    # True: the desktop that runs was made from an older state of its template.
+    TEMPLATE_DRIFTED = "TemplateDrifted"
     READY = "Ready"
 
 
@@ -36,17 +38,24 @@ class Reason(StrEnum):
     FRAME_DECODED = "FrameDecoded"
     HARDWARE = "Hardware"
     SOFTWARE_AS_WANTED = "SoftwareAsWanted"
+    AS_TEMPLATE = "AsTemplate"
     PUBLISHED = "Published"
     # On the way, or at rest.
     PENDING = "Pending"
     WAITING_FOR_VOLUME = "WaitingForVolume"
+    USER_LIMIT_REACHED = "UserLimitReached"
+    NAMESPACE_LIMIT_REACHED = "NamespaceLimitReached"
     CAPACITY_REACHED = "CapacityReached"
     NO_FREE_SLICE = "NoFreeSlice"
+    HOME_NODE_FULL = "HomeNodeFull"
     PULLING_IMAGE = "PullingImage"
     STARTING = "Starting"
     CHECKING = "Checking"
     RESTARTING = "Restarting"
+    DRAINING = "Draining"
+    TEMPLATE_CHANGED = "TemplateChanged"
     SUSPENDED = "Suspended"
+    IDLE = "Idle"
     EXPIRED = "Expired"
     DELETING = "Deleting"
     # A person has to do something.
@@ -79,6 +88,14 @@ class Reason(StrEnum):
 
 
 CONDITIONS = tuple(ConditionType)
+
+# Where a session waits for others, so that it has a position.
+QUEUES = (
+    Reason.USER_LIMIT_REACHED,
+    Reason.NAMESPACE_LIMIT_REACHED,
+    Reason.CAPACITY_REACHED,
+    Reason.HOME_NODE_FULL,
+)
 
 # What `vdi_session_failures_total` counts.
 FAILURES = tuple(

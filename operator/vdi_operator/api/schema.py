@@ -1,50 +1,32 @@
 """The two kinds as CustomResourceDefinitions: the one source of the chart's CRDs, of defaults and of `kubectl explain`.
 
 Pure. Defaults are those of the dataclasses beside it, closed lists those of their enumerations. Every text, list and
-map has a longest size, from which the API server also reckons what a rule may cost. Numbers of a spec have limits too,
-those of a status do not: refusing what was observed would only hide it.
+map has a longest size, from which the API server also reckons what a rule may cost. Numbers of a spec have limits too.
 """
 
 from __future__ import annotations
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import ConditionType, Reason
-from vdi_operator.api.session import OperatingMode, Session
+from vdi_operator.api.session import HomePolicy, OperatingMode, Session
 from vdi_operator.api.shapes import (
     checked,
     column,
     definition,
     duration,
     flag,
-    integer,
-    moment,
-    number,
     one_of,
     record,
     rule,
     text,
     whole,
 )
-from vdi_operator.api.template import MOST_SESSIONS_PER_GPU, Dialect, Egress, Gpu, Template
+from vdi_operator.api.status_schema import LONGEST_MESSAGE, MILESTONES, session_status
+from vdi_operator.api.template import MOST_SESSIONS_PER_GPU, MOST_WARM_SLOTS, Dialect, Egress, Gpu, Template
 
 __all__ = ["LONGEST_MESSAGE", "LONGEST_NAME", "MILESTONES", "RESERVED_HOSTS", "definitions"]
 
 # Of a session: its name is part of its children's, which end at 63.
 LONGEST_NAME = 40
-# Of a condition, as everywhere in Kubernetes.
-LONGEST_MESSAGE = 32_768
-
-# What a start passes, in this order; `status.phases` has the seconds that led to each.
-MILESTONES = {
-    "accepted": "The operator took the session up.",
-    "homeBound": "The home has its volume.",
-    "scheduled": "The pod has its node.",
-    "containerStarted": "The container runs; the image is there.",
-    "podReady": "Its readiness probe passed.",
-    "routed": "Traefik leads to it.",
-    "streamReady": "The checker decoded a frame on the users' route.",
-    "published": "The URL was put into the status.",
-}
 
 # Hosts beside the sessions' own below a site's domain, and names that browsers and mail look for by themselves.
 RESERVED_HOSTS = (
@@ -83,7 +65,7 @@ def definitions() -> tuple[Object, Object]:
             "vds",
             record(
                 "One user's desktop: create it, wait for Ready, open status.url with the credentials.",
-                {"spec": _session_spec(), "status": _session_status()},
+                {"spec": _session_spec(), "status": session_status()},
                 ["spec"],
             ),
             rules=[
@@ -107,6 +89,7 @@ def definitions() -> tuple[Object, Object]:
                 column("ReadyIn", ".status.readyInSeconds", "number"),
                 column("Age", ".metadata.creationTimestamp", "date"),
                 column("Mode", ".spec.operatingMode", wide=True),
+                column("Queue", ".status.queue.position", "integer", wide=True),
             ],
             status=True,
         ),
@@ -155,6 +138,20 @@ def _template_spec() -> Object:
                         )
                     },
                 ),
+                "priorityClassName": text(
+                    "Priority class of the pods. Which place in line it gives while GPUs are full, the site says "
+                    "(queuePriorities). Absent: the cluster's default.",
+                    253,
+                    _SUBDOMAIN,
+                    minLength=1,
+                ),
+                # Without a default: the spec as it is stored, of which evidence has a digest, must stay what it was.
+                "warmSlots": whole(
+                    "Places that are kept warm, as far as GPUs are free: pods of low priority hold image and slice "
+                    "until a session comes. Absent: none.",
+                    0,
+                    MOST_WARM_SLOTS,
+                ),
                 "sharedMemory": text(
                     "Size of /dev/shm, which counts as the container's memory.", 24, _BYTES, _TEMPLATE.shared_memory
                 ),
@@ -177,9 +174,16 @@ def _template_spec() -> Object:
                     "What the desktop may reach besides its TURN server and names.", Egress, _TEMPLATE.egress
                 ),
                 "lifetime": duration("Longest life of a session, from its creation, such as 8h. Absent: no end."),
+                "idleTimeout": duration(
+                    "Without a client for so long, such as 30m, a desktop is stopped and its session rests as Idle. "
+                    "Absent: never."
+                ),
                 "startDeadline": duration(
                     "Longest a start may take, waiting for a free slice not counted. After it the start has failed.",
                     f"{_TEMPLATE.start_deadline_seconds:g}s",
+                ),
+                "prepull": flag(
+                    "Whether nodes that match gpu.nodeSelector fetch the image before anybody asks for it. Absent: no."
                 ),
             },
             ["image"],
@@ -195,6 +199,10 @@ def _template_spec() -> Object:
         rule(
             "quantity(self.sharedMemory).compareTo(quantity(self.resources.limits.memory)) <= 0",
             "sharedMemory counts as memory: it must not exceed resources.limits.memory",
+        ),
+        rule(
+            "!has(self.prepull) || !self.prepull || self.imagePullPolicy != 'Never'",
+            "nodes that never ask the registry cannot fetch an image beforehand: leave prepull or imagePullPolicy out",
         ),
     )
 
@@ -288,6 +296,14 @@ def _session_spec() -> Object:
                 "host": text(
                     "First label of the desktop's host name. Absent: the session's name.", 63, _LABEL, minLength=1
                 ),
+                "homePolicy": one_of(
+                    "Where the home lies on a node that is full: Wait for it, or have a Fresh, temporary home, which "
+                    "is empty and on any node the first time, and stays. It counts from the next start, or at once "
+                    "while the desktop waits for a node. The user's own home is left as it is, and is there again "
+                    "with Wait.",
+                    HomePolicy,
+                    _SESSION.home_policy,
+                ),
                 "lifetime": duration(
                     "Longest life of this session, from its creation. Absent, or longer than the template's: that one."
                 ),
@@ -298,81 +314,4 @@ def _session_spec() -> Object:
             "has(self.host) == has(oldSelf.host) && (!has(self.host) || self.host == oldSelf.host)",
             "host is immutable: create another session",
         ),
-    )
-
-
-def _session_status() -> Object:
-    condition = {
-        "type": one_of("What it is about.", ConditionType),
-        "status": one_of("Whether it holds.", ["True", "False", "Unknown"]),
-        "reason": one_of("Why, one word of a closed list.", Reason),
-        "message": text("Why, in a sentence.", LONGEST_MESSAGE),
-        "lastTransitionTime": moment("When `status` last changed."),
-        "observedGeneration": integer("Generation of the session that it was found for."),
-    }
-    stream = {
-        "podUID": text("Uid of the pod that showed it.", 64),
-        "leftAt": moment("When the checker had left."),
-        "codec": text("Codec that arrived, such as H264.", 64),
-        "encoder": text("Encoder in use, as the desktop names it.", 64),
-        "hardware": flag("Whether hardware encodes. Absent: the desktop does not say."),
-        "transport": text("What carried the media, such as webrtc over udp by relay.", 128),
-        "width": integer("Pixels."),
-        "height": integer("Pixels."),
-        "firstFrameSeconds": number("From the checker's connecting to its first frame."),
-    }
-    ended = {
-        "reason": one_of("Why, one word of a closed list.", Reason),
-        "message": text("Why, in a sentence.", LONGEST_MESSAGE),
-        "at": moment("When."),
-    }
-    restart = ended | {
-        "podUID": text("Uid of its pod. Absent: none was made.", 64),
-        "released": flag("Whether the next one was asked for since."),
-    }
-    failure = ended | {
-        "generation": integer("Generation of the session that failed."),
-        "template": text("Uid and generation of the template that it failed with.", 128),
-    }
-    return record(
-        "What the operator found.",
-        {
-            "observedGeneration": integer("Generation of the session that this status is about."),
-            "conditions": {
-                "type": "array",
-                "description": "What holds and why; Ready is the sum of them.",
-                "maxItems": 16,
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-                "items": record(
-                    "What holds, or not, and why.",
-                    condition,
-                    ["type", "status", "reason", "message", "lastTransitionTime"],
-                ),
-            },
-            "url": text("Where the desktop is, once a frame was seen there.", 2048),
-            "host": text("Its host name.", 253),
-            "node": text("Where it runs.", 253),
-            "credentialsSecretRef": record(
-                "What to open it with.", {"name": text("A Secret of the same namespace.", 253)}, ["name"]
-            ),
-            "stream": record("What the checker saw on the users' route.", stream),
-            "milestones": record(
-                "When the present start came how far.", {name: moment(what) for name, what in MILESTONES.items()}
-            ),
-            "phases": record(
-                "Seconds of the present start that led to each milestone. They add up to readyInSeconds.",
-                {name: number(f"Until: {what}") for name, what in MILESTONES.items()},
-            ),
-            "readyInSeconds": number("From the wish (creation or resume) to the published URL."),
-            "startedAt": moment("When the present start was wished for."),
-            "expiresAt": moment("When the session's life ends."),
-            "turnExpiresAt": moment("When the present TURN credentials end; they are replaced before."),
-            "attempts": integer("Desktops of the present start that ended by themselves."),
-            "podUID": text("Uid of the pod that this status is about.", 64),
-            "restart": record("The last desktop of the present start that ended by itself.", restart),
-            "failure": record("Why the present start was given up; another session or template begins anew.", failure),
-            "waitedUntil": moment("When the present start had waited for others, which its deadline does not count."),
-            "warnedOfEnd": moment("The end of life that was warned of."),
-        },
     )

@@ -10,10 +10,11 @@ from typing import Any
 from vdi_operator.api.evidence import Evidence, digest
 from vdi_operator.api.reading import Part
 
-__all__ = ["MOST_SESSIONS_PER_GPU", "Dialect", "Display", "Egress", "Gpu", "Home", "Template"]
+__all__ = ["MOST_SESSIONS_PER_GPU", "MOST_WARM_SLOTS", "Dialect", "Display", "Egress", "Gpu", "Home", "Template"]
 
 # As the schema has it.
 MOST_SESSIONS_PER_GPU = 64
+MOST_WARM_SLOTS = 64
 
 
 class Dialect(StrEnum):
@@ -74,10 +75,15 @@ class Template:
     :param requests: ``cpu`` and ``memory``.
     :param limits: ``memory``.
     :param lifetime_seconds: longest life of a session, None: no end.
+    :param idle_timeout_seconds: without a client, after which a desktop is stopped, None: never.
     :param start_deadline_seconds: of a start, waiting for a free slice or a place not counted.
     :param sessions_per_gpu: that one GPU carries, None: nobody counts.
+    :param priority_class: of its pods, and by it their place in line; empty: the cluster's default.
+    :param warm_slots: places that are kept warm for the next sessions, where GPUs are free.
+    :param prepull: whether nodes have the image before anybody asks for it.
     :param evidence: of the run that it was graduated from, None: of none.
-    :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks.
+    :param spec_digest: of its spec as it is stored, which has defaults that a written one lacks; see
+        :func:`~vdi_operator.api.evidence.digest`.
     """
 
     name: str
@@ -96,8 +102,12 @@ class Template:
     home: Home = Home()
     egress: Egress = Egress.NONE
     lifetime_seconds: float | None = None
+    idle_timeout_seconds: float | None = None
     start_deadline_seconds: float = 60.0
     sessions_per_gpu: int | None = None
+    priority_class: str = ""
+    warm_slots: int = 0
+    prepull: bool = False
     evidence: Evidence | None = None
     spec_digest: str = field(default="", compare=False)
 
@@ -141,8 +151,12 @@ class Template:
             ),
             egress=spec.choice("egress", plain.egress),
             lifetime_seconds=spec.duration("lifetime"),
+            idle_timeout_seconds=spec.duration("idleTimeout"),
             start_deadline_seconds=plain.start_deadline_seconds if deadline is None else deadline,
             sessions_per_gpu=_per_gpu(spec.part("capacity")),
+            priority_class=spec.text("priorityClassName", plain.priority_class),
+            warm_slots=_warm_slots(spec),
+            prepull=spec.flag("prepull", plain.prepull),
             evidence=Evidence.of(metadata.texts("annotations", {})),
             spec_digest=digest(one.get("spec")),
         )
@@ -168,4 +182,11 @@ def _per_gpu(part: Part) -> int | None:
     found = part.whole("sessionsPerGPU", 0)
     if not 1 <= found <= MOST_SESSIONS_PER_GPU:
         raise ValueError(f"spec.capacity.sessionsPerGPU is {found}, it must be 1 to {MOST_SESSIONS_PER_GPU}")
+    return found
+
+
+def _warm_slots(spec: Part) -> int:
+    found = spec.whole("warmSlots", 0)
+    if not 0 <= found <= MOST_WARM_SLOTS:
+        raise ValueError(f"spec.warmSlots is {found}, it must be 0 to {MOST_WARM_SLOTS}")
     return found

@@ -11,7 +11,7 @@ from vdi_operator.children.login import login
 from vdi_operator.children.pod import pod
 from vdi_operator.children.policy import policy
 from vdi_operator.children.route import route
-from vdi_operator.children.secrets import auth_secret, rtc_secret
+from vdi_operator.children.secrets import auth_secret, password_minted, rtc_secret
 from vdi_operator.children.service import service
 from vdi_operator.children.surroundings import Surroundings
 
@@ -31,8 +31,9 @@ def children(session: Session, template: Template, world: Surroundings) -> tuple
     relayed = needs_relay(template.dialect)
     rtc = rtc_secret(session, world) if relayed else None
     asks = login(session, template)
+    auth = auth_secret(session, world)
     made = [
-        auth_secret(session, world),
+        auth,
         *([rtc] if rtc is not None else []),
         home(session, template),
         service(session),
@@ -41,5 +42,6 @@ def children(session: Session, template: Template, world: Surroundings) -> tuple
         policy(session, template, settings, relays),
     ]
     if rtc is not None or not relayed:
-        made.append(pod(session, template, settings, relays))
+        # Of the Secret as it ought to be: in the pass that makes both there is no other yet.
+        made.append(pod(session, template, settings, relays, password_minted(auth)))
     return tuple(made)

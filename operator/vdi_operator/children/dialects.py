@@ -6,6 +6,8 @@ mode is 2.x in another mode, and since it needs no relay it is told of none.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -14,13 +16,26 @@ from vdi_operator.api.template import Dialect, Template
 from vdi_operator.children.names import SESSION_PORT
 from vdi_operator.settings import Settings
 
-__all__ = ["LOGIN", "RTC_FILE", "encoder", "environment", "needs_relay", "paths", "probes", "unasked_paths"]
+__all__ = [
+    "LOGIN",
+    "RTC_FILE",
+    "clients",
+    "clients_path",
+    "encoder",
+    "environment",
+    "needs_relay",
+    "paths",
+    "probes",
+    "unasked_paths",
+]
 
 # User of the page's Basic authentication.
 LOGIN = "user"
 # Where the image's entrypoint keeps its copy of the Secret's file: 2.x refuses a link, which that one is.
 RTC_FILE = "/run/user/rtc.json"
 
+# Of the histogram that 1.6 keeps of what its clients report.
+_REPORTS = re.compile(r"^fps_hist_count ([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*$", re.MULTILINE)
 _MODES: Mapping[Dialect, str] = MappingProxyType(
     {Dialect.SELKIES_2_WEBRTC: "webrtc", Dialect.SELKIES_2_WEBSOCKET: "websockets"}
 )
@@ -127,3 +142,24 @@ def _relay(settings: Settings, addresses: Sequence[str]) -> dict[str, str]:
         "SELKIES_STUN_HOST": addresses[0],
         "SELKIES_STUN_PORT": port,
     }
+
+
+def clients_path(dialect: Dialect) -> str:
+    """Where a desktop tells of its clients, to who has its password; no route leads there."""
+    return "/metrics" if dialect is Dialect.SELKIES_1_WEBRTC else "/api/sessions"
+
+
+def clients(dialect: Dialect, text: str) -> float | None:
+    """What an answer from there counts, None: nothing that could be understood.
+
+    2.x: the pages that are connected now. 1.6 knows of no pages: the reports of frames a second that they have sent so
+    far, one every few seconds from each; where its image has no metrics at that port, nothing.
+
+    :raises ValueError, RecursionError: it is no JSON where it should be.
+    """
+    if dialect is Dialect.SELKIES_1_WEBRTC:
+        found = _REPORTS.search(text)
+        return float(found[1]) if found else None
+    document = json.loads(text)
+    pages = document.get("sessions") if isinstance(document, dict) else None
+    return float(len(pages)) if isinstance(pages, list) else None

@@ -11,7 +11,7 @@ __all__ = ["home"]
 
 
 def home(session: Session, template: Template) -> Object:
-    """The claim of the session's user.
+    """The claim of the session's user, or the temporary one beside it.
 
     Without an owner: deleting a session must not be ``rm -rf`` of a home. Size and class hold where there is no claim
     yet: those of a claim cannot be changed.
@@ -20,7 +20,7 @@ def home(session: Session, template: Template) -> Object:
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
-            "name": names.home_name(session.user),
+            "name": names.claim_name(session),
             "namespace": session.namespace,
             "labels": names.home_labels(session.user),
             "annotations": {names.USER_ANNOTATION: session.user},

@@ -15,6 +15,7 @@ _ALL = (
     Kind("v1", "Secret", "secrets"),
     Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
     Kind("v1", "Event", "events"),
+    Kind("apps/v1", "DaemonSet", "daemonsets"),
     # Of no namespace: Kind.path does not fit it.
     Kind("v1", "Node", "nodes"),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),

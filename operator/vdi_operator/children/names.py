@@ -10,30 +10,41 @@ import hashlib
 import re
 
 from vdi_operator.api.objects import GROUP, Object
-from vdi_operator.api.session import Session
+from vdi_operator.api.session import HomePolicy, Session
+from vdi_operator.api.template import Template
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.settings import Settings
 
 __all__ = [
+    "FORMER_TEMPLATE_ANNOTATION",
     "HTTPS_PORT",
     "INSTANCE_LABEL",
     "MANAGER",
+    "MINT_ANNOTATION",
     "NAME_LABEL",
     "PASSWORD_ANNOTATION",
+    "PLACEHOLDERS",
+    "PLACEHOLDER_ANNOTATION",
     "RESERVED_LABELS",
     "SESSION_PORT",
     "TEMPLATE_ANNOTATION",
+    "TEMPLATE_LABEL",
     "USER_ANNOTATION",
     "USER_LABEL",
     "auth_name",
+    "claim_name",
+    "fresh_home_name",
     "home_labels",
     "home_name",
     "host",
     "labels",
     "login_name",
     "metadata",
+    "own_home",
     "owner",
+    "placeholder_metadata",
     "pod_name",
+    "pod_of",
     "policy_name",
     "route_name",
     "rtc_name",
@@ -44,6 +55,8 @@ __all__ = [
 ]
 
 MANAGER = "vdi-operator"
+# Of placeholders, in the place of MANAGER: whoever follows the pods of sessions by that one never sees one of these.
+PLACEHOLDERS = f"{MANAGER}-placeholders"
 # Where every desktop listens.
 SESSION_PORT = 8080
 HTTPS_PORT = 443
@@ -52,12 +65,20 @@ _RECOMMENDED = "app.kubernetes.io"
 NAME_LABEL = f"{_RECOMMENDED}/name"
 INSTANCE_LABEL = f"{_RECOMMENDED}/instance"
 USER_LABEL = f"{GROUP}/user-slug"
+TEMPLATE_LABEL = f"{GROUP}/template"
 # Whom a home belongs to, as the site writes the user: slugs are for names, this is for comparing.
 USER_ANNOTATION = f"{GROUP}/user"
-# Uid and generation of the template that a pod was made from.
-TEMPLATE_ANNOTATION = f"{GROUP}/template-generation"
+# Uid of the template that a pod was made from, and the digest of what the template then said of desktops.
+TEMPLATE_ANNOTATION = f"{GROUP}/made-from"
+# What earlier operators noted in its place: uid and generation of the template.
+FORMER_TEMPLATE_ANNOTATION = f"{GROUP}/template-generation"
+# SHA-256 of what a placeholder was made as.
+PLACEHOLDER_ANNOTATION = f"{GROUP}/placeholder"
 # Since when the password in a Secret is that one, where the Secret had to be made again with it.
 PASSWORD_ANNOTATION = f"{GROUP}/password-since"
+# When a password was made, on its Secret and on each pod that reads it. It is compared, never reckoned with: it is of
+# the operator's clock, while PASSWORD_ANNOTATION is of the API server's, which made the pods' times as well.
+MINT_ANNOTATION = f"{GROUP}/password-minted"
 
 # By these, Services and policies choose pods: no label of a user may have such a key.
 RESERVED_LABELS = frozenset(
@@ -72,6 +93,9 @@ RESERVED_LABELS = frozenset(
 )
 
 _NAME = "vdi-session"
+_PLACEHOLDER = "vdi-placeholder"
+# No name of a user's own home begins like the other one.
+_HOME, _FRESH_HOME = "vdi-home-", "vdi-fresh-home-"
 _DIGEST_LENGTH = 16  # 64 bits: nobody finds a second name for somebody's slug
 _MARK = "---"
 _LONGEST_LABEL = 63
@@ -103,7 +127,12 @@ def slug(text: str, longest: int = 48) -> str:
 
 def pod_name(session: Session) -> str:
     """Of its desktop."""
-    return f"{_NAME}-{session.name}"
+    return pod_of(session.name)
+
+
+def pod_of(session: str) -> str:
+    """Of the desktop of whichever session has this name."""
+    return f"{_NAME}-{session}"
 
 
 def route_name(session: Session) -> str:
@@ -137,8 +166,47 @@ def rtc_name(session: Session) -> str:
 
 
 def home_name(user: str) -> str:
-    """Of a user's home: one for all of the user's sessions."""
-    return f"vdi-home-{slug(user)}"
+    """Of a user's own home: one for all of the user's sessions."""
+    return f"{_HOME}{slug(user)}"
+
+
+def fresh_home_name(user: str) -> str:
+    """Of a user's temporary home: one for all of the user's sessions that want a fresh one."""
+    return f"{_FRESH_HOME}{slug(user)}"
+
+
+def claim_name(session: Session) -> str:
+    """Of the home that a session wants."""
+    name = fresh_home_name if session.home_policy is HomePolicy.FRESH else home_name
+    return name(session.user)
+
+
+def own_home(claim: str) -> str:
+    """Of the own home of whoever has this one: itself, unless it is a temporary one."""
+    return f"{_HOME}{claim.removeprefix(_FRESH_HOME)}" if claim.startswith(_FRESH_HOME) else claim
+
+
+def placeholder_metadata(template: Template, namespace: str) -> Object:
+    """Of a pod that keeps a place warm. It has no session, and the label by which sessions' pods are chosen is not its.
+
+    The API server ends its name. It goes with its template.
+    """
+    kind = KINDS["VDITemplate"]
+    labels = {NAME_LABEL: _PLACEHOLDER, **_common("placeholder"), f"{_RECOMMENDED}/managed-by": PLACEHOLDERS}
+    return {
+        "generateName": f"{_PLACEHOLDER}-{slug(template.name)}-",
+        "namespace": namespace,
+        "labels": labels | {TEMPLATE_LABEL: template.name},
+        "ownerReferences": [
+            {
+                "apiVersion": kind.api_version,
+                "kind": kind.name,
+                "name": template.name,
+                "uid": template.uid,
+                "controller": True,
+            }
+        ],
+    }
 
 
 def labels(session: Session, component: str) -> dict[str, str]:

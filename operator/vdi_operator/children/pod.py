@@ -15,14 +15,16 @@ from vdi_operator.api.template import Gpu, Template
 from vdi_operator.children import dialects, names
 from vdi_operator.settings import Settings
 
-__all__ = ["CONTAINER", "made_from", "pod"]
+__all__ = ["CONTAINER", "USER", "made_from", "placement", "pod"]
 
 CONTAINER = "desktop"
 
 # Uid and gid of the image's user.
-_USER = 1000
+USER = 1000
 # Selkies says goodbye to its clients before the X server goes.
 _GRACE_SECONDS = 10
+# Of a digest, enough to tell states of one template apart.
+_DIGITS = 16
 # What GPU nodes are tainted with, whatever their slices are called.
 _TAINT = "nvidia.com/gpu"
 
@@ -35,13 +37,18 @@ class _Volume:
     read_only: bool = False
 
 
-def pod(session: Session, template: Template, settings: Settings, relay_addresses: Sequence[str]) -> Object:
+def pod(
+    session: Session, template: Template, settings: Settings, relay_addresses: Sequence[str], minted: str = ""
+) -> Object:
     """The pod of a session that runs.
 
+    :param minted: when the password that it reads was made, empty: nobody has noted it.
     :raises ValueError: the template's dialect needs a relay and none is known.
     """
     metadata = names.metadata(session, names.pod_name(session), "desktop")
     metadata["annotations"] = {names.TEMPLATE_ANNOTATION: made_from(template)}
+    if minted:
+        metadata["annotations"][names.MINT_ANNOTATION] = minted
     volumes = _volumes(session, template)
     spec: Object = {
         "serviceAccountName": settings.service_account,
@@ -50,9 +57,9 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
             # A home of a million files is not walked at each start.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -60,14 +67,16 @@ def pod(session: Session, template: Template, settings: Settings, relay_addresse
         "containers": [_container(session, template, settings, relay_addresses, volumes)],
         "volumes": [{"name": volume.name, **volume.source} for volume in volumes],
     }
+    if template.priority_class:
+        spec["priorityClassName"] = template.priority_class
     if template.gpu is not None:
-        spec |= _placement(template.gpu)
+        spec |= placement(template.gpu)
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def made_from(template: Template) -> str:
     """What a pod of this template, as it is now, has as :data:`names.TEMPLATE_ANNOTATION`."""
-    return f"{template.uid}/{template.generation}"
+    return f"{template.uid}/{template.spec_digest[:_DIGITS]}"
 
 
 def _container(
@@ -115,7 +124,7 @@ def _volumes(session: Session, template: Template) -> list[_Volume]:
         _memory("shm", "/dev/shm", template.shared_memory),
         _memory("tmp", "/tmp", "256Mi"),
         _memory("run", "/run/user", "64Mi"),
-        _Volume("home", "/home/user", {"persistentVolumeClaim": {"claimName": names.home_name(session.user)}}),
+        _Volume("home", "/home/user", {"persistentVolumeClaim": {"claimName": names.claim_name(session)}}),
     ]
     if dialects.needs_relay(template.dialect):
         # Not optional: without it a desktop would go to a public relay in silence. So the pod waits.
@@ -133,7 +142,8 @@ def _has_driver(gpu: Gpu) -> bool:
     return bool(gpu.runtime_class or gpu.node_selector)
 
 
-def _placement(gpu: Gpu) -> Object:
+def placement(gpu: Gpu) -> Object:
+    """Of a pod that gets such a slice: to which nodes it may go, and by which runtime."""
     made: Object = {}
     if gpu.runtime_class:
         made["runtimeClassName"] = gpu.runtime_class

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import re
+from datetime import UTC, datetime
 
 from vdi_operator.api.objects import Object
 from vdi_operator.api.session import Session
@@ -20,7 +21,16 @@ from vdi_operator.children.dialects import LOGIN
 from vdi_operator.children.surroundings import Surroundings
 from vdi_operator.settings import Settings
 
-__all__ = ["RTC_KEY", "auth_secret", "next_mint", "password", "password_since", "rtc_secret", "turn_expiry"]
+__all__ = [
+    "RTC_KEY",
+    "auth_secret",
+    "next_mint",
+    "password",
+    "password_minted",
+    "password_since",
+    "rtc_secret",
+    "turn_expiry",
+]
 
 RTC_KEY = "rtc.json"
 
@@ -34,6 +44,8 @@ _PASSWORD = re.compile(r"[!-~]{8,256}")
 def auth_secret(session: Session, world: Surroundings) -> Object:
     """User name and password of the session's page: the stored ones while they are fit, else the spare password.
 
+    A note of when a password was made stays for as long as the password does, and none is added to one that has none.
+
     :raises ValueError: the spare one is wanted and not fit: no desktop is without a password.
     """
     kept = password(world.auth)
@@ -41,18 +53,33 @@ def auth_secret(session: Session, world: Surroundings) -> Object:
     if not _PASSWORD.fullmatch(wanted):
         raise ValueError("the spare password is not 8 to 256 characters of ASCII without blanks: make one at random")
     made = _secret(session, names.auth_name(session), {"username": LOGIN, "password": wanted}) | {"type": _LOGIN_TYPE}
+    notes: Object = {}
+    mint = password_minted(world.auth) if kept is not None else _moment(world.now)
+    if mint:
+        notes[names.MINT_ANNOTATION] = mint
     if kept is not None and _since_before(world.auth):
-        made["metadata"]["annotations"] = {names.PASSWORD_ANNOTATION: password_since(world.auth)}
+        notes[names.PASSWORD_ANNOTATION] = password_since(world.auth)
+    if notes:
+        made["metadata"]["annotations"] = notes
     return made
 
 
 def password(secret: Object | None) -> str | None:
     """What a stored Secret lets users log in with; None where it is not fit, so that another one has to be made.
 
-    A desktop reads it once, at its start: a pod that is older than its Secret knows another one.
+    A desktop reads it once, at its start: a pod of before a new one was made knows another one.
     """
     found = _text(secret, "password")
     return found if _text(secret, "username") == LOGIN and found and _PASSWORD.fullmatch(found) else None
+
+
+def password_minted(one: Object | None) -> str:
+    """When the password of a Secret, or the one that a pod reads, was made; empty: nobody has noted it.
+
+    For comparing: two that are alike are the same password, whoever has set a clock meanwhile.
+    """
+    metadata = (one or {}).get("metadata") or {}
+    return str((metadata.get("annotations") or {}).get(names.MINT_ANNOTATION) or "")
 
 
 def password_since(secret: Object | None) -> str | None:
@@ -66,13 +93,13 @@ def rtc_secret(session: Session, world: Surroundings) -> Object | None:
     """The RTC configuration with credentials at the relays; None where no relay or no secret is known.
 
     The stored one is kept, byte for byte, while more than half of its life is left and it is what would be minted with
-    its expiry: same relays, same secret, nothing added.
+    its expiry: same relays, same secret, nothing added. That is by the wall's clock, as coturn judges it by its own.
     """
     if not world.relay_addresses or not world.turn_secret:
         return None
     text = _kept(session, world)
     if text is None:
-        text = json.dumps(_configuration(session, world, int(world.now + world.settings.turn_lifetime_seconds)))
+        text = json.dumps(_configuration(session, world, int(world.wall + world.settings.turn_lifetime_seconds)))
     return _secret(session, names.rtc_name(session), {RTC_KEY: text})
 
 
@@ -102,6 +129,11 @@ def _since_before(secret: Object | None) -> bool:
     return noted or (stored.get("type") != _LOGIN_TYPE and password_since(secret) is not None)
 
 
+def _moment(unix_seconds: float) -> str:
+    """As the operator writes instants, with microseconds: no two passwords of a session are made at the same."""
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def _configuration(session: Session, world: Surroundings, expires_unix_seconds: int) -> Object:
     """What Selkies reads and hands to its clients; no server but ours, over UDP and TCP."""
     settings = world.settings
@@ -124,7 +156,7 @@ def _configuration(session: Session, world: Surroundings, expires_unix_seconds: 
 def _kept(session: Session, world: Surroundings) -> str | None:
     """The stored RTC configuration where it is still good."""
     stored, expiry, ends = _text(world.rtc, RTC_KEY), turn_expiry(world.rtc), next_mint(world.rtc, world.settings)
-    if stored is None or expiry is None or ends is None or world.now >= ends:
+    if stored is None or expiry is None or ends is None or world.wall >= ends:
         return None
     try:
         same = _in_order(json.loads(stored)) == _in_order(_configuration(session, world, int(expiry)))

@@ -18,7 +18,11 @@ class Surroundings(Protocol):
 
     @property
     def now(self) -> float:
-        """Unix seconds."""
+        """Unix seconds, by a clock that does not jump."""
+
+    @property
+    def wall(self) -> float:
+        """Unix seconds, as other hosts have them."""
 
     @property
     def settings(self) -> Settings:

@@ -12,16 +12,16 @@ from vdi_operator.api.objects import Object
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
+from vdi_operator.cluster.desktops import Desktops, PodFacts
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.secrets import Secrets
 from vdi_operator.cluster.sessions import Sessions
 from vdi_operator.cluster.stores import Store, Watched
-from vdi_operator.core import pods
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "PodFacts", "last_seen"]
+__all__ = ["GPU_LABEL", "RELAY_LABEL", "Caches", "NodeFacts", "TemplateFacts", "last_seen"]
 
 # What an administrator marks coturn's nodes with.
 RELAY_LABEL = "vdibench.io/turn"
@@ -44,24 +44,6 @@ _ALL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class PodFacts:
-    """Whose pod it is, and where.
-
-    :param template: uid of the one that it was made from.
-    :param ended: for good, so that it holds nothing any more.
-    :param serves: it is ready and stays.
-    :param going: it is being deleted.
-    """
-
-    session: str
-    node: str
-    template: str = ""
-    ended: bool = False
-    serves: bool = False
-    going: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """A node, at which addresses a TURN server is there, and its GPUs as far as pods can get them.
 
@@ -71,6 +53,17 @@ class NodeFacts:
     fact: NodeFact
     relays: tuple[str, ...]
     gpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What counting needs of a template.
+
+    :param per_gpu: sessions on one GPU, 0: nobody counts.
+    """
+
+    per_gpu: int
+    priority_class: str
 
 
 class Caches:
@@ -83,16 +76,25 @@ class Caches:
         self._queue = queue
         # Told of each change that may let somebody in, and of each session that has changed; whoever counts sets them.
         self.gpus_changed: Callable[[], None] = _nobody
+        # Told of each change that places may be kept warm for, or taken by.
+        self.warm_changed: Callable[[], None] = _nobody
         self.session_changed: Callable[[str], None] = _nobody_of
+        # Told of each change after which other images may have to be fetched beforehand.
+        self.prepull_changed: Callable[[], None] = _nobody
         self.sessions = Sessions(self._session_changed)
         self.secrets = Secrets(self._wake, crowded=lambda: queue.load() > _CROWD)
-        self.pods = Watched(KINDS["Pod"], _pod, self._pod_changed, labels=_MANAGED)
+        self.pods = Desktops(self._pod_changed, self._home_freed, labels=_MANAGED)
         self.services = self._children("Service")
         self.routes = self._children("IngressRoute")
         self.logins = self._children("Middleware")
         self.policies = self._children("NetworkPolicy")
         self.homes = Watched(KINDS["PersistentVolumeClaim"], _nothing, self._home_changed, labels=_PLATFORM)
-        self.templates = Watched(KINDS["VDITemplate"], _per_gpu, self._template_changed)
+        self.templates = Watched(KINDS["VDITemplate"], _template, self._template_changed)
+        self.daemon_sets = Watched(
+            KINDS["DaemonSet"], _nothing, self._daemon_set_changed, labels=_MANAGED, reduce=_slim_daemon_set
+        )
+        # Names of the nodes whose GPUs no pod can get at present.
+        self.shut: set[str] = set()
         self.nodes = Watched(KINDS["Node"], _node, self._node_changed, reduce=_slim_node)
         self._events = {
             kind: Watched(
@@ -106,6 +108,7 @@ class Caches:
         }
         # Kind and name of an object -> names of its events, in the order in which they came.
         self._about: dict[tuple[str, str], dict[str, None]] = {}
+        # What passes wait for. Not DaemonSets: they are for comfort, and an older Role has no right on them.
         self.watched: tuple[Watched[Any], ...] = (
             self.pods,
             self.services,
@@ -129,12 +132,12 @@ class Caches:
     async def run(self, client: Client) -> None:
         """Follow the API server for ever."""
         async with asyncio.TaskGroup() as group:
-            for store in self.watched:
+            for store in (*self.watched, self.daemon_sets):
                 group.create_task(store.run(client), name=f"watch {store.title}")
             group.create_task(self.secrets.turns(client), name="look at secrets")
 
     async def filled(self) -> None:
-        """Wait until every watched kind was listed once."""
+        """Wait until all that passes need was listed once."""
         for store in self.watched:
             await store.filled.wait()
 
@@ -161,7 +164,12 @@ class Caches:
     def per_gpu(self, template: str) -> int | None:
         """Sessions of a template on one GPU, 0: nobody counts; None: there is no such template, or none to be read."""
         entry = self.templates.entry(template)
-        return entry.facts if entry is not None else None
+        return entry.facts.per_gpu if entry is not None and entry.facts is not None else None
+
+    def priority_class(self, template: str) -> str:
+        """Of a template's pods, empty: it says none, or cannot be read."""
+        entry = self.templates.entry(template)
+        return entry.facts.priority_class if entry is not None and entry.facts is not None else ""
 
     def _children(self, kind: str) -> Watched[str]:
         return Watched(KINDS[kind], _session, self._child_changed, labels=_MANAGED)
@@ -179,24 +187,31 @@ class Caches:
             self._wake(session)
 
     def _pod_changed(self, name: str, before: PodFacts | None, after: PodFacts | None) -> None:
+        self.warm_changed()
         pause = _STEP_SECONDS if _is_step(before, after) else 0.0
         for session in {facts.session for facts in (before, after) if facts is not None}:
             self._wake(session, pause)
-        if after is None and before is not None:
-            # The user's home is free for another of the user's sessions.
-            entry = self.sessions.entry(before.session)
-            for other in self.sessions.of_user(entry.facts.user) if entry is not None else ():
+
+    def _home_freed(self, session: str, home: str) -> None:
+        # Those who waited for one that is deleted were told when it was.
+        if session in self.sessions:
+            for other in self.sessions.of_home(home) - {session}:
                 self._wake(other)
 
     def _home_changed(self, name: str, before: str | None, after: str | None) -> None:
         for session in self.sessions.of_home(name):
             self._wake(session, 0.0 if after is None else _STEP_SECONDS)
 
-    def _template_changed(self, name: str, before: int | None, after: int | None) -> None:
+    def _template_changed(self, name: str, before: TemplateFacts | None, after: TemplateFacts | None) -> None:
+        self.prepull_changed()
         for session in self.sessions.of_template(name):
             self._wake(session)
+        self.warm_changed()
         if before != after:
             self.gpus_changed()
+
+    def _daemon_set_changed(self, name: str, before: str | None, after: str | None) -> None:
+        self.prepull_changed()
 
     def _event_changed(
         self, name: str, before: tuple[str, str, str] | None, after: tuple[str, str, str] | None
@@ -221,6 +236,10 @@ class Caches:
                 self._wake(session, pause)
 
     def _node_changed(self, name: str, before: NodeFacts | None, after: NodeFacts | None) -> None:
+        if after is not None and after.gpus == 0:
+            self.shut.add(name)
+        else:
+            self.shut.discard(name)
         for _, pod in self.pods.facts():
             if pod.node == name:
                 self._wake(pod.session)
@@ -229,6 +248,7 @@ class Caches:
                 self._wake(session, random.uniform(0.0, _ALL_SECONDS))
         if (before.gpus if before is not None else None) != (after.gpus if after is not None else None):
             self.gpus_changed()
+            self.warm_changed()
 
 
 def _nobody() -> None:
@@ -247,13 +267,6 @@ def _session(one: Object) -> str:
     return str((one["metadata"].get("labels") or {}).get(names.INSTANCE_LABEL, ""))
 
 
-def _pod(one: Object) -> PodFacts:
-    made_from = str((one["metadata"].get("annotations") or {}).get(names.TEMPLATE_ANNOTATION, ""))
-    node = str((one.get("spec") or {}).get("nodeName", ""))
-    template = made_from.partition("/")[0]
-    return PodFacts(_session(one), node, template, pods.ended(one), pods.ready(one), pods.going(one))
-
-
 def _is_step(before: PodFacts | None, after: PodFacts | None) -> bool:
     """Whether a pod is only a step nearer: nobody waits for this pass, and another change is about to come."""
     if before is None or after is None or before.session != after.session:
@@ -262,12 +275,13 @@ def _is_step(before: PodFacts | None, after: PodFacts | None) -> bool:
     return ways[0] == ways[1] and not after.ended
 
 
-def _per_gpu(one: Object) -> int | None:
+def _template(one: Object) -> TemplateFacts | None:
     try:
         template = Template.of(one)
     except ValueError:
         return None  # its sessions say what is wrong with it
-    return (template.sessions_per_gpu or 0) if template.gpu is not None else 0
+    per_gpu = (template.sessions_per_gpu or 0) if template.gpu is not None else 0
+    return TemplateFacts(per_gpu, template.priority_class)
 
 
 def _event(one: Object) -> tuple[str, str, str]:
@@ -293,6 +307,12 @@ def last_seen(one: Object) -> str:
     series = one.get("series") or {}
     times = (series.get("lastObservedTime"), one.get("lastTimestamp"), one.get("eventTime"))
     return str(next((time for time in times if time), one["metadata"].get("creationTimestamp") or ""))
+
+
+def _slim_daemon_set(one: Object) -> Object:
+    # Without its spec and what its pods do: the annotation says what it was made as.
+    kept = ("name", "uid", "annotations", "ownerReferences", "deletionTimestamp")
+    return {"metadata": {key: one["metadata"][key] for key in kept if key in one["metadata"]}}
 
 
 def _slim_node(one: Object) -> Object:

@@ -18,6 +18,7 @@ from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.dialects import LOGIN
 from vdi_operator.children.secrets import password
+from vdi_operator.cluster.activity import Activity, Followed
 from vdi_operator.cluster.caches import Caches
 from vdi_operator.cluster.checks import Asked, Checker
 from vdi_operator.cluster.errors import ApiError, Conflict, NotFound
@@ -25,11 +26,12 @@ from vdi_operator.cluster.execution import Outdated, Refused, difference, execut
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
 from vdi_operator.cluster.notices import tell
+from vdi_operator.cluster.placeholders import Placeholders
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.slots import Slots
 from vdi_operator.cluster.stores import Entry
 from vdi_operator.cluster.surroundings import Memory, Surroundings
-from vdi_operator.core.decision import Change, Decision, Verb
+from vdi_operator.core.decision import Change, Decision, Follow, Verb
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import unix
 from vdi_operator.core.plan import changes
@@ -42,7 +44,9 @@ __all__ = ["RETRY_SECONDS", "Controller"]
 RETRY_SECONDS = (0.5, 1.0, 2.0)
 # Between passes in a row that all find something to change, or are refused it.
 _BUSY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-_OUTDATED_SECONDS = 0.1
+# After passes in a row that found something else than they knew: at first a watch is a moment behind, and what goes on
+# is nothing that haste mends.
+_OUTDATED_SECONDS = (0.1, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # After a pass that only created, where no watch tells of more before.
 _MADE_SECONDS = 1.0
 # Between two writes of one session's status while it only takes steps: what happens in between is decided at its time
@@ -85,12 +89,17 @@ class Controller:
         self._queue = queue
         self._metrics = metrics
         self._failures: dict[str, int] = {}
+        self._outdated: dict[str, int] = {}
         # Sessions whose status is decided and not written.
         self._unwritten: set[str] = set()
         # Templates as they were read, each with the document that it was read from.
         self._templates: dict[str, tuple[Entry[Any], Template | None, str]] = {}
         self.slots = Slots(settings, caches, queue)
+        self.placeholders = Placeholders(settings, client, caches, self.slots, metrics, clock=surroundings.clock)
         self.checker = Checker(settings, self._checked, clock=surroundings.clock)
+        self.activity = Activity(
+            settings, metrics.looked, due=lambda name: queue.wake(name, urgent=True), clock=surroundings.clock
+        )
         self.succeeded = time.monotonic()
 
     async def pass_(self, name: str) -> None:
@@ -100,7 +109,9 @@ class Controller:
             await self._pass(name)
         except Outdated as outdated:
             _log.info("looked at again: %s", outdated, extra={"session": name})
-            self._queue.wake(name, _OUTDATED_SECONDS)
+            again = self._outdated.get(name, 0)
+            self._outdated[name] = again + 1
+            self._queue.wake(name, _OUTDATED_SECONDS[min(again, len(_OUTDATED_SECONDS) - 1)])
         except ApiError as error:
             self._failed(name, began, error.retry_after_seconds)
             _log.warning("a pass failed: %s", error, extra={"session": name})
@@ -109,6 +120,8 @@ class Controller:
             self._failed(name, began, 0.0)
             _log.exception("a pass failed by a fault of its own", extra={"session": name})
             return
+        else:
+            self._outdated.pop(name, None)
         self._failures.pop(name, None)
         self.succeeded = time.monotonic()
         self._metrics.passed(time.perf_counter() - began, self._surroundings.clock())
@@ -129,20 +142,24 @@ class Controller:
         world = await self._surroundings.look(session, memory)
         template, fault = self._template(session.template)
         # Nothing is awaited from here until it is settled: of two passes each would give away the last place.
-        world = replace(world, slot=self.slots.ask(session, template))
+        world = replace(self.slots.ask(session, template, world), activity=self.activity.fact(name))
         # With a template at hand a fault is the session's own.
         decision = desired(session, template, world, fault=fault if template is None else invalid)
-        self.slots.settle(session, decision.place)
+        self.slots.settle(session, decision, world)
         entered = _condition(decision.status, ConditionType.ADMITTED).get("status") == "True"
         self._caches.sessions.admit(name, session.uid, admitted=entered)
         wanted = changes(decision, world)
         if wanted:
+            if any(one.verb is Verb.CREATE and one.ref.kind == "Pod" for one in wanted):
+                await self.placeholders.claim(name, template, world.home)
             await self._change(name, memory, wanted)
         else:
             memory.busy = 0
             if memory.refusal:  # somebody else has repaired it; what was just decided does not know that
                 memory.refusal = memory.refused = ""
                 self._queue.wake(name, _SHORTEST_SECONDS)
+        # Only now: a stop that fails is decided again by what looks have shown.
+        self._follow(session, template, world, decision.follow)
         memory.status = decision.status | self._made(wanted)
         self._count(session, decision)
         unwritten: Outdated | ApiError | None = None
@@ -196,10 +213,15 @@ class Controller:
             memory.status = None
             self._unwritten.discard(name)
             return
-        self._unwritten.add(name)
-        since = time.monotonic() - memory.written
-        # The longer a start takes, the less often it is asked how far it is.
-        pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
+        since, waits = time.monotonic() - memory.written, "queue" in status
+        if waits:
+            # A position is no step, and has a pace of its own: the ledger tells so many a second.
+            self._unwritten.discard(name)
+            pause = _STATUS_SECONDS
+        else:
+            self._unwritten.add(name)
+            # The longer a start takes, the less often it is asked how far it is.
+            pause = max(_STATUS_SECONDS, len(self._unwritten) / _STATUS_RATE) * (1 + 2 * memory.steps)
         presses = _presses(stored, status)
         if since < pause and not presses:
             self._queue.wake(name, max(_SHORTEST_SECONDS, pause - since))
@@ -218,7 +240,7 @@ class Controller:
         except NotFound:
             sessions.drop(name, metadata["uid"])
         memory.status, memory.written = None, time.monotonic()
-        memory.steps = 0 if presses else min(memory.steps + 1, _STEPS_COUNTED)
+        memory.steps = 0 if presses or waits else min(memory.steps + 1, _STEPS_COUNTED)
         self._unwritten.discard(name)
 
     def _template(self, name: str) -> tuple[Template | None, str]:
@@ -245,6 +267,8 @@ class Controller:
             _log.info("ready", extra={"session": session.name, "seconds": total})
         if decision.failure is not None:
             self._metrics.failed(decision.failure)
+        if any(notice.reason == Reason.IDLE for notice in decision.notices):
+            self._metrics.idled()
 
     def _ask(self, session: Session, template: Template, world: World, pod_uid: str) -> None:
         known = password(world.auth)
@@ -266,6 +290,16 @@ class Controller:
             )
         )
 
+    def _follow(self, session: Session, template: Template | None, world: World, wanted: Follow | None) -> None:
+        """Have its desktop looked at for clients from now on, or not any more."""
+        address, known = str((world.pod or {}).get("status", {}).get("podIP") or ""), password(world.auth)
+        timeout = template.idle_timeout_seconds if template is not None else None
+        if wanted is None or template is None or timeout is None or known is None or not address:
+            self.activity.forget(session.name)
+            return
+        begin = wanted.after_unix_seconds
+        self.activity.follow(Followed(session.name, wanted.pod_uid, address, template.dialect, begin, known, timeout))
+
     def _checked(self, session: str, uid: str, result: CheckResult) -> None:
         self._surroundings.checked(session, uid, result)
         self._queue.wake(session, urgent=True)
@@ -273,10 +307,12 @@ class Controller:
     def _forget(self, name: str) -> None:
         self._surroundings.forget(name)
         self.checker.forget(name)
+        self.activity.forget(name)
         self.slots.forget(name)
         self._queue.forget(name)
         self._unwritten.discard(name)
         self._failures.pop(name, None)
+        self._outdated.pop(name, None)
 
     def _failed(self, name: str, began: float, retry_after_seconds: float) -> None:
         failures = self._failures.get(name, 0)

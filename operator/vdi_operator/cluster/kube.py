@@ -117,9 +117,13 @@ class Client:
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._request("apply", kind, name, body=body, params=params)
 
-    async def merge(self, kind: Kind, name: str, body: Object) -> Object:
-        """Merge patch: null takes a field away, lists are replaced."""
-        return await self._request("patch", kind, name, body=body, params={"fieldManager": FIELD_MANAGER})
+    async def merge(self, kind: Kind, name: str, body: Object, *, dry: bool = False) -> Object:
+        """Merge patch: null takes a field away, lists are replaced.
+
+        :param dry: everything is checked and nothing written.
+        """
+        params = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry else {})
+        return await self._request("patch", kind, name, body=body, params=params)
 
     async def merge_status(self, kind: Kind, name: str, body: Object) -> Object:
         """Merge patch of the status, and of nothing else."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from vdi_operator.api.reasons import FAILURES, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, Reason
+from vdi_operator.cluster.activity import Outcome
 from vdi_operator.cluster.sessions import State
 
 __all__ = ["START_BUCKETS", "Metrics"]
@@ -17,6 +21,8 @@ START_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 12
 _PASS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # The whole start, beside its phases.
 _TOTAL = "total"
+
+_Key = TypeVar("_Key", State, Reason)
 
 
 class Metrics:
@@ -52,9 +58,28 @@ class Metrics:
             ["verb", "kind", "code"],
             registry=self.registry,
         )
+        self._looks = Counter(
+            "vdi_idle_looks_total",
+            "Looks at desktops for their clients, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in Outcome:
+            self._looks.labels(outcome.value)
+        self._idled = Counter(
+            "vdi_sessions_idled_total", "Desktops that were stopped because nobody was at them.", registry=self.registry
+        )
         self._restarts = Counter(
             "vdi_session_watch_restarts_total", "Times that kopf had to be started again.", registry=self.registry
         )
+        self._claims = Counter(
+            "vdi_warm_claims_total",
+            "Pods of sessions whose template has warm slots: warm took the place of a placeholder, cold found none.",
+            ["state"],
+            registry=self.registry,
+        )
+        for state in ("warm", "cold"):  # a rate needs the zero before the first one
+            self._claims.labels(state)
 
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """A value that is known elsewhere, read at each scrape."""
@@ -65,6 +90,20 @@ class Metrics:
         gauge = Gauge("vdi_sessions", "Sessions, by state.", ["state"], registry=self.registry)
         for state in State:
             gauge.labels(state.value).set_function(partial(_count, states, state))
+
+    def waiting(self, queues: Callable[[], Mapping[Reason, int]]) -> None:
+        """Sessions that wait for others, by reason, those without one too; counted at each scrape."""
+        gauge = Gauge("vdi_sessions_waiting", "Sessions that wait for others.", ["reason"], registry=self.registry)
+        for reason in QUEUES:
+            gauge.labels(reason.value).set_function(partial(_count, queues, reason))
+
+    def warm_slots(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Places that are kept warm, by template and state; counted at each scrape."""
+        self.registry.register(_WarmSlots(counts))
+
+    def claimed(self, *, warm: bool) -> None:
+        """A session of a template with warm slots is about to have its pod, in such a place or not."""
+        self._claims.labels("warm" if warm else "cold").inc()
 
     def started(self, phases: Mapping[str, float], total: float) -> None:
         """A session became ready.
@@ -78,6 +117,14 @@ class Metrics:
     def failed(self, reason: Reason) -> None:
         """A session came to need a person."""
         self._failures.labels(reason.value).inc()
+
+    def looked(self, outcome: Outcome) -> None:
+        """A desktop was looked at for its clients."""
+        self._looks.labels(outcome.value).inc()
+
+    def idled(self) -> None:
+        """A desktop was stopped because nobody was at it."""
+        self._idled.inc()
 
     def passed(self, seconds: float, now: float) -> None:
         """A pass succeeded, at a Unix time."""
@@ -102,5 +149,20 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _count(states: Callable[[], Mapping[State, int]], state: State) -> float:
-    return float(states().get(state, 0))
+def _count(counts: Callable[[], Mapping[_Key, int]], key: _Key) -> float:
+    return float(counts().get(key, 0))
+
+
+class _WarmSlots(Collector):
+    """A gauge whose templates come and go."""
+
+    def __init__(self, counts: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """As the registry asks."""
+        said = "Places that are kept warm, by template: wanted by it, ready, pending."
+        family = GaugeMetricFamily("vdi_warm_slots", said, labels=["template", "state"])
+        for labels, count in self._counts().items():
+            family.add_metric(labels, float(count))
+        yield family

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from vdi_operator.cluster import handlers, health
 from vdi_operator.cluster.access import Access
 from vdi_operator.cluster.caches import Caches
+from vdi_operator.cluster.clock import SteadyClock
 from vdi_operator.cluster.controller import Controller
 from vdi_operator.cluster.errors import ApiError
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.metrics import Metrics
+from vdi_operator.cluster.placeholders import Placeholders
+from vdi_operator.cluster.prepull import Prepull
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Sessions
 from vdi_operator.cluster.surroundings import Surroundings
@@ -47,11 +50,12 @@ async def operate(
         _listen_to_signals(stop)
         client = await stack.enter_async_context(Client(access, settings.namespace, counted=metrics.requested))
         heartbeat = await stack.enter_async_context(health.Heartbeat())
-        surroundings = Surroundings(settings, caches, client)
+        surroundings = Surroundings(settings, caches, client, clock=SteadyClock())
         controller = Controller(settings, client, caches, surroundings, queue, metrics)
         stack.push_async_callback(controller.checker.close)
         stack.callback(queue.close)
         metrics.sessions(caches.sessions.states)
+        metrics.warm_slots(controller.placeholders.counts)
         metrics.gauge("vdi_queue_depth", "Sessions that wait for a pass.", queue.depth)
         metrics.gauge("vdi_queue_delayed", "Sessions whose next pass has a time.", queue.delayed)
         metrics.gauge(
@@ -61,14 +65,15 @@ async def operate(
             "vdi_gpus", "GPUs that sessions share; NaN: nobody knows how many there are.", controller.slots.known
         )
         metrics.gauge("vdi_gpus_held", "Parts of GPUs that sessions hold, by sessionsPerGPU.", controller.slots.held)
-        metrics.gauge("vdi_sessions_waiting", "Sessions that wait for a place on a GPU.", controller.slots.waiting)
+        metrics.waiting(controller.slots.queues)
+        metrics.gauge("vdi_desktops_followed", "Desktops that are looked at for clients.", controller.activity.followed)
         listed = asyncio.Event()
         checks = health.Health(
             heartbeat,
             # Before everything is listed there are no passes.
             lambda: queue.longest_wait() if listed.is_set() else 0.0,
             lambda: controller.succeeded,
-            caches.watched,
+            (*caches.watched, controller.placeholders.store),
             lambda: caches.missing() + ([] if listed.is_set() else ["vdisessions"]),
         )
         runner = await health.serve(checks, metrics.text, host, port)
@@ -77,6 +82,9 @@ async def operate(
             listening(*runner.addresses[0][:2])
         parts = [
             asyncio.create_task(caches.run(client), name="watches"),
+            asyncio.create_task(_placeholders(controller.placeholders, listed), name="placeholders"),
+            asyncio.create_task(controller.activity.run(), name="activity"),
+            asyncio.create_task(Prepull(settings, caches, client).run(), name="prepull"),
             asyncio.create_task(_passes(settings, caches, client, controller, queue, listed), name="passes"),
             asyncio.create_task(
                 _sessions(settings, access, client, caches.sessions, metrics, stop, listed), name="sessions"
@@ -115,6 +123,12 @@ async def _passes(
     listed.set()
     _log.info("all is listed, %d sessions", len(caches.sessions))
     await queue.run(controller.pass_, settings.workers)
+
+
+async def _placeholders(placeholders: Placeholders, listed: asyncio.Event) -> None:
+    """Places kept warm, once it is known who holds the others."""
+    await listed.wait()
+    await placeholders.run()
 
 
 async def _sessions(

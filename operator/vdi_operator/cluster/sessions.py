@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import FAILURES, ConditionType
+from vdi_operator.api.reasons import FAILURES, ConditionType, Reason
 from vdi_operator.api.session import OperatingMode
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
@@ -21,6 +21,9 @@ from vdi_operator.cluster.stores import Entry, Store
 
 __all__ = ["Known", "Sessions", "State"]
 
+# Beside what was given up.
+_RESTS = frozenset({Reason.IDLE, Reason.EXPIRED})
+
 
 class State(StrEnum):
     """How a session is, for counting them."""
@@ -28,6 +31,7 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     SUSPENDED = "suspended"
+    IDLE = "idle"
     FAILED = "failed"
 
 
@@ -36,8 +40,10 @@ class Known:
     """What sessions are looked for by; a document that is not as the schema wants it leaves a part empty.
 
     :param host: first label of the host.
+    :param home: claim of the user's own home, whichever one the session wants.
     :param passed: its present generation had a pass already.
     :param generation: of its spec.
+    :param rests: its last pass left it without a desktop and wanting none, although its user wants it to run.
     :param order: who has a shared host: whoever was admitted, then the older one. Creation times have whole seconds.
     """
 
@@ -51,6 +57,7 @@ class Known:
     passed: bool
     order: tuple[bool, str, str]
     generation: int = 0
+    rests: bool = False
 
 
 class Sessions(Store[Known]):
@@ -74,8 +81,8 @@ class Sessions(Store[Known]):
         return set(self._users.get(user, ()))
 
     def of_home(self, home: str) -> set[str]:
-        """Names of the sessions whose home is this claim."""
-        return set(self._homes.get(home, ()))
+        """Names of the sessions whose home is this claim, or is the temporary one or the own one beside it."""
+        return set(self._homes.get(names.own_home(home), ()))
 
     def of_template(self, template: str) -> set[str]:
         """Names of a template's sessions."""
@@ -173,6 +180,7 @@ def _known(one: Object) -> Known:
             str(metadata["name"]),
         ),
         generation=int(metadata.get("generation") or 0),
+        rests="failure" in status or _condition(status, ConditionType.READY).get("reason") in _RESTS,
     )
 
 
@@ -182,6 +190,8 @@ def _state(mode: str, status: Object) -> State:
     ready = _condition(status, ConditionType.READY)
     if ready.get("status") == "True":
         return State.READY
+    if ready.get("reason") == Reason.IDLE:
+        return State.IDLE
     return State.FAILED if ready.get("reason") in FAILURES else State.STARTING
 
 

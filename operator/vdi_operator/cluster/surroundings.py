@@ -15,14 +15,13 @@ from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches, last_seen
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.stores import Watched
+from vdi_operator.core import homes
+from vdi_operator.core.admission import foreign
 from vdi_operator.core.world import CheckResult, NodeFact, World
 from vdi_operator.settings import Settings
 
 __all__ = ["Memory", "Surroundings"]
 
-# Where the scheduler chose to bind a claim: known before there is a volume.
-_SELECTED_NODE = "volume.kubernetes.io/selected-node"
-_FINISHED = ("Succeeded", "Failed")
 # How old what is known of a mounted file may be.
 _LOOK_SECONDS = 1.0
 
@@ -31,7 +30,7 @@ _LOOK_SECONDS = 1.0
 class Memory:
     """What this process knows of a session and the API server does not; lost with the process, and found again.
 
-    :param mode: that was wished for when ``seen_unix_seconds`` was set.
+    :param mode, wake: that were wished for when ``seen_unix_seconds`` was set.
     :param status: decided and not yet written, None: what is stored holds.
     :param written: monotonic seconds of the last written status, at first of the first pass.
     :param steps: statuses in a row that told of a step of a start alone.
@@ -54,18 +53,27 @@ class Memory:
     told: set[tuple[str, str]] = field(default_factory=set)
     secrets: tuple[str, ...] = ()
     strangers: bool = False
+    wake: str = ""
 
 
 class Surroundings:
     """Puts worlds together.
 
     :param clock: Unix seconds.
+    :param wall: Unix seconds as other hosts have them, which somebody may set.
     """
 
     def __init__(
-        self, settings: Settings, caches: Caches, client: Client, *, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        caches: Caches,
+        client: Client,
+        *,
+        clock: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock
+        self._wall = wall
         self._settings = settings
         self._caches = caches
         self._client = client
@@ -75,7 +83,7 @@ class Surroundings:
         self._turn_looked = float("-inf")
 
     def memory(self, session: Session) -> Memory:
-        """Of a session; a new wish (another object of that name, or another mode) begins anew."""
+        """Of a session; a new wish (another object of that name, another mode, a wake) begins anew."""
         known = self._memories.get(session.name)
         if known is None or known.uid != session.uid:
             self.forget(session.name)
@@ -84,10 +92,11 @@ class Surroundings:
                 session.mode,
                 self.clock(),
                 secrets=(names.auth_name(session), names.rtc_name(session)),
+                wake=session.wake,
             )
             self._memories[session.name] = known
-        elif known.mode != session.mode:
-            known.mode, known.seen_unix_seconds = session.mode, self.clock()
+        elif (known.mode, known.wake) != (session.mode, session.wake):
+            known.mode, known.wake, known.seen_unix_seconds = session.mode, session.wake, self.clock()
             known.refusal, known.refused, known.check, known.busy = "", "", None, 0
             known.told.clear()
         return known
@@ -112,7 +121,9 @@ class Surroundings:
         caches, settings = self._caches, self._settings
         memory.strangers = False
         pod = await self._child(caches.pods, names.pod_name(session), memory)
-        home = await self._child(caches.homes, names.home_name(session.user), memory)
+        # Another session's pod in its place says nothing of its home.
+        session = homes.settled(session, pod if pod is None or not foreign(session.uid, pod) else None)
+        home = await self._child(caches.homes, names.claim_name(session), memory)
         service = await self._child(caches.services, names.service_name(session), memory)
         route = await self._child(caches.routes, names.route_name(session), memory)
         policy = await self._child(caches.policies, names.policy_name(session), memory)
@@ -143,6 +154,7 @@ class Surroundings:
             check=memory.check,
             refusal=memory.refusal,
             refused=memory.refused,
+            wall_unix_seconds=self._wall(),
         )
 
     async def _child(self, store: Watched[Any], name: str, memory: Memory) -> Object | None:
@@ -169,23 +181,17 @@ class Surroundings:
         name = ((pod or {}).get("spec") or {}).get("nodeName", "")
         if not name and home is not None:
             # A pod that waits for its home's node is on none yet.
-            name = (home["metadata"].get("annotations") or {}).get(_SELECTED_NODE, "")
+            name = homes.node(home)
         if not name:
             return None
         entry = self._caches.nodes.entry(name)
         return entry.facts.fact if entry is not None else NodeFact(name, ready=False, schedulable=False)
 
     def _home_holder(self, session: Session) -> str:
-        claim = names.home_name(session.user)
-        for other in sorted(self._caches.sessions.of_home(claim) - {session.name}):
-            document = self._caches.sessions.shared(other)
-            if document is None:
-                continue
-            try:
-                pod = self._caches.pods.shared(names.pod_name(Session.of(document)))
-            except ValueError:
-                continue  # its own pass says what is wrong with it
-            if pod is not None and _mounts(pod, claim):
+        claim, sessions = names.claim_name(session), self._caches.sessions
+        for other in sorted(self._caches.pods.holders(claim) - {session.name}):
+            entry = sessions.entry(other)
+            if entry is not None and entry.facts.home == names.own_home(claim):
                 return other
         return ""
 
@@ -205,10 +211,3 @@ class Surroundings:
         except OSError:
             self._turn_secret, self._turn_stamp = "", (0, 0)  # sessions say that they have no relay
         return self._turn_secret
-
-
-def _mounts(pod: Object, claim: str) -> bool:
-    if (pod.get("status") or {}).get("phase") in _FINISHED:
-        return False
-    volumes = (pod.get("spec") or {}).get("volumes") or ()
-    return any((volume.get("persistentVolumeClaim") or {}).get("claimName") == claim for volume in volumes)

@@ -24,7 +24,17 @@ from vdi_operator.cluster.kube import REQUEST_SECONDS, Client
 from vdi_operator.cluster.programs import NoCredential
 from vdi_operator.settings import Settings
 
-__all__ = ["VOLUME", "CommandFailed", "cluster_options", "connect", "every", "log_tail", "ready", "telling"]
+__all__ = [
+    "VOLUME",
+    "CommandFailed",
+    "cluster_options",
+    "connect",
+    "context_options",
+    "every",
+    "log_tail",
+    "ready",
+    "telling",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -53,6 +63,18 @@ VOLUME = _WideKind("v1", "PersistentVolume", "persistentvolumes")
 
 def cluster_options(function: _F) -> _F:
     """``--namespace``, ``--context`` and ``--kubeconfig`` of a command."""
+    function = click.option(
+        "-n",
+        "--namespace",
+        default=Settings().namespace,
+        show_default=True,
+        help="Namespace of the sessions.",
+    )(function)
+    return context_options(function)
+
+
+def context_options(function: _F) -> _F:
+    """``--context`` and ``--kubeconfig`` of a command that is of no namespace."""
     for option in (
         click.option(
             "--kubeconfig",
@@ -60,13 +82,6 @@ def cluster_options(function: _F) -> _F:
             help="File with the context; by default the first of KUBECONFIG that has it, or ~/.kube/config.",
         ),
         click.option("--context", default="", metavar="NAME", help="Context of it; by default its current one."),
-        click.option(
-            "-n",
-            "--namespace",
-            default=Settings().namespace,
-            show_default=True,
-            help="Namespace of the sessions.",
-        ),
     ):
         function = option(function)
     return function

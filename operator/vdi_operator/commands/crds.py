@@ -22,8 +22,8 @@ __all__ = ["command", "files"]
 def command(directory: Path | None) -> None:
     """Print the CustomResourceDefinitions of VDITemplate and VDISession.
 
-    `vdi-operator crds | kubectl apply --server-side -f -` brings a cluster up to date: Helm installs CRDs with a
-    chart's first release and never again.
+    `vdi-operator crds | kubectl apply --server-side --force-conflicts -f -` brings a cluster up to date: Helm installs
+    CRDs with a chart's first release and never again, and their fields are its own until then.
     """
     made = files()
     if directory is None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import CONDITIONS, Reason
+from vdi_operator.api.reasons import CONDITIONS, ConditionType, Reason
 from vdi_operator.api.schema import MILESTONES
 from vdi_operator.api.session import Session
 from vdi_operator.children import names
@@ -80,7 +80,7 @@ async def _gather(access: Access, namespace: str, name: str) -> Found:
         about = {
             "VDISession": name,
             "Pod": names.pod_name(session),
-            "PersistentVolumeClaim": names.home_name(session.user),
+            "PersistentVolumeClaim": names.claim_name(session),
         }
         events: list[Object] = []
         for kind, of in about.items():
@@ -152,7 +152,7 @@ def lines(found: Found, now: float) -> list[str]:
     else:
         made += ["", *_rows([["CONDITION", "STATUS", "REASON", "FOR"], *(_row(one) for one in said["conditions"])])]
         for one in said["conditions"]:
-            if one["status"] != "True" and one["message"]:
+            if _worth_saying(one) and one["message"]:
                 made += ["", f"{one['type']}: {one['message']}"]
                 made += [f"  -> {one['remedy']}"] if one["remedy"] else []
     if said["phases"]:
@@ -171,6 +171,12 @@ def lines(found: Found, now: float) -> list[str]:
     if said["lacking"]:
         made += ["", "not shown", *(f"  {line}" for line in said["lacking"])]
     return made
+
+
+def _worth_saying(condition: Mapping[str, Any]) -> bool:
+    """Whether a condition is not as it should be; one of them is the better for not holding."""
+    good = "False" if condition["type"] == ConditionType.TEMPLATE_DRIFTED else "True"
+    return bool(condition["status"] != good or condition["reason"] == Reason.DRAINING)
 
 
 def _ordered(conditions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

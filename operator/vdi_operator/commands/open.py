@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import tempfile
+import time
 import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -21,17 +22,20 @@ from typing import Any
 import click
 
 from vdi_operator.api.objects import Object
-from vdi_operator.api.reasons import Reason
-from vdi_operator.api.session import OperatingMode
+from vdi_operator.api.reasons import FAILURES, Reason
+from vdi_operator.api.session import WAKE_ANNOTATION, OperatingMode
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.cluster.errors import ApiError, NotFound
 from vdi_operator.cluster.kube import Client
 from vdi_operator.commands.connection import CommandFailed, cluster_options, connect, ready, telling
 from vdi_operator.commands.proxy import Gate, Proxy, Upstream
+from vdi_operator.core.instants import second
 
 __all__ = ["command", "over", "upstream"]
 
 _LOOK_SECONDS = 2.0
+# Longest start of a session that rested.
+_START_SECONDS = 300.0
 
 # Browsers open a file as well as an address; a link among a browser's arguments would be everybody's to read.
 _REDIRECT = """<!doctype html>
@@ -71,8 +75,9 @@ def command(
 ) -> None:
     """Open SESSION in the browser, by a link on this machine that works once and not for long.
 
-    You need the right to get the VDISession and its Secret. The password stays in this process, which forwards what the
-    browser asks for until Ctrl-C, or until the session is suspended or deleted.
+    You need the right to get the VDISession and its Secret; and to patch it where it was stopped because nobody was at
+    it: then it is started again. The password stays in this process, which forwards what the browser asks for until
+    Ctrl-C, or until the session is suspended, stopped or deleted.
     """
     asyncio.run(
         _open(
@@ -93,6 +98,8 @@ async def _open(
     async with client:
         with telling(f"VDISession {name}", namespace):
             session = await client.get(KINDS["VDISession"], name)
+        if ready(session).get("reason") == Reason.IDLE:
+            session = await _woken(client, namespace, name)
         url, secret_name = _place(session)
         with telling(f"Secret {secret_name}", namespace):
             secret = await client.get(KINDS["Secret"], secret_name)
@@ -114,6 +121,25 @@ async def _open(
         click.echo(why, err=True)
     if not gate.opened.is_set() and why:
         raise click.exceptions.Exit(1)
+
+
+async def _woken(client: Client, namespace: str, name: str) -> Object:
+    """A session that was stopped because nobody was at it, once it is ready again.
+
+    :raises CommandFailed: it may not be started again, or does not come.
+    """
+    click.echo(f"{name} was stopped because nobody was at it; it is started again", err=True)
+    wake = {"metadata": {"annotations": {WAKE_ANNOTATION: second(time.time())}}}
+    with telling(f"VDISession {name}", namespace):
+        session = await client.merge(KINDS["VDISession"], name, wake)
+    deadline = time.monotonic() + _START_SECONDS
+    while ready(session).get("status") != "True" and ready(session).get("reason") not in FAILURES:
+        if time.monotonic() > deadline:
+            break  # whoever places it says how it stands
+        await asyncio.sleep(_LOOK_SECONDS)
+        with telling(f"VDISession {name}", namespace):
+            session = await client.get(KINDS["VDISession"], name)
+    return session
 
 
 def _place(session: Mapping[str, Any]) -> tuple[str, str]:
@@ -155,6 +181,8 @@ def over(session: Mapping[str, Any] | None, uid: str) -> str:
         return "the session was deleted"
     if (session.get("spec") or {}).get("operatingMode") == OperatingMode.SUSPENDED:
         return "the session was suspended"
+    if ready(session).get("reason") == Reason.IDLE:
+        return "the session was stopped because nobody was at it"
     if ready(session).get("reason") == Reason.EXPIRED:
         return "the session's lifetime is over"
     return ""

@@ -30,41 +30,66 @@ _CLAIM = KINDS["PersistentVolumeClaim"]
 @click.command("purge-home")
 @click.argument("user", metavar="USER")
 @cluster_options
+@click.option("--fresh", is_flag=True, help="Only the temporary home, which homePolicy: Fresh has made.")
 @click.option("--yes", is_flag=True, help="Delete it; without this it is only shown.")
-def command(user: str, namespace: str, context: str, kubeconfig: Path | None, yes: bool) -> None:
-    """Delete the home of USER (as in spec.user of the sessions), for good.
+def command(user: str, namespace: str, context: str, kubeconfig: Path | None, fresh: bool, yes: bool) -> None:
+    """Delete the home of USER (as in spec.user of the sessions), for good, and the temporary one where there is one.
 
     Refused while USER has a session. You need the right to list VDISessions and to get and delete claims; with the
     right to get volumes it also says where the data lies and whether any remains.
     """
-    asyncio.run(_purge(connect(kubeconfig, context), namespace, user, delete=yes))
+    asyncio.run(_purge(connect(kubeconfig, context), namespace, user, fresh=fresh, delete=yes))
 
 
-async def _purge(access: Access, namespace: str, user: str, *, delete: bool) -> None:
-    name = names.home_name(user)
+async def _purge(access: Access, namespace: str, user: str, *, fresh: bool, delete: bool) -> None:
     async with Client(access, namespace) as client:
         with telling("VDISessions", namespace):
             sessions = holders(await every(client, KINDS["VDISession"]), user)
         if sessions:
             raise CommandFailed(f"{user} has {', '.join(sessions)}: delete that first, the home is kept then")
-        with telling(f"home of {user} (PersistentVolumeClaim {name})", namespace):
-            claim = await client.get(_CLAIM, name)
-        owner = (claim["metadata"].get("annotations") or {}).get(names.USER_ANNOTATION)
-        if owner != user:
-            raise CommandFailed(f"claim {name} says that it is the home of {owner or 'nobody'}: it is left alone")
-        volume, lacking = await _volume(client, claim)
-        uid = str(claim["metadata"]["uid"])
-        for line in description(claim, volume, lacking):
-            click.echo(line)
+        wanted = (names.fresh_home_name(user),) if fresh else (names.home_name(user), names.fresh_home_name(user))
+        claims = await _claims(client, namespace, user, wanted)
+        volumes = []
+        for claim in claims:
+            volume, lacking = await _volume(client, claim)
+            volumes.append(volume)
+            for line in description(claim, volume, lacking):
+                click.echo(line)
         if not delete:
             click.echo("nothing was deleted: give --yes to delete it", err=True)
             raise click.exceptions.Exit(1)
-        with telling(f"PersistentVolumeClaim {name}", namespace):
-            await client.delete(_CLAIM, name, uid)
-        await _gone(client, name, uid)
-    click.echo(f"claim {name} is deleted")
-    for line in remainder(claim, volume):
-        click.echo(line)
+        for claim, volume in zip(claims, volumes, strict=True):
+            name, uid = str(claim["metadata"]["name"]), str(claim["metadata"]["uid"])
+            with telling(f"PersistentVolumeClaim {name}", namespace):
+                await client.delete(_CLAIM, name, uid)
+            await _gone(client, name, uid)
+            click.echo(f"claim {name} is deleted")
+            for line in remainder(claim, volume):
+                click.echo(line)
+
+
+async def _claims(client: Client, namespace: str, user: str, wanted: Iterable[str]) -> list[Object]:
+    """Those that there are.
+
+    :raises CommandFailed: there is none, or one is somebody else's.
+    """
+    found: list[Object] = []
+    missing: tuple[str, errors.NotFound] | None = None
+    for name in wanted:
+        with telling(f"home of {user} (PersistentVolumeClaim {name})", namespace):
+            try:
+                found.append(await client.get(_CLAIM, name))
+            except errors.NotFound as error:
+                missing = missing or (name, error)
+    if not found and missing is not None:
+        with telling(f"home of {user} (PersistentVolumeClaim {missing[0]})", namespace):
+            raise missing[1]
+    for claim in found:
+        owner = (claim["metadata"].get("annotations") or {}).get(names.USER_ANNOTATION)
+        if owner != user:
+            said = f"claim {claim['metadata']['name']} says that it is the home of {owner or 'nobody'}"
+            raise CommandFailed(f"{said}: it is left alone")
+    return found
 
 
 def holders(sessions: Iterable[Mapping[str, Any]], user: str) -> list[str]:

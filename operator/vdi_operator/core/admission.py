@@ -59,7 +59,7 @@ def admitted(
         lacks = "TURN secret" if world.relay_addresses else "address of a TURN relay"
         said = f"no {lacks} is known, and without a relay of its own a desktop would go to a public one"
         return objects, Blocked(Reason.NO_RELAY, said)
-    return objects, refusal(template, world.settings, world.now)
+    return objects, refusal(template, world.settings, world.wall)
 
 
 def foreign(owner_uid: str, one: Object) -> bool:

@@ -15,7 +15,7 @@ from vdi_operator.core.failures import Finding, Verdict
 from vdi_operator.core.record import Stream
 from vdi_operator.core.world import CheckResult, World
 
-__all__ = ["CHECKS", "LEFT_SECONDS", "RETRY_SECONDS", "Outlook", "look", "pause"]
+__all__ = ["AHEAD_SECONDS", "CHECKS", "LEFT_SECONDS", "RETRY_SECONDS", "Outlook", "look", "pause"]
 
 # Checks of one pod that may fail: signalling stands up to a few seconds after health says 200.
 CHECKS = 8
@@ -24,6 +24,8 @@ RETRY_SECONDS = (0.5, 1.0, 2.0)
 # After the checker left: Selkies refuses a second client from one address, which is Traefik's, for 0.5 s (close code
 # 4029).
 LEFT_SECONDS = 0.5
+# What was written may be ahead of now by so much without a clock having been set back.
+AHEAD_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def look(session: Session, template: Template | None, world: World, seen: Stream
         condition = _condition(State.NO, Reason.RESTARTING, "the desktop was seen and does not serve at present")
         return Outlook(condition, hardware, stream)
     if stream is not None:
-        left = stream.left_unix_seconds + LEFT_SECONDS - world.now
+        left = _left(stream.left_unix_seconds, LEFT_SECONDS, world.now)
         condition = _condition(State.YES, Reason.FRAME_DECODED, _seen(stream))
         return Outlook(condition, hardware, stream, published=left <= 0, again_seconds=left if left > 0 else None)
     if not servable:
@@ -94,7 +96,7 @@ def _asked(session: Session, world: World, check: CheckResult | None, hardware: 
         condition = _condition(State.UNKNOWN, Reason.CHECKING, f"no frame yet, the checker looks again: {said}")
         verdict = Verdict.FAIL if check.attempts >= CHECKS else Verdict.WAIT
         failing = Finding(Reason.STREAM_FAILED, f"no frame on the users' route: {said}", verdict)
-    left = check.left_unix_seconds + pause(check) - world.now
+    left = _left(check.left_unix_seconds, pause(check), world.now)
     return Outlook(
         condition,
         hardware,
@@ -103,6 +105,11 @@ def _asked(session: Session, world: World, check: CheckResult | None, hardware: 
         unreachable=check.unreachable,
         again_seconds=left if left > 0 else None,
     )
+
+
+def _left(since: float, seconds: float, now: float) -> float:
+    """What is left of a pause. One that began in the future is over: somebody has set the clock back since."""
+    return 0.0 if since > now + AHEAD_SECONDS else since + seconds - now
 
 
 def _hardware(template: Template | None, stream: Stream | None) -> Condition:

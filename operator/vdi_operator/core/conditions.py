@@ -9,7 +9,7 @@ from enum import StrEnum
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import CONDITIONS, ConditionType, Reason
 from vdi_operator.core import pods
-from vdi_operator.core.failures import Finding
+from vdi_operator.core.failures import Finding, draining
 from vdi_operator.core.instants import second
 from vdi_operator.core.world import World
 
@@ -30,6 +30,8 @@ YES, NO, UNKNOWN = State.YES, State.NO, State.UNKNOWN
 _WHERE: Mapping[Reason, ConditionType] = {
     Reason.PENDING: ConditionType.SCHEDULED,
     Reason.NO_FREE_SLICE: ConditionType.SCHEDULED,
+    Reason.HOME_NODE_FULL: ConditionType.SCHEDULED,
+    Reason.DRAINING: ConditionType.SCHEDULED,
     Reason.UNSCHEDULABLE: ConditionType.SCHEDULED,
     Reason.HOME_NODE_LOST: ConditionType.SCHEDULED,
     Reason.HOME_IN_USE: ConditionType.SCHEDULED,
@@ -99,7 +101,7 @@ def of_children(world: World, pod: Object | None, problem: Finding | None) -> di
 
     :param pod: of this session, None: none, or none that counts.
     """
-    found = {one.type: one for one in (_home(world, pod), _scheduled(pod), _pod_ready(pod), _route(world))}
+    found = {one.type: one for one in (_home(world, pod), _scheduled(world, pod), _pod_ready(pod), _route(world))}
     if world.refusal and pod is not None:  # without a pod it is what keeps the desktop away
         refused = _refused(world, found)
         found[refused.type] = refused
@@ -130,6 +132,7 @@ def at_rest(world: World, reason: Reason, message: str) -> dict[ConditionType, C
     found = {kind: Condition(kind, NO, reason, message) for kind in (*_NEEDED, ConditionType.READY)}
     found[ConditionType.HOME_BOUND] = _home(world, None)
     found[ConditionType.HARDWARE_ENCODING] = Condition(ConditionType.HARDWARE_ENCODING, UNKNOWN, reason, message)
+    found[ConditionType.TEMPLATE_DRIFTED] = Condition(ConditionType.TEMPLATE_DRIFTED, NO, reason, message)
     return found
 
 
@@ -170,10 +173,13 @@ def _home(world: World, pod: Object | None) -> Condition:
     return Condition(kind, NO, Reason.WAITING_FOR_VOLUME, f"{name} waits for its volume")
 
 
-def _scheduled(pod: Object | None) -> Condition:
+def _scheduled(world: World, pod: Object | None) -> Condition:
     if pod is None:
         return Condition(ConditionType.SCHEDULED, NO, Reason.PENDING, "there is no pod yet")
     node = pods.node(pod)
+    if node and draining(world.node, node):
+        said = f"{node} takes no new pods: the desktop runs on until it is evicted, so save what is open"
+        return Condition(ConditionType.SCHEDULED, YES, Reason.DRAINING, said)
     if node:
         return Condition(ConditionType.SCHEDULED, YES, Reason.ASSIGNED, node)
     return Condition(ConditionType.SCHEDULED, NO, Reason.PENDING, "its pod waits for a node")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.reasons import Reason
 
-__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Notice", "Place", "Verb"]
+__all__ = ["Blocked", "Change", "CheckWanted", "Decision", "Follow", "Notice", "Place", "Queue", "Verb"]
 
 
 class Verb(StrEnum):
@@ -21,11 +21,28 @@ class Verb(StrEnum):
 
 
 class Place(StrEnum):
-    """What a session has of the GPUs, where somebody counts."""
+    """What a session has, where somebody counts: of its user's limit, then of the namespace's, then of the GPUs.
+
+    Whoever waits for one of them has what comes before it.
+    """
 
     NONE = "none"  # it wants none, or cannot have a desktop anyway
-    WAITING = "waiting"
+    USER = "user"  # it waits for another one of its user's
+    NAMESPACE = "namespace"  # it waits for another one of the namespace's
+    WAITING = "waiting"  # for a GPU
     HELD = "held"  # from when it was let in, before there is a pod, and between two pods of a start
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Where a session stands among those who wait for the same.
+
+    :param position: from 1.
+    :param waiting: how many there are, this one included.
+    """
+
+    position: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +50,13 @@ class Blocked:
     """Why nothing is made.
 
     :param ends: what runs has to end, too; else it goes on.
+    :param queue: where it stands, where others wait for the same.
     """
 
     reason: Reason
     message: str
     ends: bool = False
+    queue: Queue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,17 @@ class CheckWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Look now and then whether this pod's desktop has a client.
+
+    :param after_unix_seconds: not before: the checker was still there.
+    """
+
+    pod_uid: str
+    after_unix_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """An Event about the session."""
 
@@ -79,8 +109,11 @@ class Decision:
     :param absent: children that shall not exist.
     :param status: the whole status.
     :param look_again_seconds: until time alone changes something, None: never.
+    :param follow: whose clients are to be looked for from now on, None: nobody's.
     :param failure: counted once when it comes.
     :param place: to be kept before anybody else is decided on.
+    :param home_node: for whose GPUs its pod waits, since its home is there; empty: for none's.
+    :param tied_node: its pod waits until this node takes pods again, since its home is there; empty: for none.
     """
 
     objects: tuple[Object, ...] = ()
@@ -88,6 +121,9 @@ class Decision:
     status: Object = field(default_factory=dict)
     look_again_seconds: float | None = None
     check: CheckWanted | None = None
+    follow: Follow | None = None
     notices: tuple[Notice, ...] = ()
     failure: Reason | None = None
     place: Place = Place.NONE
+    home_node: str = ""
+    tied_node: str = ""

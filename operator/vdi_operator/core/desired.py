@@ -23,13 +23,14 @@ from vdi_operator.api.session import OperatingMode, Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.secrets import auth_secret, next_mint, rtc_secret
-from vdi_operator.core import conditions, evidence, phases, pods, slots
+from vdi_operator.core import conditions, evidence, homes, idle, limits, phases, pods, slots
 from vdi_operator.core.admission import Blocked, admitted, own
 from vdi_operator.core.checking import Outlook, look
 from vdi_operator.core.conditions import Condition, State
-from vdi_operator.core.decision import CheckWanted, Decision, Notice, Place
+from vdi_operator.core.decision import CheckWanted, Decision, Follow, Notice, Place, Queue
 from vdi_operator.core.failures import Finding, of_pod
 from vdi_operator.core.instants import second
+from vdi_operator.core.line import TOLD_RATE
 from vdi_operator.core.notices import failure, notices
 from vdi_operator.core.record import Record
 from vdi_operator.core.start import (
@@ -50,10 +51,22 @@ __all__ = ["EXPIRING", "desired"]
 # The Event before a session's end.
 EXPIRING = "Expiring"
 
-# For what no watch tells: another session's end, a relay.
+# For what no watch tells, such as a relay.
 _BLOCKED_SECONDS = 10.0
 # A Secret that was minted in this pass is there in the next one.
 _MINTED_SECONDS = 1.0
+# Nothing tells that somebody has set the wall's clock, by which what was minted ends.
+_WALL_SECONDS = 3600.0
+# What a session has while it waits for this.
+_WAITS: Mapping[Reason, Place] = {
+    Reason.USER_LIMIT_REACHED: Place.USER,
+    Reason.NAMESPACE_LIMIT_REACHED: Place.NAMESPACE,
+    Reason.CAPACITY_REACHED: Place.WAITING,
+}
+# Whoever waits for one of these is woken when it may go on, so nobody looks often.
+_WOKEN = frozenset({*_WAITS, Reason.HOME_IN_USE})
+# Of a pod whose node takes no pods at present.
+_SHUT = frozenset({Reason.DRAINING, Reason.HOME_NODE_LOST})
 # At rest a session is told of these; the rest matters when it is to run.
 _AT_REST = frozenset({Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_INVALID, Reason.SESSION_INVALID, Reason.HOST_TAKEN})
 
@@ -68,9 +81,14 @@ class _Verdict:
     absent: tuple[Ref, ...] = ()
     again_seconds: tuple[float, ...] = ()
     check: CheckWanted | None = None
+    follow: Follow | None = None
+    notice: Notice | None = None
     progress: Progress | None = None
     living: bool = True
     place: Place = Place.NONE
+    queue: Queue | None = None
+    home_node: str = ""
+    tied_node: str = ""
 
 
 def desired(session: Session, template: Template | None, world: World, *, fault: str = "") -> Decision:
@@ -80,6 +98,7 @@ def desired(session: Session, template: Template | None, world: World, *, fault:
     :param fault: why it, or with a template the session itself, is not what it must be.
     """
     past, world = Record.of(session.status), own(session, world)
+    wished, session = session.home_policy, homes.settled(session, world.pod)
     end = _end(session, template)
     if session.deleting:
         return _decided(session, world, past, None, _deleting(world, past))
@@ -89,16 +108,19 @@ def desired(session: Session, template: Template | None, world: World, *, fault:
         verdict = _resting(session, world, past, blocked, Reason.EXPIRED, said)
     elif session.mode is OperatingMode.SUSPENDED:
         verdict = _resting(session, world, past, blocked, Reason.SUSPENDED, "as its user wants it")
+    elif past.idle is not None and idle.rests(session, past):
+        verdict = _resting(session, world, past, blocked, Reason.IDLE, idle.message(session, past.idle))
     elif blocked is not None or template is None:
         why = blocked or Blocked(Reason.TEMPLATE_NOT_FOUND, "there is no template")
         verdict = _blocked(session, template, world, past, objects, why)
     else:
-        wait = slots.refusal(template, world.slot)
+        wait = limits.refusal(session.user, world.limit) or slots.refusal(template, world.slot)
         if wait is not None and not given_up(session, template, past):
             begin = begun(session, template, world, past)
             verdict = _blocked(session, template, world, begin, objects, wait)
         else:
-            verdict = _running(session, template, world, past, objects)
+            kept = session.home_policy is not wished
+            verdict = _running(session, template, world, past, objects, kept=kept)
     return _decided(session, world, past, end, verdict)
 
 
@@ -125,7 +147,10 @@ def _resting(
     told = blocked if blocked is not None and blocked.reason in _AT_REST else None
     found[ConditionType.ADMITTED] = _admitted(told)
     going = (GONE_SECONDS,) if world.pod is not None else ()
-    return _Verdict(past.at_rest(), found, absent=_gone(session), again_seconds=going, living=False)
+    rests = past.at_rest()
+    if reason is Reason.IDLE:
+        rests = replace(rests, idle=past.idle)
+    return _Verdict(rests, found, absent=_gone(session), again_seconds=going, living=False)
 
 
 def _blocked(
@@ -136,12 +161,12 @@ def _blocked(
     objects: tuple[Object, ...],
     blocked: Blocked,
 ) -> _Verdict:
-    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session.
-
-    Who waits for a place is woken when there is one, so nobody looks often.
-    """
-    queues = blocked.reason is Reason.CAPACITY_REACHED
-    again, place = (QUEUE_SECONDS, Place.WAITING) if queues else (_BLOCKED_SECONDS, Place.NONE)
+    """Nothing is made. A desktop that runs goes on running, unless what blocks it is another session."""
+    place = _WAITS.get(blocked.reason, Place.NONE)
+    again = QUEUE_SECONDS if blocked.reason in _WOKEN else _BLOCKED_SECONDS
+    if blocked.queue is not None:
+        # Of a long line no more look by themselves than are told where they stand.
+        again = max(again, blocked.queue.waiting / TOLD_RATE)
     pod = world.pod
     counted = past.restart is not None and past.restart.pod_uid == pods.uid(pod)
     if pod is None or blocked.ends or counted or pods.going(pod) or pods.ended(pod):
@@ -154,12 +179,14 @@ def _blocked(
             again_seconds=(again,),
             living=False,
             place=place,
+            queue=blocked.queue,
         )
     told = replace(blocked, message=f"{blocked.message}; the desktop that runs goes on")
     # Without a name that Traefik could have there is nothing to look at and nothing to publish.
     named = blocked.reason is not Reason.SESSION_INVALID
     outlook = look(session, template, world, past.stream, named and pods.ready(pod) and routed(world))
-    found = _found(session, world, pod, of_pod(pod, template, world, world.now), outlook, _admitted(told))
+    problem = of_pod(pod, template, world, world.now)
+    found = _found(session, template, world, pod, problem, outlook, _admitted(told))
     begin = past if past.started is not None else past.anew(min(world.seen_unix_seconds, world.now))
     record = replace(
         begin,
@@ -184,28 +211,49 @@ def _blocked(
     )
 
 
-def _running(session: Session, template: Template, world: World, past: Record, objects: tuple[Object, ...]) -> _Verdict:
-    """There is a desktop, or there shall be one."""
+def _running(
+    session: Session, template: Template, world: World, past: Record, objects: tuple[Object, ...], *, kept: bool
+) -> _Verdict:
+    """There is a desktop, or there shall be one.
+
+    :param kept: it has another home than is wished for by now.
+    """
     now = progress(session, template, world, past)
-    admitted = _admitted(None, _beside(template, world, now.pod))
-    found = _found(session, world, now.pod, now.problem, now.outlook, admitted)
-    record = replace(now.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
+    idling = idle.look(session, template, world, now.record, now.pod if now.outlook.published else None)
+    if idling.stops and idling.record.idle is not None:
+        return _resting(session, world, idling.record, None, Reason.IDLE, idle.message(session, idling.record.idle))
+    admitted = _admitted(None, _beside(template, world, kept))
+    found = _found(session, template, world, now.pod, now.problem, now.outlook, admitted)
+    record = replace(idling.record, milestones=phases.passed(now.record.milestones, found, now.pod, world.now))
     wanted = objects if now.wanted else tuple(one for one in objects if one["kind"] != "Pod")
+    full = now.problem is not None and now.problem.reason is Reason.HOME_NODE_FULL
+    shut = now.problem is not None and now.problem.reason in _SHUT and homes.tied(now.problem.message)
+    counted = world.slot is not None or world.limit is not None
     return _Verdict(
         record,
         found,
         objects=_for_this_pod(wanted, template, world),
         absent=() if now.wanted else (Ref("Pod", names.pod_name(session)),),
-        again_seconds=(*now.again_seconds, *_known(evidence.remaining_seconds(template, world.settings, world.now))),
+        again_seconds=(
+            *now.again_seconds,
+            *_known(idling.again_seconds),
+            *_known(evidence.remaining_seconds(template, world.settings, world.wall)),
+        ),
         check=now.outlook.wanted,
+        follow=idling.follow,
+        notice=idling.notice,
         progress=now,
         # What was given up holds nothing, so that others may have it as soon as its pod is gone.
-        place=Place.HELD if world.slot is not None and record.failure is None else Place.NONE,
+        place=Place.HELD if counted and record.failure is None else Place.NONE,
+        queue=world.home_line if full else None,
+        home_node=homes.node(world.home) if full else "",
+        tied_node=homes.node(world.home) if shut else "",
     )
 
 
 def _found(
     session: Session,
+    template: Template | None,
     world: World,
     pod: Object | None,
     problem: Finding | None,
@@ -221,6 +269,7 @@ def _found(
     found[ConditionType.ADMITTED] = admitted
     found[ConditionType.STREAM_READY] = outlook.condition
     found[ConditionType.HARDWARE_ENCODING] = outlook.hardware
+    found[ConditionType.TEMPLATE_DRIFTED] = _drifted(template, pod)
     if problem is not None and problem.reason is Reason.STREAM_FAILED:
         streams = ConditionType.STREAM_READY
         found[streams] = Condition(streams, State.NO, problem.reason, problem.message)
@@ -229,17 +278,28 @@ def _found(
     return found
 
 
+def _drifted(template: Template | None, pod: Object | None) -> Condition:
+    kind = ConditionType.TEMPLATE_DRIFTED
+    if pod is None:
+        return Condition(kind, State.NO, Reason.PENDING, "there is no pod yet")
+    if template is None:
+        return Condition(kind, State.UNKNOWN, Reason.PENDING, "its template cannot be read")
+    if outdated(pod, template):
+        said = f"template {template.name} has changed: the desktop takes it at its next start"
+        return Condition(kind, State.YES, Reason.TEMPLATE_CHANGED, said)
+    return Condition(kind, State.NO, Reason.AS_TEMPLATE)
+
+
 def _admitted(blocked: Blocked | None, message: str = "") -> Condition:
     if blocked is not None:
         return Condition(ConditionType.ADMITTED, State.NO, blocked.reason, blocked.message)
     return Condition(ConditionType.ADMITTED, State.YES, Reason.ACCEPTED, message)
 
 
-def _beside(template: Template, world: World, pod: Object | None) -> str:
+def _beside(template: Template, world: World, kept: bool) -> str:
     """What is said of a session that is let in, empty: nothing."""
-    changed = pod is not None and outdated(pod, template)
     said = (
-        "the template has changed: the desktop takes it at its next start" if changed else "",
+        "homePolicy has changed: the desktop has the other home at its next start" if kept else "",
         evidence.told(template, world.settings),
         slots.UNCOUNTED if world.slot is not None and world.slot.gpus is None else "",
     )
@@ -279,6 +339,8 @@ def _for_this_pod(objects: tuple[Object, ...], template: Template | None, world:
 def _decided(session: Session, world: World, past: Record, end: float | None, verdict: _Verdict) -> Decision:
     """The whole decision, with what time alone changes."""
     record, told = verdict.record, list(notices(past, verdict.found, verdict.progress))
+    if verdict.notice is not None:
+        told.append(verdict.notice)
     waits = list(verdict.again_seconds)
     if end is not None and end > world.now:
         warn = end - world.settings.warn_seconds
@@ -291,16 +353,22 @@ def _decided(session: Session, world: World, past: Record, end: float | None, ve
     if any(ref(one) == Ref("Secret", names.rtc_name(session)) for one in verdict.objects):
         mint = next_mint(world.rtc, world.settings)
         if mint is not None:
-            waits.append(mint - world.now if mint > world.now else _MINTED_SECONDS)
+            waits.append(min(mint - world.wall, _WALL_SECONDS) if mint > world.wall else _MINTED_SECONDS)
+    status = document(session, world, record, verdict.found, end)
+    if verdict.queue is not None:
+        status["queue"] = {"position": verdict.queue.position, "waiting": verdict.queue.waiting}
     return Decision(
         objects=verdict.objects,
         absent=verdict.absent,
-        status=document(session, world, record, verdict.found, end),
+        status=status,
         look_again_seconds=min(waits, default=None),
         check=verdict.check,
+        follow=verdict.follow,
         notices=tuple(told),
         failure=failure(past, verdict.found, verdict.progress),
         place=verdict.place,
+        home_node=verdict.home_node,
+        tied_node=verdict.tied_node,
     )
 
 

@@ -17,7 +17,7 @@ _SHOWN = 12
 def refusal(template: Template, settings: Settings, now: float) -> Blocked | None:
     """Why nothing more is started from a template; what runs goes on. None: nothing is asked for, or all is well.
 
-    :param now: Unix seconds.
+    :param now: Unix seconds of the wall's clock: another host has said when it expires.
     """
     if not settings.require_evidence:
         return None
@@ -54,7 +54,10 @@ def told(template: Template, settings: Settings) -> str:
 
 
 def remaining_seconds(template: Template, settings: Settings, now: float) -> float | None:
-    """Until evidence that is asked for expires, None: it does not, or has."""
+    """Until evidence that is asked for expires, None: it does not, or has.
+
+    :param now: as for :func:`refusal`.
+    """
     if not settings.require_evidence or template.evidence is None:
         return None
     left = template.evidence.expires_unix_seconds - now

@@ -16,14 +16,16 @@ from typing import Any
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import Reason
 from vdi_operator.api.template import Template
-from vdi_operator.core import pods
+from vdi_operator.core import homes, pods
 from vdi_operator.core.instants import unix
 from vdi_operator.core.world import NodeFact, World
 
-__all__ = ["MOUNT_TRIES", "SHARED_HOME", "Finding", "Verdict", "of_gone", "of_pod", "of_refusal"]
+__all__ = ["MOUNT_TRIES", "SHARED_HOME", "Finding", "Verdict", "draining", "of_gone", "of_pod", "of_refusal"]
 
 # In what the scheduler says of a claim that another pod has (ReadWriteOncePod).
 SHARED_HOME = "ReadWriteOncePod"
+# And of nodes that were told to take no new pods.
+_CORDONED = "node(s) were unschedulable"
 # So often a node may try to mount: a Secret that was just made, or a volume that another node lets go, takes a try.
 MOUNT_TRIES = 3
 # The kubelet has not heard of a Secret yet: on a busy node it may take more tries than that, and none is a fault.
@@ -42,6 +44,9 @@ _NOT_MADE = frozenset(
 )
 _NOT_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 _MISSING_SECRET = re.compile(r'secret "[^"]*" not found')
+# Of a node that has no room, and of one that does not answer.
+_FULL = re.compile(r"Insufficient |Too many pods")
+_LOST = re.compile(r"node\.kubernetes\.io/(?:not-ready|unreachable)")
 
 _REFUSED: Mapping[str, Reason] = {
     "Evicted": Reason.EVICTED,
@@ -57,7 +62,7 @@ _DISRUPTED: Mapping[str, Reason] = {
     "DeletionByTaintManager": Reason.NODE_LOST,
     "DeletionByPodGC": Reason.NODE_LOST,
     "PreemptionByScheduler": Reason.EVICTED,
-    "EvictionByEvictionAPI": Reason.EVICTED,
+    "EvictionByEvictionAPI": Reason.DRAINING,
     "TerminationByKubelet": Reason.EVICTED,
 }
 
@@ -112,6 +117,8 @@ def of_gone(pod: Object | None, world: World) -> Finding:
         return Finding(_DISRUPTED[str(cause["reason"])], said, Verdict.RETRY)
     if _node_lost(world.node, pods.node(pod)):
         return Finding(Reason.NODE_LOST, "its node is lost", Verdict.RETRY)
+    if draining(world.node, pods.node(pod)):
+        return Finding(Reason.DRAINING, "its pod was deleted while its node is being drained", Verdict.RETRY)
     return Finding(Reason.EVICTED, "somebody deleted its pod", Verdict.RETRY)
 
 
@@ -119,6 +126,14 @@ def of_refusal(text: str) -> Finding:
     """What the API server's refusal of a pod says."""
     reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in text else Reason.FORBIDDEN
     return Finding(reason, pods.sentence(text), Verdict.RETRY)
+
+
+def draining(node: NodeFact | None, name: str = "") -> bool:
+    """Whether a node is known to work and to take no new pods.
+
+    :param name: it must be this one, empty: any.
+    """
+    return node is not None and node.ready and not node.schedulable and name in ("", node.name)
 
 
 def _node_lost(node: NodeFact | None, name: str = "") -> bool:
@@ -157,17 +172,63 @@ def _unplaced(pod: Object, template: Template | None, world: World) -> Finding:
     # What an eviction of others would give is no reason why it waits.
     why = said.partition("preemption:")[0].rstrip(". ")
     lacks = template is not None and template.gpu is not None and _insufficient(template.gpu.resource, why)
-    tied = "volume node affinity conflict" in why
-    if tied and (_node_lost(world.node) or (world.node is None and not lacks)):
+    drained = _drained(world, why)
+    if drained is not None:
+        return drained
+    tied, full = homes.tied(why), lacks or _full(world.node, why)
+    if tied and (_node_lost(world.node) or (world.node is None and not full)):
         return Finding(Reason.HOME_NODE_LOST, f"the home is on a node that takes no pods: {why}")
+    if full and tied:
+        return _home_node_full(world, why, "slice of a GPU" if lacks else "room")
     if lacks:
-        where = "on the home's node" if tied else "free"
-        return Finding(Reason.NO_FREE_SLICE, f"no slice of a GPU is {where}: {why}", Verdict.QUEUE)
+        return Finding(Reason.NO_FREE_SLICE, f"no slice of a GPU is free: {why}", Verdict.QUEUE)
     if SHARED_HOME in why:
         return Finding(Reason.HOME_IN_USE, why)
     if "persistentvolumeclaim" in why.lower():
         return Finding(Reason.WAITING_FOR_VOLUME, why)
     return Finding(Reason.UNSCHEDULABLE, why)
+
+
+def _drained(world: World, why: str) -> Finding | None:
+    """Whether a pod waits because the node that it could go to takes none at present.
+
+    Where nodes are not read the scheduler does not say which one that is. A user who has a home had a node for it, so
+    what else a template may ask for in vain is not the reason.
+    """
+    if _CORDONED not in why:
+        return None
+    node = world.node
+    if node is not None and draining(node):
+        where = f"the home's node {node.name} is being drained and no other takes it"
+        said = f"{where}: it starts when that one takes pods again (kubectl uncordon {node.name}): {why}"
+        return Finding(Reason.DRAINING, said, Verdict.QUEUE)
+    bound = ((world.home or {}).get("status") or {}).get("phase") == "Bound"
+    if node is None and bound and "Insufficient" not in why:
+        said = f"a node that could take it is being drained: it starts when one takes pods again: {why}"
+        return Finding(Reason.DRAINING, said, Verdict.QUEUE)
+    return None
+
+
+def _full(node: NodeFact | None, why: str) -> bool:
+    """Whether the home's node has no room left, as far as words tell.
+
+    :param node: the home's, None: it is not known, so that a node that does not answer may be it.
+    """
+    return _FULL.search(why) is not None and (node is not None or _LOST.search(why) is None)
+
+
+def _home_node_full(world: World, why: str, lacks: str) -> Finding:
+    """Nodes that the home is not on have room, and its own has none.
+
+    :param lacks: what it has not.
+    """
+    at, line = homes.node(world.home), world.home_line
+    where = f"the home's node {at}" if at else "the home's node"
+    stands = f" (position {line.position} of {line.waiting} that wait for it)" if line is not None else ""
+    fresh = "Fresh for a temporary home (empty at first, then on the node where it was made)"
+    other = "Wait to go back to the own home" if homes.is_fresh(world.home) else fresh
+    said = f"no {lacks} is free on {where}{stands}: wait, or set spec.homePolicy to {other}; none is deleted"
+    return Finding(Reason.HOME_NODE_FULL, f"{said}. {why}", Verdict.QUEUE)
 
 
 def _insufficient(resource: str, why: str) -> bool:

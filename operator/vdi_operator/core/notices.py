@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vdi_operator.api.reasons import FAILURES, ConditionType, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, ConditionType, Reason
 from vdi_operator.core.conditions import Condition, fresh
 from vdi_operator.core.decision import Notice
 from vdi_operator.core.record import Record
@@ -13,14 +13,19 @@ from vdi_operator.core.start import Progress
 __all__ = ["failure", "notices"]
 
 # Beside all failures. Steps of a start and its good end are in the conditions and would drown these.
-_TOLD = frozenset({Reason.CAPACITY_REACHED, Reason.NO_FREE_SLICE, Reason.SUSPENDED, Reason.EXPIRED})
+_TOLD = frozenset(
+    {
+        *(*QUEUES, Reason.NO_FREE_SLICE, Reason.DRAINING),
+        *(Reason.SUSPENDED, Reason.IDLE, Reason.EXPIRED),
+    }
+)
 # Which reasons of which condition are failures of their own.
 _COUNTED: Mapping[ConditionType, frozenset[Reason]] = {
     ConditionType.ADMITTED: frozenset(FAILURES),
     ConditionType.STREAM_READY: frozenset({Reason.CHECKER_UNREACHABLE}),
     ConditionType.HARDWARE_ENCODING: frozenset({Reason.SOFTWARE_FALLBACK}),
 }
-_WARNINGS = frozenset({*FAILURES, Reason.EXPIRED, Reason.RESTARTING})
+_WARNINGS = frozenset({*FAILURES, Reason.EXPIRED, Reason.RESTARTING, Reason.DRAINING})
 
 
 def notices(
@@ -37,6 +42,10 @@ def notices(
         condition = found[kind]
         if (condition.reason in _TOLD or condition.reason in FAILURES) and fresh(condition, past.conditions):
             told.setdefault(condition.reason, _notice(condition.reason, condition.message))
+    scheduled = found[ConditionType.SCHEDULED]
+    if scheduled.reason is Reason.DRAINING and fresh(scheduled, past.conditions):
+        # Of a desktop that runs: its user has time to save.
+        told.setdefault(scheduled.reason, _notice(scheduled.reason, scheduled.message))
     if progress is not None and progress.restarted is not None and progress.problem is not None:
         told.setdefault(Reason.RESTARTING, _notice(Reason.RESTARTING, progress.problem.message))
     return tuple(told.values())

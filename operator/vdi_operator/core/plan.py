@@ -33,7 +33,7 @@ _DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
 # Of these only metadata can still be changed, or none of ours to change: a pod is what it was made as, and a claim has
 # the size and class of its first day.
 _SETTLED: Mapping[str, tuple[str, ...]] = {
-    # Not its annotations: they say which template it was made from.
+    # Not its annotations: they say which template it was made from, and which password it has read.
     "Pod": ("labels", "ownerReferences"),
     "PersistentVolumeClaim": ("labels", "annotations"),
 }
@@ -106,7 +106,8 @@ def _others(wanted: Object, actual: Object) -> bool:
 def _outworn(wanted: Object, actual: Object, world: World) -> bool:
     """Whether it is the Secret with the password, and the password had to be made anew.
 
-    A Secret that is younger than a pod tells that the pod does not know its password.
+    It is made anew and not edited: so it has another note, and a time of its own, by which a pod is seen to know the
+    former password.
     """
     return actual is world.auth and not _covers(actual.get("data"), _compared(wanted).get("data"))
 

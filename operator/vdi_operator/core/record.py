@@ -15,7 +15,7 @@ from vdi_operator.api.reasons import Reason
 from vdi_operator.core.instants import moment, number, unix
 from vdi_operator.core.world import CheckResult
 
-__all__ = ["Failure", "Record", "Restart", "Stream"]
+__all__ = ["Failure", "Idle", "Record", "Restart", "Stream"]
 
 _Kind = TypeVar("_Kind", str, int, bool)
 _REASONS = frozenset(reason.value for reason in Reason)
@@ -49,6 +49,20 @@ class Failure:
     at_unix_seconds: float
     generation: int
     template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Why a session rests although its user wants it to run: nobody was at its desktop.
+
+    :param since_unix_seconds: since when.
+    :param generation, wake: of the session that was stopped: another one of either is a wish to have it back.
+    """
+
+    at_unix_seconds: float
+    since_unix_seconds: float
+    generation: int
+    wake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,9 @@ class Record:
     :param pod_uid: the pod that was relied on.
     :param waited: when a wait for others ended, which no deadline counts.
     :param warned_of: the end of life that was warned of.
+    :param active: when somebody was last at the desktop, as far as it was written down.
+    :param idle: why the session rests, None: not because nobody was at it.
+    :param warned_idle: the stop for want of activity that was warned of.
     :param conditions: by type, as stored.
     """
 
@@ -108,6 +125,9 @@ class Record:
     stream: Stream | None = None
     waited: float | None = None
     warned_of: float | None = None
+    active: float | None = None
+    idle: Idle | None = None
+    warned_idle: float | None = None
     conditions: Mapping[str, Object] = field(default_factory=dict)
 
     @classmethod
@@ -123,12 +143,19 @@ class Record:
             stream=_stream(status.get("stream")),
             waited=unix(status.get("waitedUntil")),
             warned_of=unix(status.get("warnedOfEnd")),
+            active=unix(status.get("lastActivityTime")),
+            idle=_idle(status.get("idle")),
+            warned_idle=unix(status.get("warnedOfIdle")),
             conditions={str(one["type"]): one for one in _list(status.get("conditions")) if "type" in one},
         )
 
     def reason(self, kind: str) -> str:
         """Reason of a stored condition, empty: there is none."""
         return str(self.conditions.get(kind, {}).get("reason", ""))
+
+    def waits_for(self, kind: str) -> str:
+        """Reason of a stored condition that does not hold, empty: there is none, or it holds."""
+        return self.reason(kind) if self.conditions.get(kind, {}).get("status") == "False" else ""
 
     def anew(self, begin: float) -> Record:
         """Of a start that begins at this instant."""
@@ -142,11 +169,14 @@ class Record:
             pod_uid="",
             stream=None,
             waited=None,
+            active=None,
+            idle=None,
+            warned_idle=None,
         )
 
     def at_rest(self) -> Record:
         """Of a session that no start belongs to."""
-        return replace(self.anew(0.0), started=None)
+        return replace(self.anew(0.0), started=None, active=self.active)
 
     def documents(self) -> Object:
         """Fields of the status but for milestones and conditions; what is not there has no field."""
@@ -179,6 +209,7 @@ class Record:
             found["waitedUntil"] = moment(self.waited)
         if self.warned_of is not None:
             found["warnedOfEnd"] = moment(self.warned_of)
+        found |= _of_idle(self)
         return found
 
 
@@ -191,6 +222,22 @@ def _of_stream(stream: Stream) -> Object:
     found |= {name: value for name, value in {"width": stream.width, "height": stream.height}.items() if value}
     # To the millisecond: it is a figure for people.
     found["firstFrameSeconds"] = number(round(stream.first_frame_seconds * 1000) * 1000)
+    return found
+
+
+def _of_idle(record: Record) -> Object:
+    found: Object = {}
+    if record.active is not None:
+        found["lastActivityTime"] = moment(record.active)
+    if record.warned_idle is not None:
+        found["warnedOfIdle"] = moment(record.warned_idle)
+    if record.idle is not None:
+        found["idle"] = {
+            "at": moment(record.idle.at_unix_seconds),
+            "since": moment(record.idle.since_unix_seconds),
+            "generation": record.idle.generation,
+            **({"wake": record.idle.wake} if record.idle.wake else {}),
+        }
     return found
 
 
@@ -236,6 +283,15 @@ def _reasoned(value: object) -> tuple[Mapping[str, Any], Reason, float] | None:
     if at is None or not isinstance(reason, str) or reason not in _REASONS:
         return None
     return value, Reason(reason), at
+
+
+def _idle(value: object) -> Idle | None:
+    if not isinstance(value, dict):
+        return None
+    at, since = unix(value.get("at")), unix(value.get("since"))
+    if at is None or since is None:
+        return None
+    return Idle(at, since, _typed(value.get("generation"), int, 0), _typed(value.get("wake"), str, ""))
 
 
 def _stream(value: object) -> Stream | None:

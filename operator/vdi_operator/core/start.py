@@ -11,9 +11,9 @@ from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
 from vdi_operator.children.pod import made_from
-from vdi_operator.children.secrets import password_since
-from vdi_operator.core import pods
-from vdi_operator.core.checking import Outlook, look
+from vdi_operator.children.secrets import password_minted, password_since
+from vdi_operator.core import homes, pods
+from vdi_operator.core.checking import AHEAD_SECONDS, Outlook, look
 from vdi_operator.core.failures import Finding, Verdict, of_gone, of_pod, of_refusal
 from vdi_operator.core.instants import unix
 from vdi_operator.core.phases import ACCEPTED
@@ -40,6 +40,8 @@ STABLE_SECONDS = 300.0
 # Watches tell when a pod is gone or placed; these are for what a watch did not tell.
 GONE_SECONDS = 5.0
 QUEUE_SECONDS = 30.0
+# Of a pod that waits for a node, where others or an administrator have to do something first.
+_QUEUES = frozenset({Reason.NO_FREE_SLICE, Reason.HOME_NODE_FULL, Reason.DRAINING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,13 @@ def progress(session: Session, template: Template, world: World, past: Record) -
         return _failed(this, record, record.failure)
     uid, served = pods.uid(world.pod), _served(record, world.pod)
     finding = _finding(this, record)
+    if finding is not None and finding.reason is Reason.DRAINING and finding.verdict is Verdict.RETRY:
+        # Not its fault, so it costs no attempt: an administrator empties its node.
+        restart = Restart(finding.reason, finding.message, this.now, uid)
+        return replace(_again(this, record, restart), lost=served)
     if finding is not None and finding.verdict in (Verdict.RETRY, Verdict.FAIL):
         return replace(_ended(this, record, finding, served), lost=served)
-    if record.restart is not None and _between(this, record.restart, _due(record)):
+    if record.restart is not None and _between(this, record.restart, _due(record, this.now)):
         return _paused(this, record, record.restart)
     reason = _replaced(this, served)
     if reason:
@@ -108,15 +114,25 @@ def routed(world: World) -> bool:
 
 
 def outdated(pod: Object | None, template: Template) -> bool:
-    """Whether a pod was made from the template as it was before."""
+    """Whether a pod was made from the template as it was before.
+
+    A pod of an earlier operator notes the template's generation, so there any change of the template is one.
+    """
     annotations: Mapping[str, str] = (pod["metadata"].get("annotations") or {}) if pod else {}
-    return annotations.get(names.TEMPLATE_ANNOTATION, made_from(template)) != made_from(template)
+    if names.TEMPLATE_ANNOTATION in annotations:
+        return annotations[names.TEMPLATE_ANNOTATION] != made_from(template)
+    return annotations.get(names.FORMER_TEMPLATE_ANNOTATION, _state(template)) != _state(template)
 
 
 def given_up(session: Session, template: Template, past: Record) -> bool:
     """Whether the start was given up, of session and template as they still are."""
     failure = past.failure
-    return failure is not None and (failure.generation, failure.template) == (session.generation, made_from(template))
+    return failure is not None and (failure.generation, failure.template) == (session.generation, _state(template))
+
+
+def _state(template: Template) -> str:
+    """Whatever is changed of a template may be the remedy of a start that was given up."""
+    return f"{template.uid}/{template.generation}"
 
 
 def begun(session: Session, template: Template, world: World, past: Record) -> Record:
@@ -124,8 +140,8 @@ def begun(session: Session, template: Template, world: World, past: Record) -> R
     if past.failure is not None and not given_up(session, template, past):
         return past.anew(world.now)
     if past.started is None:
-        # An expired session that was prolonged has had its wish for long.
-        prolonged = past.reason(ConditionType.READY) == Reason.EXPIRED
+        # An expired session that was prolonged, or one that somebody came back to, has had its wish for long.
+        prolonged = past.reason(ConditionType.READY) in (Reason.EXPIRED, Reason.IDLE)
         return past.anew(world.now if prolonged else min(world.seen_unix_seconds, world.now))
     return past
 
@@ -177,7 +193,7 @@ def _again(this: _Pass, record: Record, restart: Restart) -> Progress:
 def _paused(this: _Pass, record: Record, restart: Restart) -> Progress:
     """Between two desktops: the one before is gone, or going, and the next one waits for its time."""
     said = restart.message if restart.reason is Reason.RESTARTING else f"{restart.reason}: {restart.message}"
-    left = _due(record) - this.now
+    left = _due(record, this.now) - this.now
     waits = [left] if left > 0 else []
     if this.world.pod is not None:
         waits.append(GONE_SECONDS)
@@ -185,7 +201,7 @@ def _paused(this: _Pass, record: Record, restart: Restart) -> Progress:
 
 
 def _give_up(this: _Pass, record: Record, reason: Reason, message: str) -> Progress:
-    failure = Failure(reason, message, this.now, this.session.generation, made_from(this.template))
+    failure = Failure(reason, message, this.now, this.session.generation, _state(this.template))
     record = replace(record, failure=failure, restart=None, pod_uid="", stream=None)
     return replace(_failed(this, record, failure), failed=failure)
 
@@ -253,27 +269,46 @@ def _replaced(this: _Pass, served: bool) -> str:
         return ""
     if outdated(pod, this.template) and not served:
         return "the template has changed before anybody saw the desktop"
-    made, password = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(this.world.auth))
-    if made is not None and password is not None and password > made:
+    if not pods.node(pod) and homes.mounted(pod) not in ("", names.claim_name(this.session)):
+        return "it is to have another home"
+    if _knows_another(pod, this.world.auth):
         # It read its password when it started.
         return "its password is another one now"
     return ""
+
+
+def _knows_another(pod: Object, auth: Object | None) -> bool:
+    """Whether a pod has read another password than its Secret has.
+
+    Both note which one it is. Those of an earlier operator do not, nor those of which somebody took the note away:
+    there a password that is younger than the pod is another one, as far as nobody has set the API server's clock.
+    """
+    known, stored = password_minted(pod), password_minted(auth)
+    if known and stored:
+        return known != stored
+    made, since = unix(pod["metadata"].get("creationTimestamp")), unix(password_since(auth))
+    return made is not None and since is not None and since > made
 
 
 def _base(this: _Pass, record: Record) -> float:
     """From when a deadline counts: what a restart of the operator or a wait for others took is not a start's fault."""
     since = [record.milestones.get(ACCEPTED, this.now), min(this.world.seen_unix_seconds, this.now)]
     if record.restart is not None:
-        since.append(_due(record))
+        since.append(_due(record, this.now))
     if record.waited is not None:
         since.append(record.waited)
     return max(since)
 
 
-def _due(record: Record) -> float:
-    """When the next desktop after the last restart may start."""
+def _due(record: Record, now: float) -> float:
+    """When the next desktop after the last restart may start.
+
+    A restart of the future was written before somebody set the clock back: no pause lasts until then.
+    """
     if record.restart is None:
         return 0.0
+    if record.restart.at_unix_seconds > now + AHEAD_SECONDS:
+        return now
     pause = PAUSES[min(record.attempts, len(PAUSES)) - 1] if record.attempts else 0.0
     return record.restart.at_unix_seconds + pause
 
@@ -281,7 +316,7 @@ def _due(record: Record) -> float:
 def _queued(record: Record) -> bool:
     """Whether the pass before waited for others."""
     return (
-        record.reason(ConditionType.SCHEDULED) == Reason.NO_FREE_SLICE
+        record.waits_for(ConditionType.SCHEDULED) in _QUEUES
         or record.reason(ConditionType.STREAM_READY) == Reason.CHECKER_UNREACHABLE
     )
 

@@ -12,6 +12,7 @@ from vdi_operator.api.objects import Object
 from vdi_operator.children.kinds import KINDS
 from vdi_operator.children.names import home_name
 from vdibench.lab.cluster.operating import OperatorProcess
+from vdibench.lab.cluster.played_desktops import played_template
 
 from .site import DOMAIN, SESSIONS, Site
 
@@ -39,6 +40,8 @@ def used(operator: OperatorProcess) -> set[tuple[str, str]]:
             # Of a session only the status is ever written.
             resource = f"{plural}/status" if (kind, verb) == ("VDISession", "patch") else plural
             found.add((resource, VERBS.get(verb, verb)))
+            if (verb, code) == ("apply", "201"):
+                found.add((resource, "create"))  # which the API server asks for besides, where there was nothing
     return found | KOPFS
 
 
@@ -111,6 +114,16 @@ def life(site: Site, operator: OperatorProcess) -> None:
             f"another {kind} {name}",
         )
     site.await_ready(NAME)
+    # Every verb on the DaemonSet that has nodes fetch an image.
+    asleep = "vdi-prepull-fetched"
+    site.apply(played_template(SESSIONS, "fetched", imagePullPolicy="IfNotPresent", prepull=True))
+    site.until(lambda: site.get("DaemonSet", asleep), "a DaemonSet")
+    before = _uid(site, "DaemonSet", asleep)
+    site.merge("VDITemplate", "fetched", {"spec": {"image": "vdibench.local/busybox:1.35.0"}})
+    site.until(lambda: "busybox" in str(site.get("DaemonSet", asleep)), "the other image")
+    assert _uid(site, "DaemonSet", asleep) == before
+    site.merge("VDITemplate", "fetched", {"spec": {"prepull": False}})
+    site.until(lambda: site.get("DaemonSet", asleep) is None, "its end")
     for mode, reason in (("Suspended", "Suspended"), ("Running", "Published")):
         site.merge("VDISession", NAME, {"spec": {"operatingMode": mode}})
         site.until(lambda reason=reason: site.condition(NAME).get("reason") == reason, f"{NAME}, {reason}")
@@ -151,6 +164,8 @@ def test_no_right_is_left_over(operator: OperatorProcess) -> None:
         ("patch", "vdisessions.vdibench.io", SESSIONS),
         ("create", "vdisessions.vdibench.io", SESSIONS),
         ("patch", "vditemplates.vdibench.io", SESSIONS),
+        ("get", "daemonsets.apps", SESSIONS),
+        ("create", "daemonsets.apps", "default"),
         ("create", "pods/exec", SESSIONS),
         ("get", "pods/log", SESSIONS),
         ("create", "serviceaccounts/token", SESSIONS),

@@ -13,6 +13,8 @@ import yaml
 from kubernetes import client
 
 from vdi_operator import __version__
+from vdi_operator.api.template import Template
+from vdi_operator.children.placeholder import placeholder
 from vdi_operator.settings import Settings
 
 from ...repository.kustomize import built, containers, only, pod_specs
@@ -26,6 +28,7 @@ FULL: Object = {
         "port": 30443,
         "relayAddresses": ["192.0.2.10", "2001:db8::7"],
         "checkerAddress": "traefik.traefik.svc:443",
+        "placeholderPriorityClass": "vdi-placeholder",
     },
     "readNodes": True,
     "image": {"digest": f"sha256:{'1' * 64}"},
@@ -59,6 +62,7 @@ MODELS = {
     "Deployment": "V1Deployment",
     "Namespace": "V1Namespace",
     "NetworkPolicy": "V1NetworkPolicy",
+    "PriorityClass": "V1PriorityClass",
     "Role": "V1Role",
     "RoleBinding": "V1RoleBinding",
     "Secret": "V1Secret",
@@ -164,6 +168,26 @@ def test_nodes_are_read_only_where_that_was_said() -> None:
     (rule,) = named(objects, "ClusterRole", "vdi-operator-nodes")["rules"]
     assert rule == {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}
     assert written(objects).read_nodes is True
+
+
+def test_the_class_of_placeholders_comes_where_it_is_named() -> None:
+    wanted: Object = {"settings": {"placeholderPriorityClass": "lowest"}}
+    made = named(rendered(wanted), "PriorityClass", "lowest")
+    assert (made["value"], made["globalDefault"], made["preemptionPolicy"]) == (-10, False, "Never")
+    there = rendered({**wanted, "priorityClass": {"create": False}})
+    assert not [one for one in there if one["kind"] == "PriorityClass"]
+    assert written(there).placeholder_priority_class == "lowest"
+
+
+def test_a_placeholder_is_spoken_to_by_nobody_and_speaks_to_nobody() -> None:
+    objects = rendered({"settings": {"placeholderPriorityClass": "lowest"}})
+    policy = named(objects, "NetworkPolicy", "vdi-placeholder-default-deny")
+    assert policy["metadata"]["namespace"] == "vdi-sessions"
+    of = Template(name="cad", uid="t-1", generation=1, image="registry.test/desktop:1", warm_slots=1)
+    labels = placeholder(of, Settings())["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert set(policy["spec"]) == {"podSelector", "policyTypes"}
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
 def written(objects: list[Object]) -> Settings:

@@ -15,6 +15,8 @@ Object = dict[str, Any]
 RELAY = "192.0.2.10"
 NOW = 1_800_000_000.25
 PASSWORD = "nobody-guesses-this"
+# What notes a password that is made at NOW.
+MINTED = {"vdibench.io/password-minted": "2027-01-15T08:00:00.250000Z"}
 SETTINGS = Settings()
 OWNERS = [
     {
@@ -43,6 +45,7 @@ def session(**changes: Any) -> Session:
 def template(**changes: Any) -> Template:
     """With every default."""
     given = {"name": "cad", "uid": "t-1", "generation": 3, "image": "registry.test/desktop:2.1.0"}
+    given["spec_digest"] = "0123456789abcdef" * 4
     return Template(**{**given, **changes})
 
 

@@ -13,10 +13,10 @@ from vdi_operator.children.login import login
 from vdi_operator.children.pod import pod
 from vdi_operator.children.policy import policy
 from vdi_operator.children.route import route
-from vdi_operator.children.secrets import auth_secret, rtc_secret
+from vdi_operator.children.secrets import auth_secret, password_minted, rtc_secret
 from vdi_operator.children.service import service
 
-from .samples import RELAY, SETTINGS, session, template, world
+from .samples import MINTED, RELAY, SETTINGS, session, template, world
 
 LOGIN = Ref("Middleware", "vdi-session-auth-cad-7")
 BEFORE = [
@@ -43,7 +43,7 @@ def test_the_children_of_webrtc_are_what_each_builder_makes(dialect: Dialect) ->
         *([asks] if asks is not None else []),
         route(one, kind, SETTINGS),
         policy(one, kind, SETTINGS, (RELAY,)),
-        pod(one, kind, SETTINGS, (RELAY,)),
+        pod(one, kind, SETTINGS, (RELAY,), *MINTED.values()),
     )
     old = dialect is Dialect.SELKIES_1_WEBRTC
     before = [one for one in BEFORE if one != LOGIN or not old]
@@ -67,6 +67,22 @@ def test_what_is_made_from_what_was_made_is_the_same() -> None:
     first = children(session(), template(), world())
     auth, rtc, *_ = first
     assert children(session(), template(), world(auth=auth, rtc=rtc, now=world().now + 60)) == first
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_pod_has_the_note_of_the_password_that_it_reads(dialect: Dialect) -> None:
+    """Of the one that is made with it, of one that was there, and of the next one where that one is not fit."""
+    kind = template(dialect=dialect)
+    first, *_, pod_of_first = children(session(), kind, world())
+    assert password_minted(pod_of_first) == password_minted(first) == "2027-01-15T08:00:00.250000Z"
+    later = world(auth=first, now=world().now + 60)
+    assert password_minted(children(session(), kind, later)[-1]) == password_minted(first)
+    unfit = world(auth={**first, "data": {}}, now=world().now + 60)
+    second, *_, pod_of_second = children(session(), kind, unfit)
+    assert password_minted(pod_of_second) == password_minted(second) == "2027-01-15T08:01:00.250000Z"
+    older = {**first, "metadata": {"name": first["metadata"]["name"]}}
+    noteless, *_, pod_of_noteless = children(session(), kind, world(auth=older))
+    assert password_minted(pod_of_noteless) == password_minted(noteless) == ""
 
 
 def test_all_but_the_home_go_with_their_session() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vdi_operator.api.session import HomePolicy
 from vdi_operator.children import names
 from vdi_operator.children.kinds import KINDS
 
@@ -86,6 +87,7 @@ def test_every_name_is_a_label_for_the_longest_session() -> None:
         names.login_name(longest),
         names.rtc_name(longest),
         names.home_name(longest.user),
+        names.fresh_home_name(longest.user),
     ]
     assert [name for name in made if not LABEL.fullmatch(name)] == []
 
@@ -96,7 +98,9 @@ def test_names_are_those_of_the_manifests() -> None:
     assert names.service_name(alice) == "vdi-session-service-alice"
     assert names.auth_name(alice) == names.login_name(alice) == "vdi-session-auth-alice"
     assert names.rtc_name(alice) == "vdi-session-rtc-alice"
-    assert names.home_name("alice") == "vdi-home-alice"
+    assert names.home_name("alice") == names.claim_name(alice) == "vdi-home-alice"
+    fresh = session(name="alice", home_policy=HomePolicy.FRESH)
+    assert names.claim_name(fresh) == names.fresh_home_name("alice") == "vdi-fresh-home-alice"
 
 
 def test_labels_by_which_pods_are_chosen_are_reserved() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from vdi_operator.api.session import HomePolicy
 from vdi_operator.api.template import Dialect, Display, Gpu, Home
 from vdi_operator.children.names import RESERVED_LABELS, TEMPLATE_ANNOTATION, selector
 from vdi_operator.children.pod import made_from, pod
 
-from .samples import RELAY, SETTINGS, Object, metadata, session, template
+from .samples import MINTED, RELAY, SETTINGS, Object, metadata, session, template
 
 NVIDIA = {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,display,graphics,utility,video"}
 LISTENING = [
@@ -86,7 +87,7 @@ RTC_VOLUME: Object = {"name": "rtc", "secret": {"secretName": "vdi-session-rtc-c
 
 
 def made(**changes: Any) -> Object:
-    return pod(session(), template(**changes), SETTINGS, (RELAY,))
+    return pod(session(), template(**changes), SETTINGS, (RELAY,), *MINTED.values())
 
 
 def container(**changes: Any) -> Object:
@@ -107,7 +108,7 @@ def test_the_pod_of_a_dialect(dialect: Dialect) -> None:
         "kind": "Pod",
         "metadata": {
             **metadata("vdi-session-cad-7", "desktop"),
-            "annotations": {"vdibench.io/template-generation": "t-1/3"},
+            "annotations": {"vdibench.io/made-from": "t-1/0123456789abcdef", **MINTED},
         },
         "spec": {
             "serviceAccountName": "vdi-session",
@@ -245,9 +246,16 @@ def test_no_value_is_empty(dialect: Dialect) -> None:
 
 
 def test_the_annotation_tells_another_template_from_this_one() -> None:
-    pods = [made(), made(generation=4), made(uid="t-2")]
+    pods = [made(), made(spec_digest="b" * 64), made(uid="t-2")]
     assert len({one["metadata"]["annotations"][TEMPLATE_ANNOTATION] for one in pods}) == 3
     assert made()["metadata"]["annotations"][TEMPLATE_ANNOTATION] == made_from(template(image="another"))
+
+
+def test_a_pod_whose_password_nobody_noted_has_no_note() -> None:
+    noted, noteless = made(), pod(session(), template(), SETTINGS, (RELAY,))
+    assert list(noteless["metadata"]["annotations"]) == [TEMPLATE_ANNOTATION]
+    noteless["metadata"]["annotations"] |= MINTED
+    assert noteless == noted, "and nothing else is different"
 
 
 def test_the_labels_are_those_that_a_service_chooses_by_and_no_other() -> None:
@@ -259,3 +267,17 @@ def test_the_labels_are_those_that_a_service_chooses_by_and_no_other() -> None:
 def test_the_account_of_sessions_is_the_sites() -> None:
     found = pod(session(), template(), replace(SETTINGS, service_account="other"), (RELAY,))
     assert found["spec"]["serviceAccountName"] == "other"
+
+
+def test_a_priority_class_is_the_templates() -> None:
+    assert made(priority_class="cad-first")["spec"]["priorityClassName"] == "cad-first"
+    assert "priorityClassName" not in made()["spec"], "else a default class would not be the cluster's"
+
+
+def test_a_fresh_home_is_mounted_in_the_place_of_the_own_one() -> None:
+    own, fresh = (pod(session(home_policy=policy), template(), SETTINGS, (RELAY,)) for policy in HomePolicy)
+    for one, claim in ((own, "vdi-home-alice"), (fresh, "vdi-fresh-home-alice")):
+        (home,) = (volume for volume in one["spec"]["volumes"] if volume["name"] == "home")
+        assert home["persistentVolumeClaim"] == {"claimName": claim}
+        home["persistentVolumeClaim"] = {}
+    assert own == fresh, "and nothing else is different"

@@ -17,12 +17,14 @@ from vdi_operator.children.secrets import (
     auth_secret,
     next_mint,
     password,
+    password_minted,
     password_since,
     rtc_secret,
     turn_expiry,
 )
+from vdi_operator.core.instants import moment
 
-from .samples import NOW, PASSWORD, RELAY, SETTINGS, Object, metadata, session, stored, texts, world
+from .samples import MINTED, NOW, PASSWORD, RELAY, SETTINGS, Object, metadata, session, stored, texts, world
 
 LIFE = SETTINGS.turn_lifetime_seconds
 SHORT = replace(SETTINGS, turn_lifetime_seconds=600.0)
@@ -48,7 +50,7 @@ def test_a_session_gets_the_spare_password() -> None:
     assert {**made, "data": texts(made)} == {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata("vdi-session-auth-cad-7", "credentials"),
+        "metadata": {**metadata("vdi-session-auth-cad-7", "credentials"), "annotations": MINTED},
         "type": "kubernetes.io/basic-auth",
         "data": {"username": "user", "password": PASSWORD},
     }
@@ -59,6 +61,23 @@ def test_it_keeps_the_password_that_it_has() -> None:
     kept = auth_secret(session(), world(auth=stored(username="user", password="chosen-before")))
     assert texts(kept) == {"username": "user", "password": "chosen-before"}
     assert auth_secret(session(), world(auth=kept, spare_password="another-one")) == kept
+
+
+def test_the_note_of_a_password_stays_as_long_as_the_password() -> None:
+    first = auth_secret(session(), world())
+    assert password_minted(first) == moment(NOW), "as every instant of the operator's is written"
+    assert auth_secret(session(), world(auth=first, now=NOW + 60)) == first
+    again = auth_secret(session(), world(auth={**first, "data": {}}, now=NOW + 0.000001))
+    assert password_minted(again) == "2027-01-15T08:00:00.250001Z"
+
+
+@pytest.mark.parametrize("said", [{}, {"annotations": None}, {"annotations": {next(iter(MINTED)): ""}}])
+def test_a_password_that_nobody_noted_gets_no_note(said: Object) -> None:
+    """A pod that runs has none to compare it with."""
+    noteless = {**auth_secret(session(), world()), "metadata": said}
+    assert password_minted(noteless) == ""
+    assert "annotations" not in auth_secret(session(), world(auth=noteless, now=NOW + 60))["metadata"]
+    assert password_minted(None) == ""
 
 
 SINCE = {"vdibench.io/password-since": "2026-11-29T12:00:00Z"}
@@ -78,6 +97,11 @@ SINCE = {"vdibench.io/password-since": "2026-11-29T12:00:00Z"}
             },
             SINCE,
         ),
+        # One that has both notes keeps both.
+        (
+            {"type": "Opaque", "metadata": {"creationTimestamp": "2026-11-29T12:00:00Z", "annotations": MINTED}},
+            {**MINTED, **SINCE},
+        ),
     ],
 )
 def test_a_password_is_as_old_as_it_was_when_its_secret_gets_a_type(kept: Object, noted: Object | None) -> None:
@@ -85,7 +109,7 @@ def test_a_password_is_as_old_as_it_was_when_its_secret_gets_a_type(kept: Object
     made = auth_secret(session(), world(auth=stored_one))
     assert made["metadata"].get("annotations") == noted
     assert password_since(stored_one) == "2026-11-29T12:00:00Z"
-    assert "annotations" not in auth_secret(session(), world(auth={**stored_one, "data": {}}))["metadata"]
+    assert auth_secret(session(), world(auth={**stored_one, "data": {}}))["metadata"]["annotations"] == MINTED
 
 
 @pytest.mark.parametrize(
@@ -186,6 +210,15 @@ def test_half_of_its_life_is_what_a_credential_is_used_for() -> None:
     assert minted(rtc=made, now=before) == made
     again = minted(rtc=made, now=after)
     assert turn_expiry(again) == after + LIFE
+
+
+def test_a_credential_is_of_the_walls_time() -> None:
+    wall = NOW + 3 * LIFE
+    made = minted(wall_unix_seconds=wall)
+    assert turn_expiry(made) == int(wall + LIFE)
+    assert minted(rtc=made, wall_unix_seconds=wall + 60.0) == made
+    stale = minted(rtc=minted(), wall_unix_seconds=wall)
+    assert turn_expiry(stale) == int(wall + LIFE), "by now it has just been minted"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vdi_operator.api.session import HomePolicy
 from vdi_operator.api.template import Home
 from vdi_operator.children.home import home
 from vdi_operator.children.service import service
@@ -49,3 +50,11 @@ def test_all_sessions_of_a_user_have_one_home() -> None:
     first, second = session(name="a", uid="1"), session(name="b", uid="2")
     assert home(first, template()) == home(second, template())
     assert home(first, template()) != home(session(name="a", user="bob"), template())
+
+
+def test_a_fresh_home_is_as_the_own_one_under_another_name() -> None:
+    own = home(session(), template())
+    fresh = home(session(home_policy=HomePolicy.FRESH), template())
+    assert (own["metadata"].pop("name"), fresh["metadata"].pop("name")) == ("vdi-home-alice", "vdi-fresh-home-alice")
+    assert own == fresh
+    assert "ownerReferences" not in fresh["metadata"]

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from vdi_operator.api.session import HomePolicy, Session
 from vdi_operator.children import names
 from vdi_operator.cluster.caches import Caches
 from vdi_operator.cluster.kube import Client
 from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.cluster.sessions import Sessions, State
+from vdi_operator.cluster.stores import Store
+from vdi_operator.cluster.surroundings import Surroundings
 from vdi_operator.core.world import NodeFact
 from vdi_operator.settings import Settings
 
-from .api_server import Object, Server, pod, session, until
+from .api_server import Fault, Object, Server, pod, session, until
 
 
 class Wakes(WorkQueue):
@@ -32,6 +36,11 @@ class Wakes(WorkQueue):
 
     def keys(self) -> set[str]:
         return {key for key, _, _ in self.woken}
+
+
+def with_home(name: str) -> Object:
+    """A pod of a session of alice's, with the same name."""
+    return pod(name, name, volumes=[{"name": "home", "persistentVolumeClaim": {"claimName": "vdi-home-alice"}}])
 
 
 @asynccontextmanager
@@ -61,9 +70,28 @@ async def test_a_child_wakes_its_session(api: Server, client: Client) -> None:
         assert queue.keys() == {"cad-7"}
 
 
+async def test_a_pod_is_of_the_template_that_it_notes_now_or_as_earlier_operators_did(
+    api: Server, client: Client
+) -> None:
+    async with following(client) as (caches, _):
+        for name, notes in {
+            "now": {names.TEMPLATE_ANNOTATION: "t-1/0123456789abcdef"},
+            "before": {"vdibench.io/template-generation": "t-2/7"},
+            "nothing": {},
+        }.items():
+            one = pod(name, name)
+            api.put("pods", {**one, "metadata": {**one["metadata"], "annotations": notes}})
+        await until(lambda: len(list(caches.pods.facts())) == 3)
+        assert {name: facts.template for name, facts in caches.pods.facts()} == {
+            "now": "t-1",
+            "before": "t-2",
+            "nothing": "",
+        }
+
+
 async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None:
     async with following(client):
-        await until(lambda: api.watching() == 9)
+        await until(lambda: api.watching() == 10)
     selectors = {
         one.path.rsplit("/", 1)[1]: one.query.get("labelSelector") or one.query.get("fieldSelector")
         for one in api.seen
@@ -78,9 +106,21 @@ async def test_only_what_is_ours_is_watched(api: Server, client: Client) -> None
         "networkpolicies": managed,
         "persistentvolumeclaims": "app.kubernetes.io/part-of=vdi-platform",
         "vditemplates": None,
+        "daemonsets": managed,
     }
     assert not [one for one in api.seen if "secrets" in one.path], "no role lists Secrets"
     assert not [one for one in api.seen if "nodes" in one.path], "nodes are read by permission only"
+
+
+async def test_who_may_not_list_daemonsets_has_desktops_all_the_same(api: Server, client: Client) -> None:
+    refusal = Fault("GET", "/daemonsets", 403, "Forbidden", times=1_000_000)
+    api.faults.append(refusal)
+    async with following(client) as (caches, _):
+        assert caches.missing() == []
+        assert "daemonsets" not in [store.title for store in caches.watched], "nor does its silence mean anything"
+        assert not caches.daemon_sets.filled.is_set()
+        refusal.times = 0
+        await until(caches.daemon_sets.filled.is_set, "it is listed once that is let")
 
 
 async def test_a_home_a_template_and_a_freed_home_wake_whoever_uses_them(api: Server, client: Client) -> None:
@@ -95,12 +135,61 @@ async def test_a_home_a_template_and_a_freed_home_wake_whoever_uses_them(api: Se
         api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": {"image": "i"}})
         await until(lambda: len(caches.templates) == 1)
         assert queue.keys() == {"a", "b", "c"}
-        api.put("pods", pod("p", "a"))
-        await until(lambda: "p" in caches.pods)
+        api.put("pods", with_home("a"))
+        await until(lambda: "a" in caches.pods)
         queue.woken.clear()
-        api.remove("pods", "p")
-        await until(lambda: "p" not in caches.pods)
+        api.remove("pods", "a")
+        await until(lambda: "a" not in caches.pods)
         assert queue.keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("how", ["ended", "deleted by a request of our own"])
+async def test_a_home_is_free_when_its_pod_has_ended_or_is_gone_and_others_hear_of_it(
+    api: Server, client: Client, how: str
+) -> None:
+    async with following(client) as (caches, queue):
+        kept(caches.sessions, session("a"), session("b"), session("c", user="bob"))
+        api.put("pods", with_home("a"))
+        await until(lambda: "a" in caches.pods)
+        assert caches.pods.holders(names.home_name("alice")) == {"a"}
+        queue.woken.clear()
+        if how == "ended":
+            api.put("pods", {**with_home("a"), "status": {"phase": "Failed"}})
+            await until(lambda: queue.woken)
+            assert queue.keys() == {"a", "b"}
+        else:
+            caches.pods.drop("a", quiet=True)
+            assert queue.keys() == {"b"}
+        assert not caches.pods.holders(names.home_name("alice"))
+
+
+async def test_a_pass_looks_for_who_has_its_home_without_going_through_a_users_sessions(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = Caches(Settings(), Wakes())
+    surroundings = Surroundings(Settings(), caches, client)
+    flood = 300
+    kept(caches.sessions, *(session(f"s{number:03}") for number in range(flood)))
+    caches.pods.put({**with_home("s007"), "metadata": {**with_home("s007")["metadata"], "resourceVersion": "1"}})
+    decoded: list[str] = []
+    get = Store.get
+
+    def counted(store: Store[Any], name: str) -> Object | None:
+        decoded.append(name)
+        return get(store, name)
+
+    monkeypatch.setattr(Store, "get", counted)
+    last = Session("vdi-sessions", f"s{flood - 1}", "u", 1, "alice", "cad")
+    assert (await surroundings.look(last, surroundings.memory(last))).home_holder == "s007"
+    assert len(decoded) < 10, "its own children alone"
+    fresh = replace(last, home_policy=HomePolicy.FRESH)
+    assert (await surroundings.look(fresh, surroundings.memory(fresh))).home_holder == ""
+    other = replace(last, user="bob")
+    assert (await surroundings.look(other, surroundings.memory(other))).home_holder == ""
+    own = replace(last, name="s007")
+    assert (await surroundings.look(own, surroundings.memory(own))).home_holder == ""
+    caches.sessions.drop("s007")
+    assert (await surroundings.look(last, surroundings.memory(last))).home_holder == "", "its session is gone"
 
 
 async def test_events_are_found_by_their_object_and_forgotten_with_it(api: Server, client: Client) -> None:

@@ -343,6 +343,37 @@ async def test_a_server_that_fails_costs_time_only(
     assert "a pass failed: create services" in caplog.text
 
 
+async def test_what_is_never_as_it_was_known_is_looked_at_less_and_less_often(
+    operator: Operator, api: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    wake = operator.queue.wake
+
+    def noted(key: str, after: float = 0.0, *, urgent: bool = False) -> None:
+        if after:
+            pauses.append(after)
+        # What a watch tells comes at once as ever; here nothing else shall.
+        wake(key, min(after, 0.01), urgent=urgent)
+
+    monkeypatch.setattr(operator.queue, "wake", noted)
+    fault = Fault("POST", "/services", 409, "AlreadyExists", times=1_000_000)
+    api.faults.append(fault)
+    await begun(operator)
+    await until(lambda: pauses.count(5.0) >= 2, "the longest pause")
+    assert [one for one in pauses if one in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)][:8] == [
+        0.1,
+        0.1,
+        0.2,
+        0.5,
+        1.0,
+        2.0,
+        5.0,
+        5.0,
+    ]
+    fault.times = 0
+    await ready(operator)
+
+
 async def test_a_fault_of_one_session_is_its_own(
     operator: Operator, api: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from vdi_operator.api.reasons import FAILURES, Reason
+from vdi_operator.api.reasons import FAILURES, QUEUES, Reason
 from vdi_operator.cluster.metrics import START_BUCKETS, Metrics
 from vdi_operator.cluster.sessions import State
 
@@ -24,6 +24,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 def whole() -> Metrics:
     metrics = Metrics()
     metrics.sessions(lambda: Counter({State.READY: 2}))
+    metrics.warm_slots(lambda: {("cad", "ready"): 1})
     metrics.gauge("vdi_queue_depth", "Sessions that wait for a pass.", lambda: 3)
     metrics.requested("create", "Pod", 201)
     metrics.started({"scheduled": 0.5, "published": 1.5}, 2.0)
@@ -32,7 +33,7 @@ def whole() -> Metrics:
 
 
 def test_names_and_labels_keep_to_the_conventions() -> None:
-    units = ("_seconds", "_total", "_sessions", "_depth")
+    units = ("_seconds", "_total", "_sessions", "_depth", "_slots")
     for family in text_string_to_metric_families(whole().text().decode()):
         if family.name.endswith("_created"):  # the library's own
             continue
@@ -41,7 +42,7 @@ def test_names_and_labels_keep_to_the_conventions() -> None:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert name.endswith(units), name
         labels = {label for sample in family.samples for label in sample.labels}
-        assert labels <= {"le", "phase", "reason", "state", "verb", "kind", "code"}, family.name
+        assert labels <= {"le", "phase", "reason", "state", "template", "verb", "kind", "code", "outcome"}, family.name
 
 
 def test_a_start_is_counted_by_phase_and_as_a_whole() -> None:
@@ -74,6 +75,21 @@ def test_sessions_have_every_state_and_are_counted_at_the_scrape() -> None:
     assert found[("vdi_sessions", (("state", "failed"),))] == 0
 
 
+def test_those_who_wait_have_every_reason_and_are_counted_at_the_scrape() -> None:
+    queues: Counter[Reason] = Counter()
+    metrics = Metrics()
+    metrics.waiting(lambda: queues)
+    queues[Reason.HOME_NODE_FULL] = 3
+    found = samples(metrics)
+    assert {labels[0][1]: value for (name, labels), value in found.items() if name == "vdi_sessions_waiting"} == {
+        "UserLimitReached": 0,
+        "NamespaceLimitReached": 0,
+        "CapacityReached": 0,
+        "HomeNodeFull": 3,
+    }
+    assert not set(QUEUES) & set(FAILURES)
+
+
 def test_passes_and_requests_are_counted() -> None:
     metrics = whole()
     metrics.erred(0.2)
@@ -89,3 +105,17 @@ def test_two_operators_in_one_process_do_not_share_numbers() -> None:
     first, second = Metrics(), Metrics()
     first.requested("get", "Secret", 200)
     assert not [key for key in samples(second) if key[0] == "vdi_api_requests_total"]
+
+
+def test_warm_slots_are_those_of_the_moment() -> None:
+    metrics, counts = Metrics(), {("cad", "wanted"): 2, ("cad", "ready"): 1}
+    metrics.warm_slots(lambda: counts)
+    metrics.claimed(warm=True)
+    found = samples(metrics)
+    assert found["vdi_warm_slots", (("state", "wanted"), ("template", "cad"))] == 2
+    assert {dict(labels)["state"]: value for (name, labels), value in found.items() if "claims" in name} == {
+        "warm": 1,
+        "cold": 0,
+    }
+    counts.clear()
+    assert not [name for name, _ in samples(metrics) if name == "vdi_warm_slots"]

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from vdi_operator.api.objects import Kind
+from vdi_operator.api.reasons import Reason
 from vdi_operator.api.session import Session
 from vdi_operator.cluster import controller as module
 from vdi_operator.cluster import slots as ledger
-from vdi_operator.cluster.caches import GPU_LABEL
+from vdi_operator.cluster.caches import GPU_LABEL, Caches
 from vdi_operator.cluster.kube import Client
+from vdi_operator.cluster.queue import WorkQueue
 from vdi_operator.core.slots import UNCOUNTED
 from vdi_operator.settings import Settings
 
@@ -31,9 +33,9 @@ def offer(api: Server, per_gpu: int | None, **spec: Any) -> None:
     api.put("vditemplates", {"metadata": {"name": "cad"}, "spec": whole})
 
 
-def wish(api: Server, name: str, minute: int, **spec: Any) -> None:
-    """A session of a user of its own, as old as it is said to be."""
-    one = session(name, user=name, **spec)
+def wish(api: Server, name: str, minute: int, *, user: str = "", **spec: Any) -> None:
+    """A session, by default of a user of its own, as old as it is said to be."""
+    one = session(name, user=user or name, **spec)
     one["metadata"]["creationTimestamp"] = f"2026-01-15T12:{minute:02}:00Z"
     api.put("vdisessions", one)
 
@@ -43,13 +45,31 @@ def edit(api: Server, name: str, **spec: Any) -> None:
     api.put("vdisessions", {**one, "spec": {**one["spec"], **spec}})
 
 
-def node(gpus: int | None, *, cordoned: bool = False) -> Object:
+def node(gpus: int | None, name: str = "n1", *, cordoned: bool = False) -> Object:
     labels = {} if gpus is None else {GPU_LABEL: str(gpus)}
     return {
-        "metadata": {"name": "n1", "labels": labels},
+        "metadata": {"name": name, "labels": labels},
         "spec": {"unschedulable": True} if cordoned else {},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]},
     }
+
+
+def place(api: Server, name: str, at: str) -> None:
+    """What the scheduler does."""
+    one = api.objects[("pods", names_of(name)["pods"])]
+    api.put("pods", {**one, "spec": {**one["spec"], "nodeName": at}})
+
+
+def tie(api: Server, name: str, at: str) -> None:
+    """What the scheduler says of a pod whose home is on a node that takes none."""
+    places, kind = names_of(name, name), "persistentvolumeclaims"
+    home = api.objects[(kind, places[kind])]
+    annotations = {**home["metadata"]["annotations"], "volume.kubernetes.io/selected-node": at}
+    api.put(kind, {**home, "metadata": {**home["metadata"], "annotations": annotations}, "status": {"phase": "Bound"}})
+    one = api.objects[("pods", places["pods"])]
+    why = "0/2 nodes are available: 1 node(s) had volume node affinity conflict, 1 node(s) were unschedulable."
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+    api.put("pods", {**one, "status": {"phase": "Pending", "conditions": [told]}})
 
 
 def running(api: Server) -> set[str]:
@@ -164,6 +184,75 @@ async def test_a_place_is_held_until_the_pod_is_gone(
         await until(lambda: running(api) == {"new"})
 
 
+def replaced(api: Server, name: str, minute: int, **spec: Any) -> None:
+    """Another session of that name, whose former one's pod takes its time to end."""
+    pod = api.objects.pop(("pods", names_of(name)["pods"]))
+    api.remove("vdisessions", name)
+    going = {**pod["metadata"], "deletionTimestamp": "2026-11-29T13:00:00Z", "deletionGracePeriodSeconds": 30}
+    api.objects[("pods", pod["metadata"]["name"])] = pod
+    api.put("pods", {**pod, "metadata": going})
+    wish(api, name, minute, **spec)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["its end is heard of", "its end is not"])
+async def test_a_session_of_a_former_ones_name_has_nothing_of_its_place(sites: Begin, api: Server, heard: bool) -> None:
+    offer(api, 2)
+    api.put("vditemplates", {"metadata": {"name": "large"}, "spec": {"image": "x", "capacity": {"sessionsPerGPU": 1}}})
+    wish(api, "a", 0)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: running(api) == {"a"})
+        replaced(api, "a", 5, templateRef={"name": "large"})
+        if heard:
+            operator.caches.sessions.drop("a")
+            await until(lambda: operator.queue.longest_wait() == 0.0)
+        await operator.listed()
+        await until(lambda: set(waiting(api)) == {"a"}, "the whole GPU is not free")
+        assert operator.controller.slots.held() == 0.5, "of the former one"
+        api.remove("pods", names_of("a")["pods"])
+        await until(lambda: operator.controller.slots.held() == 1.0, "it has a place of its own")
+        await until(lambda: running(api) == {"a"})
+        assert "deletionTimestamp" not in api.objects[("pods", names_of("a")["pods"])]["metadata"]
+        api.remove("vdisessions", "a")
+        await operator.listed()
+        await until(lambda: operator.controller.slots.held() == 0.0)
+
+
+async def test_a_session_of_a_former_ones_name_is_held_to_its_own_users_limit(sites: Begin, api: Server) -> None:
+    offer(api, None)
+    wish(api, "a", 0, user="alice")
+    wish(api, "b", 1, user="bob")
+    async with sites(sessions_per_user=1) as operator:
+        await operator.listed()
+        await until(lambda: running(api) == {"a", "b"})
+        replaced(api, "a", 5, user="bob", homePolicy="Fresh")
+        await operator.listed()
+        await until(lambda: condition(api, "a", "Admitted").get("reason") == "UserLimitReached")
+        assert "bob has 1 of 1 sessions that run or wait for a GPU (b);" in condition(api, "a", "Admitted")["message"]
+        wish(api, "c", 6, user="alice")
+        await operator.listed()
+        await until(lambda: "(a (ending))" in condition(api, "c", "Admitted").get("message", ""), "alice's still ends")
+        api.remove("pods", names_of("a")["pods"])
+        await until(lambda: running(api) == {"b", "c"})
+        assert condition(api, "a", "Admitted")["reason"] == "UserLimitReached"
+
+
+async def test_a_new_process_tells_former_sessions_of_a_name_from_the_present_ones(sites: Begin, api: Server) -> None:
+    offer(api, 1)
+    wish(api, "a", 0)
+    wish(api, "b", 1)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: running(api) == {"a"} and set(waiting(api)) == {"b"})
+    replaced(api, "a", 5)
+    async with sites(gpus=1) as operator:
+        await operator.listed()
+        await until(lambda: set(waiting(api)) == {"a", "b"})
+        api.remove("pods", names_of("a")["pods"])
+        await until(lambda: running(api) == {"b"}, "who has waited longer")
+        await until(lambda: set(waiting(api)) == {"a"})
+
+
 async def test_a_new_process_knows_who_holds_what_and_who_is_next(sites: Begin, api: Server) -> None:
     offer(api, 2)
     for number in range(6):
@@ -178,6 +267,34 @@ async def test_a_new_process_knows_who_holds_what_and_who_is_next(sites: Begin, 
         await until(lambda: set(waiting(api)) == {"s0", "s1", "s2"})
         assert operator.controller.slots.held() == 1.0
     assert len(api.asked("POST", "pods")) == 3
+
+
+async def test_who_rests_stands_in_no_line_of_a_new_process() -> None:
+    def known(name: str, status: Object, generation: int = 1, **spec: Any) -> None:
+        one = session(name, user=name, **spec)
+        metadata = {**one["metadata"], "uid": f"u-{name}", "generation": generation, "resourceVersion": "1"}
+        caches.sessions.put({**one, "metadata": metadata, "status": {"observedGeneration": 1, **status}})
+
+    def because(reason: str) -> Object:
+        return {"conditions": [{"type": "Ready", "status": "False", "reason": reason}]}
+
+    settings, queue = Settings(gpus=8, sessions_per_user=1, sessions_per_namespace=8), WorkQueue()
+    caches = Caches(settings, queue)
+    slots = ledger.Slots(settings, caches, queue)
+    template = {"name": "cad", "uid": "t", "generation": 1, "resourceVersion": "1"}
+    caches.templates.put({"metadata": template, "spec": {"image": "i:1", "capacity": {"sessionsPerGPU": 1}}})
+    known("idle", because("Idle"))
+    known("expired", because("Expired"))
+    known("failed", {"failure": {"reason": "CrashLoop"}, **because("CrashLoop")})
+    assert slots.free() == 8
+    known("asleep", because("Suspended"), operatingMode="Suspended")
+    slots = ledger.Slots(settings, caches, queue)
+    known("waits", because("CapacityReached"))
+    known("prolonged", because("Expired"), generation=2)
+    known("new", {"observedGeneration": 0})
+    assert slots.free() == 5
+    assert slots.queues()[Reason.USER_LIMIT_REACHED] == slots.queues()[Reason.NAMESPACE_LIMIT_REACHED] == 3
+    queue.close()
 
 
 async def test_a_pod_that_is_refused_keeps_its_place_for_the_next_try(sites: Begin, api: Server) -> None:
@@ -264,6 +381,38 @@ async def test_gpus_are_those_of_nodes_that_take_pods(sites: Begin, api: Server)
         api.put("nodes", node(None))
         await until(lambda: running(api) == {"s1", "s2", "s3"}, "nobody knows how many there are")
         await until(lambda: condition(api, "s3", "Admitted").get("message") == UNCOUNTED)
+
+
+async def test_a_node_that_is_emptied_keeps_nobody_out_of_another(sites: Begin, api: Server) -> None:
+    offer(api, 2)
+    for number in range(7):
+        wish(api, f"s{number}", number)
+    for name in ("n1", "n2"):
+        api.put("nodes", node(1, name))
+    async with sites(read_nodes=True) as operator:
+        slots = operator.controller.slots
+        await operator.listed()
+        await until(lambda: running(api) == {"s0", "s1", "s2", "s3"} and len(waiting(api)) == 3)
+        for number in range(4):
+            place(api, f"s{number}", "n1" if number < 2 else "n2")
+        api.put("nodes", node(1, "n1", cordoned=True))
+        await until(lambda: "2 of 2 sessions on 1 GPU" in waiting(api).get("s4", ""), "of the other node")
+        assert slots.held() == 2.0
+        api.remove("vdisessions", "s2")
+        await operator.listed()
+        await until(lambda: running(api) == {"s0", "s1", "s3", "s4"}, "a place of the other node is given")
+        place(api, "s4", "n2")
+        evicted = api.remove("pods", names_of("s0")["pods"])
+        await until(lambda: api.objects.get(("pods", evicted["metadata"]["name"]), evicted) != evicted, "its next pod")
+        tie(api, "s0", "n1")
+        await until(lambda: "uncordon n1" in condition(api, "s0", "Scheduled").get("message", ""), "it waits for that")
+        api.remove("vdisessions", "s3")
+        await operator.listed()
+        await until(lambda: running(api) == {"s0", "s1", "s4", "s5"}, "and keeps nobody out of the other")
+        api.put("nodes", node(1, "n1"))
+        await until(lambda: slots.known() == 2.0)
+        await until(lambda: "4 of 4 sessions on 2 GPUs" in waiting(api).get("s6", ""), "all of it counts again")
+        assert running(api) == {"s0", "s1", "s4", "s5"}
 
 
 async def test_where_nobody_knows_the_gpus_all_are_let_in(sites: Begin, api: Server) -> None:

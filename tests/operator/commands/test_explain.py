@@ -152,3 +152,29 @@ def test_what_the_cluster_refuses_is_a_sentence(cluster, invoke, fault: Fault | 
     assert done.exit_code == 1
     assert done.output.startswith(f"Error: {said}")
     assert done.output.count("\n") == 1
+
+
+def test_an_older_template_and_a_node_that_is_emptied_are_worth_a_word_beside_a_desktop(cluster, invoke) -> None:
+    drains, drifts = "gpu-1 takes no new pods", "template cad has changed"
+    conditions = (
+        condition("Scheduled", "True", "Draining", drains),
+        condition("TemplateDrifted", "True", "TemplateChanged", drifts),
+        condition("Ready", "True", "Published", "https://cad-7.vdi.test/"),
+    )
+    cluster.put("vdisessions", with_status(session("cad-7"), *conditions))
+    done = invoke("explain", "cad-7")
+    assert done.exit_code == 0
+    assert f"Scheduled: {drains}\n  -> save what is open" in done.output
+    assert f"TemplateDrifted: {drifts}\n  -> suspend and resume" in done.output
+    assert "Ready: " not in done.output
+
+
+def test_a_desktop_as_its_template_is_needs_no_word(cluster, invoke) -> None:
+    conditions = (
+        condition("TemplateDrifted", "False", "Suspended", "as its user wants it"),
+        condition("Ready", "False", "Suspended", "as its user wants it"),
+    )
+    cluster.put("vdisessions", with_status(session("cad-7"), *conditions))
+    done = invoke("explain", "cad-7")
+    assert "\nTemplateDrifted: " not in done.output
+    assert "\nReady: as its user wants it" in done.output

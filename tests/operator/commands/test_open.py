@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -128,6 +129,59 @@ def test_a_session_that_is_not_ready(cluster, invoke) -> None:
     assert not cluster.asked("GET", "secrets")
 
 
+def idle_session() -> dict[str, Any]:
+    return with_status(session("cad-7"), condition("Ready", "False", "Idle", "nobody has been at it"))
+
+
+def test_a_session_that_was_stopped_is_started_again(cluster, environment, tmp_path: Path) -> None:
+    cluster.put("vdisessions", idle_session())
+    cluster.put("secrets", secret(username=USER, password=PASSWORD))
+    command = [sys.executable, "-m", "vdi_operator.main", "open", "cad-7", "--no-browser", "--seconds", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            wanted = time.monotonic() + 60.0
+            while not cluster.asked("PATCH", "vdisessions"):
+                assert time.monotonic() < wanted, "nobody started it again"
+                time.sleep(0.02)  # the server only keeps what it was asked
+            (patch,) = cluster.asked("PATCH", "vdisessions")
+            cluster.later(lambda: cluster.put("vdisessions", ready_session()))
+            link = link_of(process)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert link.startswith("http://127.0.0.1:")
+    assert "cad-7 was stopped because nobody was at it; it is started again" in said
+    assert list(patch.body) == ["metadata"]
+    assert list(patch.body["metadata"]["annotations"]) == ["vdibench.io/wake"], "its spec stays as it is"
+
+
+def test_who_may_not_start_it_again_is_told_so(cluster, invoke) -> None:
+    cluster.put("vdisessions", idle_session())
+    cluster.faults.append(Fault("PATCH", "/vdisessions/", 403, "Forbidden", "vdisessions cad-7 is forbidden"))
+    done = invoke("open", "cad-7", "--no-browser")
+    assert done.exit_code == 1
+    assert "you may not: vdisessions cad-7 is forbidden: ask an administrator" in done.output
+
+
+def test_a_start_that_fails_again_is_told(cluster, invoke) -> None:
+    one = with_status(session("cad-7"), condition("Ready", "False", "QuotaExceeded", "exceeded quota"))
+    # As the operator finds it in the moment after it was woken.
+    cluster.put("vdisessions", idle_session())
+    answer, put = cluster._one, cluster.put
+
+    def fails(request: Any, plural: str, name: str, below: str, body: Any) -> Any:
+        if request.method == "PATCH":
+            put("vdisessions", one)
+        return answer(request, plural, name, below, body)
+
+    cluster._one = fails
+    done = invoke("open", "cad-7", "--no-browser")
+    assert done.exit_code == 1
+    assert "cad-7 is not ready (QuotaExceeded: exceeded quota)" in done.output
+
+
 def test_who_may_not_read_the_secret_is_told_so(cluster, invoke) -> None:
 
     cluster.put("vdisessions", ready_session())
@@ -156,6 +210,7 @@ def test_a_secret_that_opens_nothing() -> None:
         ({"metadata": {"uid": "u", "deletionTimestamp": "2026-11-29T12:00:00Z"}}, "deleted"),
         ({"spec": {"operatingMode": "Suspended"}}, "suspended"),
         ({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Expired"}]}}, "lifetime is over"),
+        ({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Idle"}]}}, "nobody was at it"),
         ({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Restarting"}]}}, ""),
     ],
 )

@@ -115,3 +115,42 @@ def test_a_claim_that_something_keeps_is_told(home, invoke, monkeypatch: pytest.
 def test_only_sessions_of_that_very_home_hold_it() -> None:
     found = purge_home.holders([session("a", user="alice"), session("b", user="Alice")], "alice")
     assert found == ["a"]
+
+
+FRESH = "vdi-fresh-home-alice"
+
+
+@pytest.fixture
+def both(home):
+    """A user with a temporary home beside the own one."""
+    metadata = {"name": FRESH, "annotations": {"vdibench.io/user": "alice"}}
+    home.put("persistentvolumeclaims", claim(metadata=metadata, spec={"storageClassName": "vdi-home"}))
+    return home
+
+
+def test_a_temporary_home_goes_with_the_own_one(both, invoke) -> None:
+    shown = invoke("purge-home", "alice")
+    assert shown.exit_code == 1
+    assert "vdi-home-alice of alice" in shown.output
+    assert "vdi-fresh-home-alice of alice" in shown.output
+    done = invoke("purge-home", "alice", "--yes")
+    assert done.exit_code == 0, done.output
+    assert {name for kind, name in both.objects if kind == "persistentvolumeclaims"} == set()
+
+
+def test_a_temporary_home_goes_alone_on_request(both, invoke) -> None:
+    done = invoke("purge-home", "alice", "--fresh", "--yes")
+    assert done.exit_code == 0, done.output
+    assert {name for kind, name in both.objects if kind == "persistentvolumeclaims"} == {CLAIM}
+    again = invoke("purge-home", "alice", "--fresh", "--yes")
+    assert again.exit_code == 1
+    assert "there is no home of alice (PersistentVolumeClaim vdi-fresh-home-alice)" in again.output
+
+
+def test_a_temporary_home_of_somebody_else_keeps_both(both, invoke) -> None:
+    metadata = {"name": FRESH, "annotations": {"vdibench.io/user": "bob"}}
+    both.put("persistentvolumeclaims", claim(metadata=metadata))
+    done = invoke("purge-home", "alice", "--yes")
+    assert done.exit_code == 1
+    assert "claim vdi-fresh-home-alice says that it is the home of bob" in done.output
+    assert {name for kind, name in both.objects if kind == "persistentvolumeclaims"} == {CLAIM, FRESH}

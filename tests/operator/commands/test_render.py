@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,12 @@ def only(made: list[Object], kind: str) -> Object:
 def test_it_makes_what_the_operator_makes_but_secrets() -> None:
     made = objects(render("--user", "alice", "--relay", RELAY, given=document()))
     session = Session("vdi-sessions", "alice", "", 0, "alice", "cad")
-    template = Template("cad", "", 0, "registry.example.com/cad:1")
-    theirs = [one for one in children(session, template, world(relay_addresses=(RELAY,))) if one["kind"] != "Secret"]
+    template = replace(
+        Template("cad", "", 0, "registry.example.com/cad:1"), spec_digest=Template.of(document()).spec_digest
+    )
+    # No clock is asked either.
+    around = world(now=0.0, relay_addresses=(RELAY,))
+    theirs = [one for one in children(session, template, around) if one["kind"] != "Secret"]
     assert made == theirs
     assert [one["kind"] for one in made] == ORDER
 

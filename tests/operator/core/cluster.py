@@ -14,13 +14,14 @@ from typing import Any
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.children import names
 from vdi_operator.core.decision import Change, Verb
+from vdi_operator.core.homes import mounted
 from vdi_operator.core.instants import second
 from vdi_operator.settings import Settings
 
 NAME, USER, NODE = "cad-7", "alice", "gpu-1"
 BEGAN = 1_800_000_000.25
 SETTINGS = Settings(checker_url="http://checker.test", relay_addresses=("192.0.2.10",), read_nodes=True)
-HOME = Ref("PersistentVolumeClaim", names.home_name(USER))
+HOME, FRESH = (Ref("PersistentVolumeClaim", name(USER)) for name in (names.home_name, names.fresh_home_name))
 # After it Kubernetes gives a node's pods up.
 TOLERATED_SECONDS = 300.0
 
@@ -55,8 +56,14 @@ class Faults:
     no_frame: bool = False
     no_relay: bool = False
     quota: bool = False
+    # The node takes no new pods.
+    cordoned: bool = False
     # All places are taken, where the template has a capacity.
     full: bool = False
+    # The node that the user's own home is on has no free slice, and others have.
+    home_full: bool = False
+    # Or has slices, and no memory for another desktop.
+    home_crowded: bool = False
 
 
 class Cluster:
@@ -70,6 +77,10 @@ class Cluster:
         self.session: Object | None = None
         self.faults = Faults()
         self.lost_since = 0.0
+        # Seconds that the clock of the API server is behind everybody else's.
+        self.behind = 0.0
+        # And that the clock on the wall, which somebody has set, is ahead of the operator's.
+        self.ahead = 0.0
         # A pass that knows old things may make a pod beside what was deleted since.
         self.stale = False
         self._uids = 0
@@ -95,6 +106,20 @@ class Cluster:
         self.session["spec"] = {key: value for key, value in self.session["spec"].items() if value is not None}
         self.session["metadata"]["generation"] += 1
         self.version += 1
+
+    def wake(self, value: str) -> None:
+        """Come back to a session that was stopped."""
+        assert self.session is not None
+        self.session["metadata"]["annotations"] = {"vdibench.io/wake": value}
+        self.version += 1
+
+    def evict(self) -> None:
+        """As the eviction API does, which kubectl drain asks."""
+        pod = self.objects.get(PLACES["pod"])
+        if pod is not None and pod["spec"].get("nodeName") and pod["status"]["phase"] not in ("Failed", "Succeeded"):
+            condition(pod, "DisruptionTarget", "True", "EvictionByEvictionAPI", "Eviction API: evicting")
+            self.delete(PLACES["pod"])
+            self.version += 1
 
     def delete_session(self) -> None:
         self.session = None
@@ -142,7 +167,7 @@ class Cluster:
 
     def delete(self, one: Ref) -> None:
         """As anybody's DELETE: a pod that has a node goes when its kubelet says so, a home when no pod has it."""
-        assert one != HOME, "a home is deleted"
+        assert one.kind != "PersistentVolumeClaim", "a home is deleted"
         actual = self.objects[one]
         if one.kind == "Pod" and actual["spec"].get("nodeName"):
             if "deletionTimestamp" not in actual["metadata"]:
@@ -155,7 +180,7 @@ class Cluster:
     def defaulted(self, body: Object) -> Object:
         """A new object as the API server stores it."""
         one = json.loads(json.dumps(body))
-        one["metadata"] |= {"uid": self._uid(), "creationTimestamp": second(self.now)}
+        one["metadata"] |= {"uid": self._uid(), "creationTimestamp": second(self.now - self.behind)}
         spec = one.get("spec", {})
         if one["kind"] == "Service":
             spec |= {"clusterIP": "10.43.0.9", "type": "ClusterIP", "sessionAffinity": "None", "ipFamilies": ["IPv4"]}
@@ -184,6 +209,7 @@ class Cluster:
         if place.kind == "Pod" and place not in self.objects and not self.stale:
             relayed = any(volume["name"] == "rtc" for volume in one["spec"]["volumes"])
             others = {name: at for name, at in PLACES.items() if name != "pod" and (relayed or name != "rtc")}
+            others["home"] = Ref("PersistentVolumeClaim", mounted(one))
             missing = [name for name, at in others.items() if at not in self.objects]
             assert not missing, f"a pod without {missing}"
         self.objects[place] = one
@@ -237,14 +263,20 @@ class Cluster:
         why = ""
         if self.faults.node_lost:
             why = "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }."
+        elif self.faults.cordoned:
+            why = "0/1 nodes are available: 1 node(s) were unschedulable."
         elif self.faults.no_slice:
             why = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes are available."
+        elif self.faults.home_full and mounted(pod) == HOME.name:
+            why = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had volume node affinity conflict."
+        elif self.faults.home_crowded and mounted(pod) == HOME.name:
+            why = "0/2 nodes are available: 1 Insufficient memory, 1 node(s) had volume node affinity conflict."
         if why:
             condition(pod, "PodScheduled", "False", "Unschedulable", why)
             return
         condition(pod, "PodScheduled", "True")
         pod["spec"]["nodeName"] = NODE
-        home = self.objects.get(HOME)
+        home = self.objects.get(Ref("PersistentVolumeClaim", mounted(pod)))
         if home is not None:
             home["status"] = {"phase": "Bound"}
             home["spec"]["volumeName"] = "pv-1"

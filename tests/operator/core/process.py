@@ -10,14 +10,17 @@ from typing import Any
 from vdi_operator.api.objects import Object, Ref
 from vdi_operator.api.session import Session
 from vdi_operator.api.template import Template
+from vdi_operator.children import names
 from vdi_operator.core import pods
+from vdi_operator.core.admission import foreign
 from vdi_operator.core.decision import Change, CheckWanted, Decision, Notice, Place
 from vdi_operator.core.desired import desired
+from vdi_operator.core.homes import settled as settled_home
 from vdi_operator.core.plan import changes
-from vdi_operator.core.world import CheckResult, NodeFact, SlotFact, World
+from vdi_operator.core.world import ActivityFact, CheckResult, NodeFact, SlotFact, World
 from vdi_operator.settings import Settings
 
-from .cluster import HOME, NODE, PLACES, SETTINGS, Cluster, Outdated, Refused
+from .cluster import NODE, PLACES, SETTINGS, Cluster, Outdated, Refused
 
 
 @dataclass
@@ -26,12 +29,14 @@ class Operator:
 
     cluster: Cluster
     settings: Settings = SETTINGS
-    wish: tuple[str, str] = ("", "")
+    wish: tuple[str, str, str] = ("", "", "")
     seen: float = 0.0
     refusal: str = ""
     check: CheckResult | None = None
     asked: CheckWanted | None = None
     attempts: int = 0
+    # What looks at its desktop have shown.
+    activity: ActivityFact | None = None
     # It has a place, as far as this process knows.
     held: bool = False
     notices: list[Notice] = field(default_factory=list)
@@ -50,27 +55,57 @@ class Operator:
         cluster = self.cluster
         assert cluster.session is not None
         session = Session.of(copy.deepcopy(cluster.session))
-        if self.wish != (session.uid, session.mode):
-            self.wish, self.seen, self.check, self.refusal = (session.uid, session.mode), cluster.now, None, ""
+        if self.wish != (wish := (session.uid, str(session.mode), session.wake)):
+            self.wish, self.seen, self.check, self.refusal = wish, cluster.now, None, ""
         there = self.known() if known is None else known
-        pod, home = there.get(PLACES["pod"]), there.get(HOME)
+        pod = there.get(PLACES["pod"])
+        own = pod if pod is None or not foreign(session.uid, pod) else None
+        home = there.get(Ref("PersistentVolumeClaim", names.claim_name(settled_home(session, own))))
         at = (pod["spec"].get("nodeName", "") if pod is not None else "") or (
-            NODE if pod is None and home is not None and home["status"]["phase"] == "Bound" else ""
+            NODE if home is not None and home["status"]["phase"] == "Bound" else ""
         )
         world = World(
             now=cluster.now,
+            wall_unix_seconds=cluster.now + cluster.ahead,
             settings=self.settings,
             seen_unix_seconds=self.seen,
-            node=NodeFact(at, ready=not cluster.faults.node_lost) if at else None,
+            node=self.node(at),
             relay_addresses=() if cluster.faults.no_relay else self.settings.relay_addresses,
             turn_secret="north",
             spare_password=f"spare-{cluster.version:08}",
             check=self.check,
             refusal=self.refusal,
             slot=self.slot(pod),
-            **{name: there.get(place) for name, place in PLACES.items()},
+            activity=self.activity,
+            **{name: there.get(place) for name, place in PLACES.items()} | {"home": home},
         )
         return session, Template.of(cluster.template) if cluster.template is not None else None, world
+
+    def node(self, name: str) -> NodeFact | None:
+        """What is known of a node, where there is one to be known."""
+        faults = self.cluster.faults
+        if not name or not self.settings.read_nodes:
+            return None
+        return NodeFact(name, ready=not faults.node_lost, schedulable=not (faults.node_lost or faults.cordoned))
+
+    def nobody_for(self, seconds: float) -> None:
+        """Looks have found nobody at the desktop for so long, until now; 0: somebody is there."""
+        now, pod = self.cluster.now, self.cluster.objects.get(PLACES["pod"])
+        seen = now if seconds else float("-inf")
+        self.activity = ActivityFact(pods.uid(pod), now - seconds, seen) if pod is not None else None
+
+    def left_alone(self, seconds: float) -> None:
+        """Looks have found nobody for so long, and nobody since the warning either: the next pass stops the desktop."""
+        self.nobody_for(seconds)
+        self.settle()
+        self.cluster.now += self.settings.idle_look_seconds
+        self.still_nobody()
+
+    def still_nobody(self) -> None:
+        """A look now finds nobody, as those before did."""
+        known = self.activity
+        if known is not None and known.looked_unix_seconds >= known.active_unix_seconds:
+            self.activity = replace(known, looked_unix_seconds=self.cluster.now)
 
     def slot(self, pod: Object | None) -> SlotFact | None:
         """How the session stands for a place: a pod that has not ended holds its own."""

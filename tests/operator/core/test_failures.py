@@ -59,11 +59,20 @@ def home(phase: str) -> Object:
 OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 EXITED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no display\n"}}
 NOT_FOUND = 'failed to resolve reference "r.test/d:9": r.test/d:9: not found'
+CORDONED = "0/2 nodes are available: 1 node(s) were unschedulable, 1 node(s) had volume node affinity conflict."
 SLICE = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) had volume node affinity conflict."
+SLICE_NEW = SLICE.replace("had volume node affinity conflict", "didn't match PersistentVolume's node affinity")
+CROWDED = CORDONED.replace("0/2", "0/3").replace("available: ", "available: 1 Insufficient nvidia.com/gpu, ")
 TIED = (
     "0/2 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, 1 node(s) had volume "
     "node affinity conflict. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 )
+FULL = "0/2 nodes are available: 1 Insufficient memory, 1 node(s) had volume node affinity conflict."
+CROWDED_CPU = FULL.replace("Insufficient memory", "Insufficient cpu")
+MANY_PODS = FULL.replace("Insufficient memory", "Too many pods")
+FULL_AND_LOST = TIED.replace("0/2", "0/3").replace("available: 1", "available: 1 Insufficient memory, 1", 1)
+FULL_AND_RESERVED = FULL_AND_LOST.replace("node.kubernetes.io/unreachable", "node-role.kubernetes.io/control-plane")
+FULL_AND_TAINTED = FULL_AND_LOST.replace("taint {node.kubernetes.io/unreachable: }", "taint(s)")
 NO_CPU = (
     "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 )
@@ -76,7 +85,8 @@ PODS: dict[str, tuple[Object, Reason, Verdict]] = {
         Reason.NO_FREE_SLICE,
         QUEUE,
     ),
-    "no slice at home": (unplaced(SLICE), Reason.NO_FREE_SLICE, QUEUE),
+    "no slice at home": (unplaced(SLICE), Reason.HOME_NODE_FULL, QUEUE),
+    "no slice at home, as newer schedulers say it": (unplaced(SLICE_NEW), Reason.HOME_NODE_FULL, QUEUE),
     "another resource": (
         unplaced("0/9 nodes are available: 9 Insufficient nvidia.com/gpu.shared."),
         Reason.UNSCHEDULABLE,
@@ -185,8 +195,18 @@ HOMES: dict[str, tuple[NodeFact | None, str, Reason]] = {
     "its node does not answer": (NodeFact(NODE, ready=False), TIED, Reason.HOME_NODE_LOST),
     "nobody knows its node": (None, TIED, Reason.HOME_NODE_LOST),
     "its node is well": (NodeFact(NODE), TIED, Reason.UNSCHEDULABLE),
-    "its node is full": (None, SLICE, Reason.NO_FREE_SLICE),
+    "its node is full": (None, SLICE, Reason.HOME_NODE_FULL),
+    "its node is full and well": (NodeFact(NODE), SLICE, Reason.HOME_NODE_FULL),
     "its node is full and lost": (NodeFact(NODE, ready=False), SLICE, Reason.HOME_NODE_LOST),
+    "its node has no memory": (None, FULL, Reason.HOME_NODE_FULL),
+    "its node is well and has no memory": (NodeFact(NODE), FULL, Reason.HOME_NODE_FULL),
+    "its node is lost and had no memory": (NodeFact(NODE, ready=False), FULL, Reason.HOME_NODE_LOST),
+    "its node has no cpu": (None, CROWDED_CPU, Reason.HOME_NODE_FULL),
+    "its node has pods enough": (None, MANY_PODS, Reason.HOME_NODE_FULL),
+    "a node is full and another lost, nobody knows which": (None, FULL_AND_LOST, Reason.HOME_NODE_LOST),
+    "another node is lost, its own is full": (NodeFact(NODE), FULL_AND_LOST, Reason.HOME_NODE_FULL),
+    "another node is for others": (None, FULL_AND_RESERVED, Reason.HOME_NODE_FULL),
+    "another node is for others, as newer schedulers say it": (None, FULL_AND_TAINTED, Reason.HOME_NODE_FULL),
 }
 
 
@@ -195,7 +215,23 @@ def test_a_home_that_ties_its_pod(node: NodeFact | None, message: str, why: Reas
     found = of_pod(unplaced(message), TEMPLATE, replace(WORLD, node=node, home=home("Bound")), BEGAN)
     assert found is not None
     assert found.reason is why
+    assert (found.verdict is QUEUE) == (why is Reason.HOME_NODE_FULL), "who waits for others has no deadline"
     assert "preemption" not in found.message
+
+
+@pytest.mark.parametrize(("message", "lacks"), [(SLICE, "slice of a GPU"), (FULL, "room"), (MANY_PODS, "room")])
+def test_what_a_full_node_lacks_is_said(message: str, lacks: str) -> None:
+    found = of_pod(unplaced(message), TEMPLATE, replace(WORLD, home=home("Bound")), BEGAN)
+    assert found is not None
+    assert found.message.startswith(f"no {lacks} is free on the home's node: wait, or set spec.homePolicy to Fresh")
+    assert found.message.endswith(message.rstrip(". "))
+
+
+def test_a_template_without_a_gpu_has_a_full_node_too() -> None:
+    plain = Template.of(template(gpu={"count": 0}))
+    found = of_pod(unplaced(FULL), plain, replace(WORLD, node=None, home=home("Bound")), BEGAN)
+    assert found is not None
+    assert (found.reason, found.verdict) == (Reason.HOME_NODE_FULL, QUEUE)
 
 
 MOUNT = "MountVolume.SetUp failed for volume"
@@ -274,7 +310,7 @@ GONE: dict[str, tuple[Object | None, bool, Reason]] = {
     "drained": (
         pod(conditions=[{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]),
         True,
-        Reason.EVICTED,
+        Reason.DRAINING,
     ),
 }
 
@@ -289,3 +325,50 @@ def test_refusals() -> None:
     quota = 'pods "x" is forbidden: exceeded quota: desktops, requested: pods=1, used: pods=9, limited: pods=9'
     assert of_refusal(quota) == Finding(Reason.QUOTA_EXCEEDED, quota, RETRY)
     assert of_refusal('pods "x" is forbidden: violates PodSecurity "restricted:latest"').reason is Reason.FORBIDDEN
+
+
+ALONE = "0/1 nodes are available: 1 node(s) were unschedulable."
+SHUT = NodeFact(NODE, schedulable=False)
+BOUND = home("Bound")
+# What the scheduler says, the home's node where nodes are read, the home -> reason and verdict.
+DRAINED: dict[str, tuple[str, NodeFact | None, Object | None, Reason, Verdict]] = {
+    "the home's node": (CORDONED, SHUT, BOUND, Reason.DRAINING, QUEUE),
+    "the only node": (ALONE, SHUT, BOUND, Reason.DRAINING, QUEUE),
+    "by words alone": (CORDONED, None, BOUND, Reason.DRAINING, QUEUE),
+    "another node": (CORDONED, NodeFact("elsewhere"), BOUND, Reason.UNSCHEDULABLE, WAIT),
+    "a node that is lost": (
+        CORDONED,
+        NodeFact(NODE, ready=False, schedulable=False),
+        BOUND,
+        Reason.HOME_NODE_LOST,
+        WAIT,
+    ),
+    "full beside it": (
+        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.",
+        None,
+        BOUND,
+        Reason.UNSCHEDULABLE,
+        WAIT,
+    ),
+    "the others are full or elsewhere": (CROWDED, SHUT, BOUND, Reason.DRAINING, QUEUE),
+    "another node, and the home's is full": (CROWDED, NodeFact(NODE), BOUND, Reason.HOME_NODE_FULL, QUEUE),
+    "one of them, and the words do not say which": (CROWDED, None, BOUND, Reason.HOME_NODE_FULL, QUEUE),
+    "a user without a home": (ALONE, None, home("Pending"), Reason.UNSCHEDULABLE, WAIT),
+}
+
+
+@pytest.mark.parametrize(("said", "node", "at_home", "why", "verdict"), DRAINED.values(), ids=DRAINED.keys())
+def test_a_home_on_a_node_that_is_emptied(
+    said: str, node: NodeFact | None, at_home: Object | None, why: Reason, verdict: Verdict
+) -> None:
+    found = of_pod(unplaced(said), TEMPLATE, replace(WORLD, node=node, home=at_home), BEGAN)
+    assert found is not None
+    assert (found.reason, found.verdict) == (why, verdict)
+    assert said.rstrip(". ") in found.message
+    assert ("kubectl uncordon gpu-1" in found.message) == (node is SHUT)
+
+
+def test_a_pod_that_is_deleted_from_a_node_that_is_emptied() -> None:
+    for gone in (None, pod(phase="Running")):
+        found = of_gone(gone, replace(WORLD, node=SHUT))
+        assert (found.reason, found.verdict) == (Reason.DRAINING, RETRY)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
@@ -230,42 +229,6 @@ def test_refused_pods_are_asked_for_again_at_the_same_times() -> None:
     assert [later - sooner for sooner, later in pairwise(asked)] == list(PAUSES)
     assert operator.failures == ["QuotaExceeded"]
     assert "exceeded quota" in decision.status["conditions"][-1]["message"]
-
-
-def test_a_password_that_was_made_anew_needs_another_pod() -> None:
-    cluster, operator = running()
-    former, known = cluster.objects[POD]["metadata"]["uid"], cluster.password()
-    cluster.now += 10
-    cluster.delete(PLACES["auth"])
-    status = settled(operator).status
-    assert ready(status) == ("True", "Published")
-    pod: dict[str, Any] = cluster.objects[POD]
-    assert pod["metadata"]["uid"] != former
-    assert pod["password"] == cluster.password() != known
-    assert "attempts" not in status
-    assert operator.failures == []
-
-
-def test_a_secret_of_an_earlier_operator_gets_its_type_and_the_desktop_stays() -> None:
-    cluster, operator = running()
-    auth, pod = PLACES["auth"], cluster.objects[POD]["metadata"]["uid"]
-    known, since = cluster.password(), cluster.objects[auth]["metadata"]["creationTimestamp"]
-    former = cluster.objects[auth]["metadata"]["uid"]
-    cluster.objects[auth]["type"] = "Opaque"
-    cluster.now += 10
-    operator = operator.restarted()
-    assert ready(settled(operator).status) == ("True", "Published")
-    made = cluster.objects[auth]
-    assert (made["type"], made["metadata"]["uid"] == former) == ("kubernetes.io/basic-auth", False)
-    assert made["metadata"]["annotations"] == {"vdibench.io/password-since": since}
-    assert (cluster.password(), cluster.objects[POD]["metadata"]["uid"]) == (known, pod)
-    # The note goes with its password.
-    cluster.now += 10
-    cluster.delete(auth)
-    assert ready(settled(operator).status) == ("True", "Published")
-    assert cluster.password() != known
-    assert "annotations" not in cluster.objects[auth]["metadata"]
-    assert cluster.objects[POD]["metadata"]["uid"] != pod
 
 
 def test_a_home_that_is_being_deleted_is_waited_for() -> None:

@@ -15,9 +15,10 @@ from vdi_operator.api.evidence import Evidence
 from vdi_operator.api.objects import Object
 from vdi_operator.api.reasons import Reason
 from vdi_operator.api.template import Template
-from vdi_operator.core.decision import Blocked, Decision, Place
+from vdi_operator.core.decision import Blocked, Decision, Place, Queue
 from vdi_operator.core.desired import desired
 from vdi_operator.core.instants import micro
+from vdi_operator.core.line import TOLD_RATE
 from vdi_operator.core.slots import UNCOUNTED, Book, Claim, admit, refusal
 from vdi_operator.core.world import SlotFact
 
@@ -112,6 +113,79 @@ def test_templates_of_several_sizes_share_a_gpu() -> None:
     assert book.look(*claims("d", template="half"), 1) == SlotFact(False, 1, taken=2, places=2, position=1, waiting=1)
 
 
+def test_what_is_held_where_gpus_do_not_count_keeps_nobody_out() -> None:
+    shut: set[str] = set()
+    book = Book(SHARES.__getitem__, lambda: shut)
+    for claim, at in zip(claims("a", "b", "c", "d", template="half"), ("n1", "n1", "n2", "n2"), strict=True):
+        assert not book.hold(claim, at)
+    first, second = claims("e", "f", template="half")
+    assert [pass_(book, one, 2).position for one in (first, second)] == [1, 2]
+    shut.add("n1")
+    assert (book.held(), book.counted(), book.next(1)) == (2, 1, [])
+    assert book.look(first, 1) == SlotFact(False, gpus=1, taken=2, places=2, position=1, waiting=2)
+    book.leave("c")
+    assert book.next(1) == ["e"]
+    assert pass_(book, first, 1).admitted
+    assert not pass_(book, second, 1).admitted, "the other node is full again"
+    shut.clear()
+    assert (book.held(), book.counted(), book.next(2)) == (2, 2, [])
+
+
+def test_a_place_that_moves_counts_where_it_is_and_is_no_new_one() -> None:
+    book = Book(SHARES.__getitem__, lambda: {"n1"})
+    (one,) = claims("a", template="whole")
+    assert not book.hold(one)
+    assert book.counted() == 1
+    assert book.hold(one, "n1"), "others may have one"
+    assert (book.held(), book.counted()) == (1, 0)
+    assert not book.hold(one, "n1"), "nothing is new"
+    assert not book.hold(one)
+    assert book.counted() == 1
+    assert not book.hold(one, "n2")
+    assert book.counted() == 1
+    assert book.leave("a")
+    assert (book.held(), book.counted()) == (0, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"),
+            st.sampled_from([*sorted(SHARES), ""]),
+            st.sampled_from(["", "n1", "n2", "n3"]),
+        ),
+        max_size=30,
+    ),
+    st.sets(st.sampled_from(["n1", "n2", "n3"])),
+)
+def test_what_counts_is_what_is_held_elsewhere(steps: list[tuple[str, str, str]], shut: set[str]) -> None:
+    book, held_at = Book(SHARES.__getitem__, lambda: shut), dict[str, tuple[str, str]]()
+    for name, of, at in steps:
+        if of:
+            book.hold(Claim(0.0, name, of), at)
+            held_at[name] = of, at
+        else:
+            book.leave(name)
+            held_at.pop(name, None)
+        assert book.held() == sum(SHARES[of] for of, _ in held_at.values())
+        assert book.counted() == sum(SHARES[of] for of, at in held_at.values() if at not in shut)
+
+
+def test_a_place_goes_on_under_another_name_and_nobody_is_served_by_it() -> None:
+    book = held(Book(SHARES.__getitem__), Claim(0.0, "a", "whole", "alice"))
+    book.hold(Claim(0.0, "a", "whole", "alice"), "n1")
+    for one in (Claim(1.0, "b", "whole", "alice"), Claim(2.0, "c", "whole", "carol")):
+        book.wait(one)
+    line = book.line()
+    book.rename("a", "a (ending)")
+    book.rename("nobody", "nobody (ending)")
+    assert (book.holds("a"), book.holds("a (ending)"), book.held(), book.line()) == (False, True, 1, line)
+    assert not book.look(Claim(3.0, "a", "eighth"), 1).admitted
+    assert not book.leave("a")
+    assert book.leave("a (ending)")
+    assert book.held() == 0
+
+
 def test_another_capacity_counts_at_once_for_those_who_run() -> None:
     shares = {"t": Fraction(1, 2)}
     book = held(Book(shares.__getitem__), *claims("a", "b", template="t"))
@@ -187,7 +261,7 @@ def test_a_refusal_says_how_many_of_what_and_where_one_stands() -> None:
     assert refusal(plain, None) is None
     assert refusal(plain, SlotFact(True, gpus=1, taken=8, places=8)) is None
     said = "8 of 8 sessions on 1 GPU (template desktop: 8 per GPU); position 2 of 3"
-    assert refusal(plain, FULL) == Blocked(Reason.CAPACITY_REACHED, said)
+    assert refusal(plain, FULL) == Blocked(Reason.CAPACITY_REACHED, said, queue=Queue(2, 3))
     proven = replace(plain, evidence=Evidence("r-1", "", "", 0.0, 0.0, lab=False))
     found = refusal(proven, SlotFact(False, gpus=2, taken=15, places=16, position=2, waiting=2))
     assert found is not None
@@ -212,15 +286,25 @@ def test_who_finds_no_place_waits_and_is_no_failure() -> None:
     said = "8 of 8 sessions on 1 GPU (template cad: 8 per GPU); position 2 of 3"
     assert {(one["type"], one["status"], one["reason"]) for one in decision.status["conditions"]} == {
         *((kind, "False", "CapacityReached") for kind in ("Admitted", "Scheduled", "PodReady", "RouteReady")),
-        *((kind, "False", "CapacityReached") for kind in ("StreamReady", "Ready")),
+        *((kind, "False", "CapacityReached") for kind in ("StreamReady", "TemplateDrifted", "Ready")),
         ("HomeBound", "False", "Pending"),
         ("HardwareEncoding", "Unknown", "CapacityReached"),
     }
     assert decision.status["conditions"][0]["message"] == said
     assert (decision.objects, decision.absent, cluster.objects) == ((), (), {})
     assert (decision.place, decision.look_again_seconds) == (Place.WAITING, 30.0)
+    assert decision.status["queue"] == {"position": 2, "waiting": 3}
     assert [(one.reason, one.message, one.warning) for one in operator.notices] == [("CapacityReached", said, False)]
     assert operator.failures == []
+
+
+@pytest.mark.parametrize(("waiting", "again"), [(1500, 30.0), (3000, 60.0), (5000, 100.0)])
+def test_in_a_long_line_nobody_looks_more_often_than_positions_are_told(waiting: int, again: float) -> None:
+    _, operator = begun()
+    session, made_from, world = operator.look()
+    long = replace(FULL, position=waiting, waiting=waiting)
+    assert desired(session, made_from, replace(world, slot=long)).look_again_seconds == again
+    assert waiting / again <= TOLD_RATE
 
 
 def test_waiting_for_a_place_is_not_counted_and_is_in_the_phases() -> None:
@@ -236,6 +320,7 @@ def test_waiting_for_a_place_is_not_counted_and_is_in_the_phases() -> None:
     assert first.look_again_seconds == pytest.approx(60.0), "the deadline begins now"
     status = settled(operator).status
     assert ready(status) == ("True", "Published")
+    assert "queue" not in status
     assert status["phases"]["accepted"] > 86_400
     assert adds_up(status)
 

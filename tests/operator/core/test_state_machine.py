@@ -12,10 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from vdi_operator.api.objects import Object, Ref, ref
 from vdi_operator.core import pods
 from vdi_operator.core.decision import Decision
+from vdi_operator.core.homes import mounted
 from vdi_operator.core.instants import micro, unix
 from vdi_operator.core.plan import changes
 
-from .cluster import HOME, NAME, PLACES, Cluster
+from .cluster import FRESH, HOME, NAME, PLACES, Cluster
 from .process import Operator, ready
 
 CHILDREN = sorted(name for name in PLACES if name != "home")
@@ -47,9 +48,9 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.cluster = Cluster()
-        self.cluster.edit_template(capacity={"sessionsPerGPU": 8})
+        self.cluster.edit_template(capacity={"sessionsPerGPU": 8}, idleTimeout="30m")
         self.operator = Operator(self.cluster)
-        self.home_uid = ""
+        self.homes: dict[Ref, str] = {}
         self.before: list[dict[Ref, Object]] = []
         self.cluster.create_session()
 
@@ -68,6 +69,11 @@ class Life(RuleBasedStateMachine):
     @rule(lifetime=st.sampled_from([None, "10m", "24h"]))
     def user_sets_lifetime(self, lifetime: str | None) -> None:
         self.cluster.edit_session(lifetime=lifetime)
+
+    @precondition(lambda self: self.cluster.session is not None)
+    @rule(policy=st.sampled_from(["Wait", "Fresh"]))
+    def user_chooses_a_home(self, policy: str) -> None:
+        self.cluster.edit_session(homePolicy=policy)
 
     @rule()
     def session_is_deleted_or_made(self) -> None:
@@ -104,9 +110,32 @@ class Life(RuleBasedStateMachine):
     def the_pod_ends(self, end: str) -> None:
         self.cluster.crash(copy.deepcopy(ENDS[end]))
 
-    @rule(fault=st.sampled_from(["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", "full"]))
+    @rule(
+        fault=st.sampled_from(
+            ["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", "full", "home_full"]
+        )
+    )
     def something_breaks_or_is_mended(self, fault: str) -> None:
         setattr(self.cluster.faults, fault, not getattr(self.cluster.faults, fault))
+
+    @rule(minutes=st.sampled_from([0.0, 21.0, 31.0]))
+    def nobody_is_there(self, minutes: float) -> None:
+        self.operator.nobody_for(60.0 * minutes)
+
+    @rule()
+    def still_nobody_is_there(self) -> None:
+        self.operator.still_nobody()
+
+    @precondition(lambda self: self.cluster.session is not None)
+    @rule(value=st.sampled_from(["first", "second"]))
+    def user_comes_back(self, value: str) -> None:
+        self.cluster.wake(value)
+
+    @rule()
+    def the_node_is_drained_or_let_in(self) -> None:
+        self.cluster.faults.cordoned = not self.cluster.faults.cordoned
+        if self.cluster.faults.cordoned:
+            self.cluster.evict()
 
     @rule()
     def the_node_is_lost_or_back(self) -> None:
@@ -114,6 +143,10 @@ class Life(RuleBasedStateMachine):
             self.cluster.faults.node_lost = False
         else:
             self.cluster.lose_node()
+
+    @rule(behind=st.sampled_from([0.0, 3600.0, -3600.0]))
+    def the_api_servers_clock_is_set(self, behind: float) -> None:
+        self.cluster.behind = behind
 
     @rule()
     def the_cluster_acts(self) -> None:
@@ -172,11 +205,12 @@ class Life(RuleBasedStateMachine):
     # What holds always, and in the end.
 
     @invariant()
-    def the_home_stays(self) -> None:
-        if self.home_uid:
-            assert self.cluster.objects[HOME]["metadata"]["uid"] == self.home_uid
-        elif HOME in self.cluster.objects:
-            self.home_uid = self.cluster.objects[HOME]["metadata"]["uid"]
+    def homes_stay(self) -> None:
+        for home in (HOME, FRESH):
+            if home in self.homes:
+                assert self.cluster.objects[home]["metadata"]["uid"] == self.homes[home]
+            elif home in self.cluster.objects:
+                self.homes[home] = self.cluster.objects[home]["metadata"]["uid"]
 
     def teardown(self) -> None:
         """Everything is mended and the user tries again: there is a desktop."""
@@ -184,6 +218,7 @@ class Life(RuleBasedStateMachine):
         if cluster is None:
             return
         cluster.faults = type(cluster.faults)()
+        self.operator.activity = None
         if cluster.template is None:
             cluster.edit_template()
         if cluster.session is None:
@@ -193,10 +228,11 @@ class Life(RuleBasedStateMachine):
         decision = self.operator.settle()
         assert decision is not None
         self._as_desired(decision)
-        self.the_home_stays()
+        self.homes_stay()
         assert ready(decision.status) == ("True", "Published"), decision.status
-        assert {PLACES[name] for name in PLACES} == set(cluster.objects)
         pod = cluster.objects[PLACES["pod"]]
+        home = Ref("PersistentVolumeClaim", mounted(pod))
+        assert set(PLACES.values()) - {HOME} | {home} == set(cluster.objects) - ({HOME, FRESH} - {home})
         assert pod["password"] == cluster.password()
         status = decision.status
         parts = sum(micro(seconds) for seconds in status["phases"].values())

@@ -13,7 +13,7 @@ from vdi_operator.core.conditions import Condition, State, documents
 from vdi_operator.core.record import Record
 
 from ..schemas import schema, strict
-from .cluster import PLACES
+from .cluster import PLACES, template
 from .process import begun, running, settled
 
 FAULTS = ["no_slice", "no_image", "no_checker", "no_frame", "no_relay", "quota", ""]
@@ -34,9 +34,21 @@ def situations() -> list[Object]:
     assert cluster.session is not None
     found.append(cluster.session["status"])
     cluster, operator = begun()
+    cluster.template = template(capacity={"sessionsPerGPU": 8})
+    cluster.faults.full = True
+    found.append(settled(operator).status)
+    cluster, operator = begun()
     cluster.faults.no_slice = True
     settled(operator)
     cluster.faults.no_slice = False
+    found.append(settled(operator).status)
+    cluster, operator = running()
+    cluster.edit_template(idleTimeout="30m")
+    cluster.wake("first")
+    operator.nobody_for(60.0 * 21.0)
+    found.append(settled(operator).status)
+    cluster.now += 3600.0
+    operator.left_alone(60.0 * 31.0)
     found.append(settled(operator).status)
     return found
 
@@ -56,6 +68,7 @@ def test_what_was_written_is_read_back() -> None:
         record = Record.of(one)
         assert record.documents() == {key: one[key] for key in record.documents()}
         kept = {"startedAt", "attempts", "restart", "failure", "podUID", "stream", "waitedUntil", "warnedOfEnd"}
+        kept |= {"lastActivityTime", "warnedOfIdle", "idle"}
         assert set(record.documents()) == kept & set(one)
 
 

@@ -39,6 +39,7 @@ WAITING = session(
     condition("Scheduled", "False", "NoFreeSlice", _NO_SLICE),
     condition("StreamReady", "False", "Pending", "there is nothing to look at yet"),
     condition("HardwareEncoding", "Unknown", "Pending", "no frame was seen yet"),
+    condition("TemplateDrifted", "False", "Pending", "there is no pod yet"),
     condition("Ready", "False", "NoFreeSlice", _NO_SLICE),
     phases={"accepted": 0.2, "homeBound": 0.1},
 )

@@ -161,7 +161,9 @@ def test_the_words_are_those_of_the_crd() -> None:
     assert {str(reason) for reason in FAILURES} - vdisessions._HOPELESS == healing
     assert (vdisessions.USER_ANNOTATION, vdisessions.USER_LABEL) == (names.USER_ANNOTATION, names.USER_LABEL)
     assert names.home_name(USER) == f"vdi-home-{USER}"
-    assert operated_outlook(session(condition("Ready", "False", str(Reason.SUSPENDED)))).hopeless
+    for rests in (Reason.SUSPENDED, Reason.IDLE):
+        assert operated_outlook(session(condition("Ready", "False", str(rests)))).hopeless
+    assert not operated_outlook(session(condition("Ready", "False", str(Reason.DRAINING)))).scheduled
     tried = session(condition("Ready", "False", str(Reason.VOLUME_FAILED)))
     assert not operated_outlook(tried).hopeless
     tried["status"]["failure"] = {"reason": str(Reason.VOLUME_FAILED)}

@@ -34,12 +34,29 @@ class ClusterAccess:
         path = os.pathsep.join((*folders, os.environ.get("PATH", "")))
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PATH": path, MARK_VARIABLE: self._mark}
 
-    def inside(self, command: Sequence[str]) -> list[str]:
-        """A command as one that runs in the network, mounts and processes of the node.
+    @property
+    def node_pid(self) -> int:
+        """The process of the node, from which all others of the cluster come.
 
         :raises LabError: the node has ended.
         """
         pid = first_child(self._pid) if self._pid is not None else None
         if pid is None:
             raise LabError("the lab's cluster has ended", "take the lab down and bring it up again")
-        return ["nsenter", f"--target={pid}", "--net", "--mount", "--pid", f"--wd={Path.cwd()}", "--", *command]
+        return pid
+
+    def inside(self, command: Sequence[str]) -> list[str]:
+        """A command as one that runs in the network, mounts and processes of the node.
+
+        :raises LabError: the node has ended.
+        """
+        return [
+            "nsenter",
+            f"--target={self.node_pid}",
+            "--net",
+            "--mount",
+            "--pid",
+            f"--wd={Path.cwd()}",
+            "--",
+            *command,
+        ]

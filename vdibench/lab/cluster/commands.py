@@ -43,6 +43,8 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 PAUSE_IMAGE = "vdibench.local/pause:1"
 
 _CLIENT_QPS, _CLIENT_BURST = 500, 1000
+# Of played nodes; renewed after a quarter of it.
+_LEASE_SECONDS = 120
 
 
 def etcd(data: Path) -> list[str]:
@@ -95,9 +97,15 @@ def api_server(pki: Path, addresses: Addresses) -> list[str]:
     ]
 
 
-def controller_manager(pki: Path) -> list[str]:
-    """The controller manager: one of its kind, so it need not be elected."""
+def controller_manager(pki: Path, *, played: bool = False) -> list[str]:
+    """The controller manager: one of its kind, so it need not be elected.
+
+    :param played: there are played nodes. They say that they live every half minute: one word that an outage took must
+        not make them lost. kwok would play on, and pods that were marked unready would stay so.
+    """
+    patience = [f"--node-monitor-grace-period={_LEASE_SECONDS}s"] if played else []
     return [
+        *patience,
         *_known_by(pki / "controller-manager.kubeconfig"),
         f"--kubeconfig={pki / 'controller-manager.kubeconfig'}",
         "--bind-address=127.0.0.1",
@@ -273,7 +281,7 @@ def kwok(stages: list[Path], kubeconfig: Path, configuration: Path) -> tuple[lis
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         "--cidr=10.100.0.1/16",
         "--node-ip=10.99.0.1",
-        "--node-lease-duration-seconds=120",
+        f"--node-lease-duration-seconds={_LEASE_SECONDS}",
         f"--server-address=127.0.0.1:{KWOK_PORT}",
     ]
     return line, json.dumps(text)

@@ -30,6 +30,7 @@ from vdibench.lab.cluster.mounts import arrange, mask_kernel_settings
 from vdibench.lab.cluster.objects import played_node
 from vdibench.lab.cluster.pki import KUBECONFIG, write_pki
 from vdibench.lab.cluster.prepared import Prepared
+from vdibench.lab.cluster.restarting import WISH, wish_of
 from vdibench.lab.cluster.store import lay_store
 from vdibench.lab.parts import Children, Part, PartFailed, base_environment
 from vdibench.lab.traces import MARK_VARIABLE
@@ -57,6 +58,10 @@ class Node:
         self._ended = asyncio.Event()
         self._children = Children(self._on_exit)
         self._parts: list[Part] = []
+        self._lines: dict[str, list[str | Path]] = {}
+        # What is about to end because somebody wishes it.
+        self._awaited_end: Part | None = None
+        self._restarts: set[asyncio.Task[None]] = set()
         self._began = time.monotonic()
 
     async def run(self) -> int:
@@ -68,6 +73,7 @@ class Node:
         loop.add_signal_handler(signal.SIGCHLD, self._children.reap)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self._restart_wished)
         try:
             await self._bring_up()
         except (PartFailed, ExceptionGroup) as failure:
@@ -99,7 +105,9 @@ class Node:
             server = self._start("kube-apiserver", commands.api_server(self._pki, self._addresses))
             await server.ready("its /readyz", api.until("/readyz"))
             self._progress("API server ready")
-            manager = self._start("kube-controller-manager", commands.controller_manager(self._pki))
+            manager = self._start(
+                "kube-controller-manager", commands.controller_manager(self._pki, played=bool(self._played_nodes))
+            )
             line, text = commands.scheduler(self._pki, self._directory / "scheduler.json")
             self._start("kube-scheduler", line, {"scheduler.json": text})
             account = "/api/v1/namespaces/default/serviceaccounts/default"
@@ -164,13 +172,41 @@ class Node:
         part = Part("cluster", name, self._logs / f"{name}.log", "read its log")
         environment = base_environment(self._mark) | {"HOME": str(self._directory)}
         program = self._prepared.programs.get(name, Path(name))
-        self._children.start(part, [program, *line], environment)
+        self._lines[name] = [program, *line]
+        self._children.start(part, self._lines[name], environment)
         self._parts.append(part)
         return part
 
     def _on_exit(self, pid: int, code: int) -> None:
-        if any(part.state == "failed" for part in self._parts):
+        if any(part.state == "failed" and part is not self._awaited_end for part in self._parts):
             self._ended.set()
+
+    def _restart_wished(self) -> None:
+        task = asyncio.create_task(self._restart())
+        self._restarts.add(task)
+        task.add_done_callback(self._restarts.discard)
+
+    async def _restart(self) -> None:
+        """Kill a part and start it again, as :mod:`vdibench.lab.cluster.restarting` wishes; one after the other."""
+        wish = wish_of(self._directory)
+        old = next((part for part in self._parts if wish is not None and part.name == wish[0]), None)
+        if wish is None or old is None or old.pid is None or self._awaited_end is not None:
+            return
+        self._awaited_end = old
+        os.kill(old.pid, signal.SIGKILL)
+        with contextlib.suppress(PartFailed):  # which is what is waited for
+            await old.ready("its end", asyncio.Event().wait())
+        await asyncio.sleep(wish[1])  # the outage that was wished for
+        new = Part(old.owner, old.name, old.log, old.remedy)
+        environment = base_environment(self._mark) | {"HOME": str(self._directory)}
+        try:
+            self._children.start(new, self._lines[old.name], environment)
+        except PartFailed:
+            self._ended.set()
+            return
+        self._parts[self._parts.index(old)] = new
+        self._awaited_end = None
+        (self._directory / WISH).unlink(missing_ok=True)
 
     def _progress(self, text: str) -> None:
         self._report({"progress": f"{text} after {time.monotonic() - self._began:.1f} s"})

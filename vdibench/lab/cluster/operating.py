@@ -40,6 +40,7 @@ _TOKEN_LIFETIME = "6h"
 _PORT = 30443
 _UP_SECONDS, _DOWN_SECONDS = 30.0, 20.0
 _LOOK_SECONDS = 0.02
+_SHARED_MEMORY = Path("/dev/shm")
 _RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
@@ -117,6 +118,7 @@ class OperatorProcess:
     :param folder: for its settings, its kubeconfig and its log; private.
     :param checker_url: of the frame checker, empty: none.
     :param values: of the chart, in the place of those of a lab.
+    :param server: URL in the place of the API server's, such as a fault proxy's.
     :raises LabError: the chart's definitions or rights cannot be applied.
     """
 
@@ -126,8 +128,12 @@ class OperatorProcess:
         folder: Path,
         checker_url: str = "",
         values: Mapping[str, Any] | None = None,
+        *,
+        server: str = "",
     ) -> None:
         self.log = folder / "operator.log"
+        self.environment: dict[str, str] = {}
+        """Of the next start, beside what it needs."""
         self.checker_token = secrets.token_urlsafe(24)
         self._cluster = cluster
         self._folder = folder
@@ -147,7 +153,7 @@ class OperatorProcess:
         rights = [one for one in objects if one["kind"] in _RIGHTS and one["metadata"]["name"].startswith(_ACCOUNT)]
         apply(cluster, rights)
         self._write_settings(objects, checker_url)
-        self._write_kubeconfig()
+        self._write_kubeconfig(server or cluster.api_url)
 
     @property
     def pid(self) -> int:
@@ -167,6 +173,7 @@ class OperatorProcess:
         line = [sys.executable, "-m", "vdi_operator", "run", f"--settings={self._folder / 'settings.yaml'}"]
         line += [f"--kubeconfig={self._folder / 'kubeconfig'}", "--listen=127.0.0.1:0"]
         environment = {**self._cluster.environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment |= self.environment
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(line, env=environment, stdout=log, stderr=log)
@@ -212,6 +219,9 @@ class OperatorProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            # What libfaketime leaves of a process that could not clean up, where it had one.
+            for name in ("faketime_shm_{}", "sem.faketime_sem_{}"):
+                (_SHARED_MEMORY / name.format(self._process.pid)).unlink(missing_ok=True)
 
     def end(self) -> float:
         """End it as a cluster does, and say how many seconds it took.
@@ -259,19 +269,19 @@ class OperatorProcess:
         settings["checkerUrl"], settings["checkerTokenFile"] = checker_url, str(token)
         (self._folder / "settings.yaml").write_text(yaml.safe_dump(settings))
 
-    def _write_kubeconfig(self) -> None:
+    def _write_kubeconfig(self, server: str) -> None:
         """Of the service account: an administrator's would hide every missing right, and is never throttled."""
         token = run(
             self._cluster,
             *("kubectl", "--namespace", NAMESPACE, "create", "token", _ACCOUNT, f"--duration={_TOKEN_LIFETIME}"),
         )
-        authority = self._cluster.kubeconfig.parent / "ca.crt"
+        cluster = {"server": server}
+        if server.startswith("https://"):
+            cluster["certificate-authority"] = str(self._cluster.kubeconfig.parent / "ca.crt")
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "lab", "cluster": {"server": self._cluster.api_url, "certificate-authority": str(authority)}}
-            ],
+            "clusters": [{"name": "lab", "cluster": cluster}],
             "users": [{"name": "operator", "user": {"token": token.strip()}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "operator"}}],
             "current-context": "lab",

@@ -1,4 +1,4 @@
-"""The build: one extension for the stable ABI, with SRTP where libsrtp2 is found.
+"""The build: one extension for the stable ABI, with SRTP where OpenSSL's libcrypto is found.
 
 ``VDIBENCH_NATIVE_CHECKED=1`` makes warnings errors; ``VDIBENCH_NATIVE_SANITIZE=1`` adds the address and undefined
 behaviour sanitizers (the interpreter then needs ``LD_PRELOAD`` of libasan); ``VDIBENCH_NATIVE_SRTP=0`` leaves SRTP out.
@@ -19,12 +19,12 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def srtp() -> tuple[list[str], list[str]]:
-    """What compiler and linker must be told of libsrtp2; nothing where it is not there."""
+    """What compiler and linker must be told of libcrypto; nothing where it is not there."""
     found = shutil.which("pkg-config")
     if found is None or os.environ.get("VDIBENCH_NATIVE_SRTP") == "0":
         return [], []
     said = [
-        subprocess.run([found, what, "libsrtp2 >= 2.3"], capture_output=True, text=True, check=False)
+        subprocess.run([found, what, "libcrypto >= 3"], capture_output=True, text=True, check=False)
         for what in ("--cflags", "--libs")
     ]
     if any(one.returncode for one in said):

@@ -31,20 +31,25 @@ static PyObject *keys_new(PyTypeObject *type, PyObject *arguments, PyObject *nam
 
 static PyObject *keys_unprotect(PyObject *object, PyObject *packet)
 {
-    static unsigned char clear[DATAGRAM_SIZE];
+    static unsigned char whole[DATAGRAM_SIZE], clear[DATAGRAM_SIZE];
     Py_buffer data;
-    int size;
+    size_t size = 0;
+    int header = -1;
 
     if (PyObject_GetBuffer(packet, &data, PyBUF_SIMPLE) < 0)
         return NULL;
-    size = data.len <= DATAGRAM_SIZE ? (int)data.len : 0;
-    memcpy(clear, data.buf, (size_t)size);
+    if (data.len <= DATAGRAM_SIZE)
+        header = srtp_session_unprotect(((keys_t *)object)->session, data.buf, (size_t)data.len, clear, &size);
+    if (header >= 0) {
+        memcpy(whole, data.buf, (size_t)header);
+        memcpy(whole + header, clear, size);
+    }
     PyBuffer_Release(&data);
-    if (size < RTP_HEADER_SIZE || !srtp_session_unprotect(((keys_t *)object)->session, clear, &size)) {
+    if (header < 0) {
         PyErr_SetString(PyExc_ValueError, "it does not decrypt");
         return NULL;
     }
-    return PyBytes_FromStringAndSize((const char *)clear, size);
+    return PyBytes_FromStringAndSize((const char *)whole, header + (Py_ssize_t)size);
 }
 
 static void keys_dealloc(PyObject *object)

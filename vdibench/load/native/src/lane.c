@@ -132,18 +132,12 @@ static int touches(const lane_t *lane, const unsigned char *data, size_t size)
 /* Decrypt for the sake of key frames and of forged packets; -1 when it does not, else whether it is of a key frame. */
 static int look_inside(const lane_t *lane, const unsigned char *data, size_t size)
 {
-    static unsigned char clear[DATAGRAM_SIZE + 64];
-    int length = (int)size, begin = RTP_HEADER_SIZE + 4 * (data[0] & 0x0F);
+    static unsigned char clear[DATAGRAM_SIZE];
+    size_t payload_size;
 
-    memcpy(clear, data, size);
-    if (!srtp_session_unprotect(((keys_t *)lane->keys)->session, clear, &length))
+    if (srtp_session_unprotect(((keys_t *)lane->keys)->session, data, size, clear, &payload_size) < 0)
         return -1;
-    if (data[0] & 0x10) {
-        if (begin + 4 > length)
-            return 0;
-        begin += 4 + 4 * (int)get16(clear + begin + 2);
-    }
-    return begin < length && payload_is_key(lane->codec, clear + begin, (size_t)(length - begin));
+    return payload_is_key(lane->codec, clear, payload_size);
 }
 
 /* Add a packet up; whether it was the one to come. */

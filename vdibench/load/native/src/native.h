@@ -27,7 +27,7 @@ int address_parse(const char *host, int port, address_t *address, socklen_t *siz
 /* A tuple (host, port) of a datagram's sender; None where there is none. */
 PyObject *address_to_python(const address_t *address, socklen_t size);
 
-/* srtp.c; without libsrtp2 every call but srtp_session_free refuses. */
+/* srtp.c; without OpenSSL every call but srtp_session_free refuses. */
 typedef struct srtp_session srtp_session_t;
 
 /* A session for any source that sends (outbound) or is received; NULL with an exception set. */
@@ -36,7 +36,11 @@ void srtp_session_free(srtp_session_t *session);
 
 /* In place; `*size` is that of the packet, before and after. Whether it worked. */
 int srtp_session_protect(srtp_session_t *session, unsigned char *packet, int *size);
-int srtp_session_unprotect(srtp_session_t *session, unsigned char *packet, int *size);
+
+/* Writes the payload in clear text, with padding where the header says so, to `clear`, which has room for the packet.
+   How long the header is, which stays as it is; -1 where it does not decrypt or came before. */
+int srtp_session_unprotect(srtp_session_t *session, const unsigned char *packet, size_t size, unsigned char *clear,
+                           size_t *payload_size);
 
 /* At most so many bytes are added to a packet. */
 int srtp_session_trailer(void);

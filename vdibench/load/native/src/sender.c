@@ -133,7 +133,7 @@ static int build(sender_t *self, unsigned char *packet, const Py_buffer *payload
         memcpy(packet + size, payload->buf, (size_t)payload->len);
     size += (int)payload->len;
     if (self->srtp != NULL && !srtp_session_protect(self->srtp, packet, &size)) {
-        PyErr_Format(PyExc_OSError, "libsrtp2 does not protect packet %d of source %lu", (int)self->sequence,
+        PyErr_Format(PyExc_OSError, "OpenSSL does not protect packet %d of source %lu", (int)self->sequence,
                      (unsigned long)self->ssrc);
         return -1;
     }

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 from typing_extensions import Buffer
 
 HAS_SRTP: bool
-"""Whether it was built with libsrtp2; without, whatever has to do with keys raises NotImplementedError."""
+"""Whether it was built with OpenSSL; without, whatever has to do with keys raises NotImplementedError."""
 
 class Run(NamedTuple):
     """Packets of one frame that came one after the other, added up; of Python it is a struct sequence."""
