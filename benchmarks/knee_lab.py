@@ -111,7 +111,8 @@ _ABOUT = (
     "{desktops} lab desktops of {width}×{height} at {framerate} frames per second, workload {workload}, {megabits:g} "
     "Mbit/s, software encoder, {sound}, on the host that also runs the load generator (one Locust worker, one engine, "
     "every frame decoded). A good session: p95 of glass-to-glass below 150 ms, p5 of frames per second above "
-    "{enough:g}. A trial: {warmup:g} s to warm up, {steady:g} s that count. The runs came one after the other on the same desktops."
+    "{enough:g}. A trial: {warmup:g} s to warm up, {steady:g} s that count. The runs came one after the other on the "
+    "same desktops."
 )
 _LEGEND = (
     "Good sessions of each trial, commas between trials; p95 of glass-to-glass, cores in use (host / desktops / "
