@@ -301,11 +301,10 @@ TROUBLES: dict[str, Trouble] = {
     ),
     "API server restarts": _restarted("kube-apiserver"),
     "etcd restarts": _restarted("etcd"),
-    # K3s is one process: scheduler, controllers and the node's kubelet come back with its API server. By themselves
-    # they ask again after pauses that grow up to half a minute, which is no operator's to shorten.
-    "the server restarts": _restarted(
-        "etcd", "kube-apiserver", then=("kube-controller-manager", "kube-scheduler", "kwok")
-    ),
+    # K3s is one process: scheduler and controllers come back with its API server. By themselves they ask again after
+    # pauses that grow up to half a minute, which is no operator's to shorten. kwok stays: it would not take its nodes
+    # back before their leases have ended.
+    "the server restarts": _restarted("etcd", "kube-apiserver", then=("kube-controller-manager", "kube-scheduler")),
     "controllers and scheduler restart": _restarted("kube-controller-manager", "kube-scheduler"),
     "a node goes with its desktops": _node_gone,
     "objects edited and deleted by hand": _by_hand,
