@@ -17,6 +17,11 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from hypothesis import settings
+
+# A machine that does something else meanwhile makes no test wrong.
+settings.register_profile("vdibench", deadline=None)
+settings.load_profile("vdibench")
 
 SESSION_VARIABLE = "VDIBENCH_TEST_SESSION"
 LAB_VARIABLE = "VDIBENCH_LAB"

@@ -19,6 +19,8 @@ from vdi_operator.api.template import Template
 
 OPERATOR = Path(__file__).resolve().parents[2] / "operator"
 NAMESPACE = "vdi-kinds"
+# Of `kubectl get -o wide` alone.
+WIDE = ("MODE", "QUEUE")
 MOMENT = "2026-11-29T13:40:12.345678Z"
 # Until a new kind is among those that `kubectl explain` is told of.
 PUBLISHED_SECONDS = 60
@@ -238,7 +240,7 @@ def test_status_is_written_apart_and_columns_tell_it(made, kubectl, kinds: str) 
     made(session() | {"status": status})
     wide = ["-n", kinds, "get", "vds", "alice", "-o", "wide"]
     head, row = kubectl(*wide).splitlines()
-    assert head.split() == ["NAME", "READY", "REASON", "USER", "TEMPLATE", "NODE", "URL", "READYIN", "AGE", "MODE"]
+    assert head.split() == ["NAME", "READY", "REASON", "USER", "TEMPLATE", "NODE", "URL", "READYIN", "AGE", *WIDE]
     assert row.split()[:3] == ["alice", "alice@example.com", "desktop"], "a status is not taken with the object"
 
     ask = ["-n", kinds, "patch", "vds", "alice", "--subresource=status", "--type=merge"]

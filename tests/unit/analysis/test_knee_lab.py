@@ -12,7 +12,15 @@ import pytest
 
 PATH = Path(__file__).parents[3] / "benchmarks" / "knee_lab.py"
 OPTIONS = argparse.Namespace(
-    desktops=4, width=640, height=360, framerate=15, workload="video", bitrate=1_000_000, warmup=1.5, steady=5.0
+    desktops=4,
+    width=640,
+    height=360,
+    framerate=15,
+    workload="video",
+    bitrate=1_000_000,
+    warmup=1.5,
+    steady=5.0,
+    audible=False,
 )
 WHERE = {"date": "2026-01-01", "host": {"cpu_model": "X", "cpu_cores_usable": 2.0}}
 
