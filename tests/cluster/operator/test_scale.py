@@ -172,7 +172,8 @@ def test_a_desktop_that_is_lost_starts_again(site: Site, settings: Settings, kin
 
 
 def test_only_the_home_is_left_of_a_session(site: Site, crowd: list[str], operator: OperatorProcess) -> None:
-    site.kubectl("-n", SESSIONS, "delete", "vdisessions", "--all", "--wait=false")
+    for name in site.all("VDISession"):
+        site.delete("VDISession", name)
     site.until(lambda: not site.all("VDISession"), "the end of all sessions")
     site.until(lambda: not site.managed(), "the end of all children")
     assert set(site.all("PersistentVolumeClaim")) == {home_name(user) for user in USERS}
