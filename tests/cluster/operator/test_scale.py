@@ -16,7 +16,7 @@ from vdi_operator.settings import Settings
 from vdibench.lab.cluster.operating import OperatorProcess, apply
 from vdibench.lab.cluster.played_desktops import PlayedChecker
 
-from .site import DOMAIN, SESSIONS, Site
+from .site import DOMAIN, Site
 
 pytestmark = pytest.mark.timeout(1800)  # the first test of the folder builds a cluster
 
