@@ -142,7 +142,7 @@ def _headers() -> bool:
 
 
 def _srtp() -> bool:
-    asked = [shutil.which("pkg-config") or "", "--exists", "libcrypto >= 3"]
+    asked = [shutil.which("pkg-config") or "", "--exists", "libcrypto >= 3.0.3"]
     return bool(asked[0]) and subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 

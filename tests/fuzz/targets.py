@@ -10,11 +10,12 @@ import functools
 import math
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import vdibench_native
+from pylibsrtp import Error, Policy, Session
 
 from vdibench.client.assembly import MAX_PENDING, AssembledFrame, FrameAssembler, MediaPacket
 from vdibench.client.h264 import find_sps, is_key, opens_access_unit, parse_sps
@@ -245,6 +246,21 @@ def _fed() -> _Fed:
     return _Fed()
 
 
+# Of libsrtp, with the length of a key and its salt.
+_PROFILES = ((1, 30), (2, 30), (7, 28), (8, 44))
+
+
+def _protected(datagrams: list[bytes], key: bytes, profile: int) -> Iterator[bytes]:
+    policy = Policy(key=key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
+    policy.allow_repeat_tx = True
+    sends = Session(policy)
+    for one in datagrams:
+        try:
+            yield sends.protect(one)
+        except (Error, TypeError, ValueError):  # no RTP, or more than it has room for
+            yield one
+
+
 def native(data: bytes) -> None:
     """Datagrams at an armed lane of the native receiver: each comes out as it was, or is counted once."""
     if len(data) < 12:
@@ -255,7 +271,10 @@ def native(data: bytes) -> None:
         datagrams.append(data[position + 1 : position + 1 + size])
         position += 1 + size
     sequence, timestamp, ssrc, how = struct.unpack_from("!HIIB", data)
-    keys = vdibench_native.Keys(bytes(30), 1) if how & 4 and vdibench_native.HAS_SRTP else None
+    profile, size = _PROFILES[how >> 3 & 3]
+    keys = vdibench_native.Keys(bytes(size), profile) if how & 4 and vdibench_native.HAS_SRTP else None
+    if keys is not None and how & 32:  # else nothing but noise would ever be decrypted
+        datagrams = list(_protected(datagrams, bytes(size), profile))
     fed.lane.keys = keys
     fed.lane.arm(
         sequence, timestamp, ssrc, 97, how & 31, sequence, bool(how & 1), True, -1, "H264" if how & 2 else "VP8"

@@ -56,7 +56,7 @@ def taken(receiver: Session | Keys, data: bytes) -> bytes | None:
             st.sampled_from((1, 0xFFFFFFFF)),
             # Mostly the next one; holes, late ones, repeated ones, and what wraps.
             st.one_of(st.just(1), st.integers(-1100, 1100), st.sampled_from((-40000, 30000, 32767, 32768, -32768))),
-            st.binary(max_size=1300),
+            st.integers(0, 1268),
             st.integers(0, 15),
             st.integers(-1, 3),
         ),
@@ -68,10 +68,10 @@ def taken(receiver: Session | Keys, data: bytes) -> bytes | None:
 def test_the_same_is_taken_and_the_same_refused(profile, streams, first) -> None:
     sends, theirs, ours = both(profile)
     at: dict[int, int] = {}
-    for ssrc, step, payload, sources, words in streams:
+    for ssrc, step, size, sources, words in streams:
         at[ssrc] = at.get(ssrc, first - step) + step
         try:
-            data = sends.protect(packet(at[ssrc], ssrc, payload, sources=sources, words=words))
+            data = sends.protect(packet(at[ssrc], ssrc, os.urandom(size), sources=sources, words=words))
         except Error:
             continue  # so far behind that it is not sent
         assert taken(ours, data) == taken(theirs, data)
@@ -160,12 +160,48 @@ def test_theirs_takes_what_ours_protects_over_a_turn(pair: tuple[socket.socket, 
         assert theirs.unprotect(pair[1].recv(2048))[20:] == b"%d" % number
 
 
-def test_many_sources_are_kept_apart_and_not_without_end() -> None:
+def test_a_source_that_was_silent_for_longest_makes_room() -> None:
     sends, _, ours = both(8)
-    found = [taken(ours, sends.protect(packet(9, ssrc))) for ssrc in range(300)]
-    assert all(found[:256])
-    assert not any(found[256:]), "what a peer may cost is bounded"
-    assert taken(ours, sends.protect(packet(10, 255))) is not None
+    made = {ssrc: sends.protect(packet(9, ssrc)) for ssrc in range(257)}
+    sound = [sends.protect(packet(number, 999)) for number in range(258)]
+    for ssrc, data in made.items():
+        assert taken(ours, data) is not None
+        assert taken(ours, sound[ssrc]) is not None, "one that goes on is kept"
+    assert taken(ours, sound[0]) is None
+    assert taken(ours, made[256]) is None
+    assert taken(ours, made[0]) is not None, "it was forgotten, and begins anew"
+
+
+@pytest.mark.parametrize("size", [2048, 2047])
+@profiles
+def test_datagrams_as_long_as_can_be(pair: tuple[socket.socket, socket.socket], profile: int, size: int) -> None:
+    key, room = os.urandom(PROFILES[profile]), 12 + 20
+    sender = Sender(pair[0].fileno(), *pair[1].getsockname(), key, profile, 7, 96)
+    payload = os.urandom(size - room)
+    sender.send([payload], 1, False)
+    head = struct.pack("!BBHII", 0x80, 96, 0, 1, 7)
+    assert taken(Keys(key, profile), pair[1].recv(4096)) == head + payload
+    with pytest.raises(ValueError, match="does not fit"):
+        sender.send([bytes(2048 - room + 1)], 1, False)
+
+
+@profiles
+def test_padding_is_left_as_it_is(profile: int) -> None:
+    sends, _, ours = both(profile)
+    padded = bytes([0xA0]) + packet(3, payload=b"x" + bytes(2) + b"\x03")[1:]
+    assert taken(ours, sends.protect(padded)) == padded
+
+
+@profiles
+def test_a_step_back_that_nobody_would_take(pair: tuple[socket.socket, socket.socket], profile: int) -> None:
+    sender = Sender(pair[0].fileno(), *pair[1].getsockname(), os.urandom(PROFILES[profile]), profile, 7, 96)
+    sender.sequence = 5000
+    sender.send([b"x"], 1, False)
+    sender.sequence = 5000 - WINDOW
+    with pytest.raises(OSError, match="does not protect"):
+        sender.send([b"x"], 1, False)
+    sender.sequence = 5001 - WINDOW
+    assert sender.send([b"x"], 1, False)[0] == 1
 
 
 @pytest.mark.parametrize(

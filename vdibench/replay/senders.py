@@ -58,7 +58,7 @@ def native_sender(dtls: Any, udp: socket.socket, address: tuple[str, int], ssrc:
     key = bytes(profile.get_key_and_salt(material, 1 if dtls._role == "server" else 0))
     try:
         return _NATIVE.Sender(udp.fileno(), *address[:2], key, profile.libsrtp_profile, ssrc, payload_type)
-    except ValueError:  # a profile that its libsrtp was built without
+    except ValueError:  # a profile that it does not know, or that OpenSSL refuses here
         return None
 
 

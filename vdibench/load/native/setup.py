@@ -21,10 +21,11 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 def srtp() -> tuple[list[str], list[str]]:
     """What compiler and linker must be told of libcrypto; nothing where it is not there."""
     found = shutil.which("pkg-config")
+    # Before 3.0.3 an HMAC cannot be begun anew with the key that it has: it says that it was, and is wrong.
     if found is None or os.environ.get("VDIBENCH_NATIVE_SRTP") == "0":
         return [], []
     said = [
-        subprocess.run([found, what, "libcrypto >= 3"], capture_output=True, text=True, check=False)
+        subprocess.run([found, what, "libcrypto >= 3.0.3"], capture_output=True, text=True, check=False)
         for what in ("--cflags", "--libs")
     ]
     if any(one.returncode for one in said):

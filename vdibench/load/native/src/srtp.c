@@ -6,13 +6,14 @@
 #ifdef VDIBENCH_SRTP
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <string.h>
 
 /* As aiortc's: packets that are so late are still taken. */
 #define WINDOW 1024
-/* A peer has a handful; what it may cost is bounded. */
+/* A peer has a handful at a time; what one that begins anew again and again may cost is bounded. */
 #define MOST_SOURCES 256
 #define SALT_SIZE 14
 #define GCM_NONCE_SIZE 12
@@ -27,6 +28,7 @@ enum use { USE_CIPHER = 0, USE_HMAC = 1, USE_SALT = 2 };
 typedef struct {
     uint32_t ssrc;
     uint64_t newest; /* roll-over counter and sequence number of the latest packet */
+    uint64_t turn;   /* when it was used last */
     uint64_t seen[WINDOW / 64];
 } source_t;
 
@@ -37,6 +39,7 @@ struct srtp_session {
     int tag_size, outbound;
     source_t *sources;
     int count;
+    uint64_t turn;
 };
 
 typedef struct {
@@ -115,6 +118,7 @@ srtp_session_t *srtp_session_new(const unsigned char *key, Py_ssize_t size, int 
 {
     const struct profile *profile = NULL;
     srtp_session_t *session;
+    int good;
 
     for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
         profile = profiles[i].number == number ? &profiles[i] : profile;
@@ -133,9 +137,13 @@ srtp_session_t *srtp_session_new(const unsigned char *key, Py_ssize_t size, int 
         return NULL;
     }
     session->outbound = outbound != 0;
-    if (!set_up(session, profile, key)) {
+    /* What OpenSSL says of a failure stands in a queue of the thread, where Python's ssl would take it for its own. */
+    ERR_set_mark();
+    good = set_up(session, profile, key);
+    ERR_pop_to_mark();
+    if (!good) {
         srtp_session_free(session);
-        PyErr_Format(PyExc_OSError, "OpenSSL refuses what protection profile %d wants", number);
+        PyErr_Format(PyExc_ValueError, "OpenSSL refuses what protection profile %d wants", number);
         return NULL;
     }
     return session;
@@ -182,20 +190,24 @@ static source_t *source_of(const srtp_session_t *session, uint32_t ssrc)
     return NULL;
 }
 
+/* Room for one source more, or that of the one that was silent for longest. */
 static source_t *new_source(srtp_session_t *session, uint32_t ssrc)
 {
-    source_t *grown;
+    source_t *made = session->sources;
 
-    if (session->count == MOST_SOURCES)
-        return NULL;
-    grown = PyMem_Realloc(session->sources, ((size_t)session->count + 1) * sizeof *grown);
-    if (grown == NULL)
-        return NULL;
-    session->sources = grown;
-    grown += session->count++;
-    memset(grown, 0, sizeof *grown);
-    grown->ssrc = ssrc;
-    return grown;
+    if (session->count == MOST_SOURCES) {
+        for (int i = 1; i < session->count; i++)
+            made = session->sources[i].turn < made->turn ? &session->sources[i] : made;
+    } else {
+        made = PyMem_Realloc(session->sources, ((size_t)session->count + 1) * sizeof *made);
+        if (made == NULL)
+            return NULL;
+        session->sources = made;
+        made += session->count++;
+    }
+    memset(made, 0, sizeof *made);
+    made->ssrc = ssrc;
+    return made;
 }
 
 /* The index of a packet: the one nearest to the latest (RFC 3711, 3.3.1). Nothing comes before the first round. */
@@ -218,8 +230,9 @@ static int was_seen(const source_t *source, uint64_t index)
     return source->newest - index >= WINDOW || (source->seen[index % WINDOW / 64] >> index % 64 & 1);
 }
 
-static void mark(source_t *source, uint64_t index)
+static void mark(srtp_session_t *session, source_t *source, uint64_t index)
 {
+    source->turn = ++session->turn;
     if (index > source->newest) {
         uint64_t gap = index - source->newest;
 
@@ -295,12 +308,12 @@ int srtp_session_unprotect(srtp_session_t *session, const unsigned char *packet,
         good = begin(session, parts.ssrc, index)
                && EVP_DecryptUpdate(session->cipher, NULL, &written, packet, (int)parts.header)
                && EVP_DecryptUpdate(session->cipher, clear, &written, packet + parts.header, (int)parts.payload)
-               && EVP_CIPHER_CTX_ctrl(session->cipher, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_SIZE, tag)
+               && EVP_CIPHER_CTX_ctrl(session->cipher, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_SIZE, tag) > 0
                && EVP_DecryptFinal_ex(session->cipher, clear + parts.payload, &rest) > 0;
     }
     if (!good || (source == NULL && (source = new_source(session, parts.ssrc)) == NULL))
         return -1;
-    mark(source, index);
+    mark(session, source, index);
     *payload_size = parts.payload;
     return (int)parts.header;
 }
@@ -317,6 +330,8 @@ int srtp_session_protect(srtp_session_t *session, unsigned char *packet, int *si
         return 0;
     source = source_of(session, parts.ssrc);
     index = estimate(source, parts.sequence);
+    if (source != NULL && index < source->newest && source->newest - index >= WINDOW)
+        return 0; /* nobody would take it */
     payload = packet + parts.header;
     good = begin(session, parts.ssrc, index);
     if (session->mac == NULL)
@@ -324,12 +339,12 @@ int srtp_session_protect(srtp_session_t *session, unsigned char *packet, int *si
     good = good && EVP_EncryptUpdate(session->cipher, payload, &written, payload, (int)parts.payload);
     if (session->mac == NULL)
         good = good && EVP_EncryptFinal_ex(session->cipher, payload + parts.payload, &rest)
-               && EVP_CIPHER_CTX_ctrl(session->cipher, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_SIZE, tag);
+               && EVP_CIPHER_CTX_ctrl(session->cipher, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_SIZE, tag) > 0;
     else
         good = good && sign(session, packet, (size_t)*size, index, tag);
     if (!good || (source == NULL && (source = new_source(session, parts.ssrc)) == NULL))
         return 0;
-    mark(source, index);
+    mark(session, source, index);
     memcpy(packet + *size, tag, (size_t)session->tag_size);
     *size += session->tag_size;
     return 1;
