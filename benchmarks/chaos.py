@@ -291,9 +291,8 @@ def main() -> int:
         ):
             try:
                 found = asyncio.run(stand(cluster, Path(place), checker, options))
-            except Exception:
-                # The folder goes, and with it what the operator said.
-                with contextlib.suppress(OSError):
+            except Exception:  # whatever it was goes on; the folder goes, and with it what the operator said
+                with contextlib.suppress(OSError):  # it has said nothing yet
                     print((Path(place) / "operator.log").read_text()[-4000:], file=sys.stderr)
                 raise
     except KeyboardInterrupt:

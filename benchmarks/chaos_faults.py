@@ -71,14 +71,13 @@ Trouble = Callable[[Stage], Awaitable[float]]
 
 async def killed(stage: Stage, times: int, longest_life: float) -> float:
     """Crashes of the operator, from in the middle of its first list to well into its passes."""
-    began = time.monotonic()
+    began, short = time.monotonic(), False
     for number in range(times):
         if number:
             # Lives of very different lengths, among them many that end before the first pass.
             short = stage.random.random() < 0.5
-            await asyncio.sleep(stage.random.uniform(0.0, longest_life / 6 if short else longest_life))
-        else:
-            await asyncio.sleep(stage.random.uniform(0.0, longest_life))
+        life = stage.random.uniform(0.0, longest_life / 6 if short else longest_life)
+        await asyncio.sleep(life)  # it is at work until it is killed
         await asyncio.to_thread(stage.operator.kill)
         began = await stage.start()
     return began
@@ -302,7 +301,7 @@ TROUBLES: dict[str, Trouble] = {
     "API server restarts": _restarted("kube-apiserver"),
     "etcd restarts": _restarted("etcd"),
     # K3s is one process: scheduler and controllers come back with its API server. By themselves they ask again after
-    # pauses that grow up to half a minute, which is no operator's to shorten. kwok stays: it would not take its nodes
+    # pauses that grow, which is no operator's to shorten. kwok stays: it would not take its nodes
     # back before their leases have ended.
     "the server restarts": _restarted("etcd", "kube-apiserver", then=("kube-controller-manager", "kube-scheduler")),
     "controllers and scheduler restart": _restarted("kube-controller-manager", "kube-scheduler"),

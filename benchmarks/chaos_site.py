@@ -22,9 +22,10 @@ from vdi_operator.children import names
 from vdi_operator.children.all import children
 from vdi_operator.core.world import World
 from vdi_operator.settings import Settings
+from vdibench.lab.cluster.differences import differences
 from vdibench.lab.cluster.furnishing import DOMAIN
 
-__all__ = ["KINDS", "RESTING", "Away", "Churn", "Expected", "Site", "differences", "user_of", "wish"]
+__all__ = ["KINDS", "RESTING", "Away", "Churn", "Expected", "Site", "user_of", "wish"]
 
 KINDS = ("Pod", "Service", "Secret", "IngressRoute", "Middleware", "NetworkPolicy")
 """Children that go with their session."""
@@ -184,8 +185,8 @@ class Churn:
                 if self._going.is_set():
                     await self._change()
                     self._made += 1
-            # People do not come at a steady pace.
-            await asyncio.sleep(self._random.uniform(0.0, 2.0 * self._pause_seconds))
+            pause = self._random.uniform(0.0, 2.0 * self._pause_seconds)
+            await asyncio.sleep(pause)  # people do not come at a steady pace
 
     async def _change(self) -> None:
         name, chance = self._random.choice(self._pool), self._random.random()
@@ -335,27 +336,3 @@ def _reason(session: Object | None) -> str:
         return "an older wish"
     found = (one["reason"] for one in status.get("conditions") or () if one["type"] == "Ready")
     return str(next(found, ""))
-
-
-def differences(actual: Any, wanted: Any, path: str = "") -> list[str]:
-    """Where something that is wanted is not there, or, of lists, something besides it. Pure."""
-    if isinstance(wanted, dict):
-        known = actual if isinstance(actual, dict) else {}
-        return [
-            found
-            for key, value in wanted.items()
-            if path or key not in ("apiVersion", "kind")  # items of a list come without
-            for found in differences(known.get(key), value, f"{path}.{key}")
-        ]
-    if isinstance(wanted, list):
-        items = actual if isinstance(actual, list) else []
-        if path.endswith(".tolerations"):  # an admission plug-in adds two to every pod
-            items = items[: len(wanted)]
-        if len(items) != len(wanted):
-            return [f"{path} has {len(items)} entries, {len(wanted)} are wanted"]
-        return [
-            found
-            for number, (one, other) in enumerate(zip(items, wanted, strict=True))
-            for found in differences(one, other, f"{path}[{number}]")
-        ]
-    return [] if actual == wanted else [f"{path} is {actual!r}, wanted is {wanted!r}"]

@@ -11,7 +11,8 @@ from vdi_operator.api.evidence import digest
 from vdi_operator.api.objects import Object
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
-from vdi_operator.children.pod import USER, placement
+from vdi_operator.children.asleep import asleep
+from vdi_operator.children.pod import placement
 from vdi_operator.settings import Settings
 
 __all__ = ["placeholder"]
@@ -24,39 +25,15 @@ _COMMAND = ("sh", "-c", "trap 'exit 0' TERM INT; sleep infinity & wait")
 def placeholder(template: Template, settings: Settings) -> Object:
     """One of a template's, whose annotation says what it was made as: where that is another one, it is made anew."""
     limits = dict(template.limits)
-    spec: Object = {
-        "priorityClassName": settings.placeholder_priority_class,
-        # As the class has it: where a site's own class has another one, the API server refuses the pod and says so.
-        "preemptionPolicy": "Never",
-        "serviceAccountName": settings.service_account,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        # Gone at once: a session waits for its place.
-        "terminationGracePeriodSeconds": 0,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    }
     if template.gpu is not None:
         limits[template.gpu.resource] = "1"
+    resources = {"requests": dict(template.requests), "limits": limits}
+    spec = asleep(template, settings, name="placeholder", command=_COMMAND, resources=resources)
+    spec["priorityClassName"] = settings.placeholder_priority_class
+    # As the class has it: where a site's own class has another one, the API server refuses the pod and says so.
+    spec["preemptionPolicy"] = "Never"
+    if template.gpu is not None:
         spec |= placement(template.gpu)
-    spec["containers"] = [
-        {
-            "name": "placeholder",
-            "image": template.image,
-            "imagePullPolicy": template.image_pull_policy,
-            "command": list(_COMMAND),
-            "resources": {"requests": dict(template.requests), "limits": limits},
-            "securityContext": {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
-        }
-    ]
     made: Object = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -10,8 +10,9 @@ from vdi_operator.api.evidence import digest
 from vdi_operator.api.objects import GROUP, Object
 from vdi_operator.api.template import Template
 from vdi_operator.children import names
+from vdi_operator.children.asleep import asleep
 from vdi_operator.children.kinds import KINDS
-from vdi_operator.children.pod import USER, placement
+from vdi_operator.children.pod import placement
 from vdi_operator.settings import Settings
 
 __all__ = ["DIGEST_ANNOTATION", "prepull", "prepull_name"]
@@ -39,33 +40,8 @@ def prepull(template: Template, settings: Settings) -> Object:
     owner, kind = KINDS["VDITemplate"], KINDS["DaemonSet"]
     mine = {names.NAME_LABEL: _NAME, _TEMPLATE_LABEL: names.slug(template.name, _LONGEST_SLUG)}
     common = {"app.kubernetes.io/component": "prepull", "app.kubernetes.io/part-of": "vdi-platform"}
-    spec: Object = {
-        "serviceAccountName": settings.service_account,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        # It sleeps through signals, and has nothing to put in order.
-        "terminationGracePeriodSeconds": 0,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "image",
-                "image": template.image,
-                "imagePullPolicy": template.image_pull_policy,
-                "command": list(_COMMAND),
-                "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "32Mi"}},
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-            }
-        ],
-    }
+    resources = {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "32Mi"}}
+    spec = asleep(template, settings, name="image", command=_COMMAND, resources=resources)
     if template.gpu is not None:
         # Where its desktops go; but it wants no GPU, and no runtime that brings one.
         spec |= {key: value for key, value in placement(template.gpu).items() if key != "runtimeClassName"}

@@ -177,7 +177,7 @@ class Activity:
                 state.due = None
                 return state
             # Not wait_for: it may swallow a cancellation that comes with the event.
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):  # then the next look is due
                 async with asyncio.timeout(pause):
                     await self._new.wait()
 

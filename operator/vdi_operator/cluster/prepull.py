@@ -52,7 +52,7 @@ class Prepull:
             except Exception:  # a fault of what is only for comfort must not end the desktops' operator
                 _log.exception("images are not fetched beforehand by a fault of its own")
                 refused = True
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError):  # then what was refused is tried again
                 async with asyncio.timeout(_RETRY_SECONDS if refused else None):
                     await self._again.wait()
             await asyncio.sleep(_SETTLE_SECONDS)  # the rest of a burst is still coming in
@@ -86,8 +86,7 @@ class Prepull:
     async def _make(self, change: Change) -> None:
         kind, name, store = KINDS["DaemonSet"], change.ref.name, self._caches.daemon_sets
         if change.verb is Verb.DELETE:
-            # It is gone, or another one by now: the watch tells.
-            with contextlib.suppress(NotFound, Conflict):
+            with contextlib.suppress(NotFound, Conflict):  # it is gone, or another one by now: the watch tells
                 await self._client.delete(kind, name, change.uid)
             store.drop(name, change.uid, quiet=True)
             return

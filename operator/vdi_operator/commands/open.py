@@ -136,7 +136,7 @@ async def _woken(client: Client, namespace: str, name: str) -> Object:
     while ready(session).get("status") != "True" and ready(session).get("reason") not in FAILURES:
         if time.monotonic() > deadline:
             break  # whoever places it says how it stands
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)  # it starts, and a command keeps no watch for so short a time
         with telling(f"VDISession {name}", namespace):
             session = await client.get(KINDS["VDISession"], name)
     return session

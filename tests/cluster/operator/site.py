@@ -22,6 +22,7 @@ from vdi_operator.settings import Settings
 from vdibench.clusters.api import Api
 from vdibench.clusters.connection import connect
 from vdibench.lab.cluster.access import ClusterAccess
+from vdibench.lab.cluster.differences import differences
 from vdibench.lab.cluster.furnishing import DOMAIN, TURN_SECRET, WILDCARD_AUTHORITY
 from vdibench.lab.cluster.images import image_names
 from vdibench.lab.cluster.operating import NAMESPACE as OPERATOR
@@ -272,30 +273,6 @@ class Site:
     def inside(self, name: str, script: str) -> str:
         """What a shell in a session's desktop prints."""
         return self.kubectl("-n", SESSIONS, "exec", f"vdi-session-{name}", "--", "sh", "-euc", script)
-
-
-def differences(actual: Any, wanted: Any, path: str = "") -> list[str]:
-    """Where something that is wanted is not there, or, of lists, something besides it."""
-    if isinstance(wanted, dict):
-        known = actual if isinstance(actual, dict) else {}
-        return [
-            found
-            for key, value in wanted.items()
-            if path or key not in ("apiVersion", "kind")  # items of a list come without
-            for found in differences(known.get(key), value, f"{path}.{key}")
-        ]
-    if isinstance(wanted, list):
-        items = actual if isinstance(actual, list) else []
-        if path.endswith(".tolerations"):  # an admission plug-in adds two to every pod
-            items = items[: len(wanted)]
-        if len(items) != len(wanted):
-            return [f"{path} has {len(items)} entries, {len(wanted)} are wanted"]
-        return [
-            found
-            for number, (one, other) in enumerate(zip(items, wanted, strict=True))
-            for found in differences(one, other, f"{path}[{number}]")
-        ]
-    return [] if actual == wanted else [f"{path} is {actual!r}, wanted is {wanted!r}"]
 
 
 def _image(name: str) -> Object:

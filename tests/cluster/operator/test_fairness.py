@@ -15,7 +15,12 @@ from vdi_operator.api.objects import Object
 from vdi_operator.children.names import fresh_home_name, home_name
 from vdibench.lab.cluster.access import ClusterAccess
 from vdibench.lab.cluster.operating import OperatorProcess, apply, lab_values
-from vdibench.lab.cluster.played_desktops import STORAGE_CLASS, PlayedChecker, played_storage, played_template
+from vdibench.lab.cluster.played_desktops import (
+    PlayedChecker,
+    played_storage,
+    played_template,
+    played_volume,
+)
 
 from .site import DOMAIN, SESSIONS, Site
 
@@ -130,20 +135,10 @@ def test_a_priority_class_is_next_and_is_in_the_pod(empty: Site) -> None:
 def tied_volume(claim: str, node: str) -> Object:
     """A volume for this claim that only this node has."""
     term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"tied-{claim}", "labels": {"vdibench.io/played": "true"}},
-        "spec": {
-            "storageClassName": STORAGE_CLASS,
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOncePod"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "hostPath": {"path": f"/nonexistent/{claim}"},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
-            "claimRef": {"namespace": SESSIONS, "name": claim},
-        },
-    }
+    made = played_volume(SESSIONS, claim)
+    made["metadata"]["name"] = f"tied-{claim}"
+    made["spec"]["nodeAffinity"] = {"required": {"nodeSelectorTerms": [term]}}
+    return made
 
 
 def filler(node: str, number: int) -> Object:

@@ -284,7 +284,7 @@ class FaultProxy:
             code, headers, body = refusal(fault, one)
             return web.Response(status=code, headers=headers, body=body)
         if fault.kind is FaultKind.SLOW:
-            await asyncio.sleep(fault.seconds)
+            await asyncio.sleep(fault.seconds)  # which is the fault
         elif fault.kind is FaultKind.DROP:
             return _hung_up(request)
         return await self._pass(request, one, fault)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["STORAGE_CLASS", "PlayedChecker", "played_storage", "played_template"]
+__all__ = ["STORAGE_CLASS", "PlayedChecker", "played_storage", "played_template", "played_volume"]
 
 Object = dict[str, Any]
 
@@ -48,10 +48,11 @@ def played_storage(namespace: str, claims: Iterable[str]) -> list[Object]:
         "reclaimPolicy": "Retain",
         "volumeBindingMode": "Immediate",
     }
-    return [storage, *(_volume(namespace, claim) for claim in claims)]
+    return [storage, *(played_volume(namespace, claim) for claim in claims)]
 
 
-def _volume(namespace: str, claim: str) -> Object:
+def played_volume(namespace: str, claim: str) -> Object:
+    """The volume of one claim, which nothing mounts."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -61,7 +62,6 @@ def _volume(namespace: str, claim: str) -> Object:
             "capacity": {"storage": "1Gi"},
             "accessModes": ["ReadWriteOncePod"],
             "persistentVolumeReclaimPolicy": "Retain",
-            # Nothing mounts it.
             "hostPath": {"path": f"/nonexistent/{claim}"},
             "claimRef": {"namespace": namespace, "name": claim},
         },

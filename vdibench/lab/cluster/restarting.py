@@ -51,9 +51,8 @@ def restart_part(cluster: ClusterAccess, name: str, *, away_seconds: float = 0.0
 
 def wish_of(folder: Path) -> tuple[str, float] | None:
     """Part and time away that somebody wishes for, or None. Used by the node."""
-    with contextlib.suppress(
-        OSError, ValueError, KeyError, TypeError
-    ):  # nothing is wished, or nothing that makes sense
+    # Nothing is wished, or nothing that makes sense.
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # as said above
         wish = json.loads((folder / WISH).read_text())
         if wish["part"] in RESTARTABLE:
             return str(wish["part"]), float(wish["away_seconds"])
